@@ -1,0 +1,1 @@
+"""The master: the only writer of the database and of the store."""

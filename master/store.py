@@ -1,0 +1,106 @@
+"""The content-addressed store: ``ab/abcdef…``; a name in it never means other bytes, because the name is the digest."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from schema.errors import StoreError
+from schema.names import Sha256
+
+_CHUNK = 1 << 20
+
+
+class Store:
+    """Files by digest below *folder*; writing is temp, fsync, rename, fsync of the folder: all or nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, digest: Sha256) -> Path:
+        """Where the file of that digest lies, or would lie."""
+        return self.folder / digest[:2] / digest
+
+    def __contains__(self, digest: Sha256) -> bool:
+        return self.path(digest).is_file()
+
+    def put(self, source: Path, *, expected: Sha256 | None = None) -> Sha256:
+        """Copy a file in, hashing what is written; raise StoreError if its bytes are not the *expected* ones."""
+        with source.open("rb") as file:
+            return self.put_chunks(iter(lambda: file.read(_CHUNK), b""), expected=expected)
+
+    def put_bytes(self, data: bytes) -> Sha256:
+        """Store *data*."""
+        return self.put_chunks([data])
+
+    def put_chunks(self, chunks: Iterable[bytes], *, expected: Sha256 | None = None) -> Sha256:
+        """Store what *chunks* join to; nothing of it is left if that fails."""
+        try:
+            return self._write(chunks, expected)
+        except OSError as err:
+            if err.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreError(
+                    f"the store {self.folder} is full", advice="free some space; the farm goes on by itself"
+                ) from err
+            raise StoreError(f"the store {self.folder} cannot take a file: {err.strerror}") from err
+
+    def _write(self, chunks: Iterable[bytes], expected: Sha256 | None) -> Sha256:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
+        temporary = Path(name)
+        try:
+            digest = hashlib.sha256()
+            with os.fdopen(handle, "wb") as file:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    file.write(chunk)
+                os.fchmod(file.fileno(), 0o444)
+                file.flush()
+                os.fsync(file.fileno())
+            found = Sha256(digest.hexdigest())
+            if expected is not None and found != expected:
+                raise StoreError(f"the bytes are not the promised ones: sha256 {found}, promised {expected}")
+            target = self.path(found)
+            target.parent.mkdir(exist_ok=True)
+            temporary.replace(target)
+            sync_folder(target.parent)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+        return found
+
+    def digests(self) -> Iterator[Sha256]:
+        """Every digest in the store."""
+        for file in self.folder.glob("??/*"):
+            yield Sha256(file.name)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in *folder* survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace *path* by *data*; a reader sees the old bytes or the new ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), 0o644)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()

@@ -1,0 +1,322 @@
+"""The tables. Rules that must always hold stand in the database, not only in code."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy import text as sql
+from sqlalchemy import types as sqltypes
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from schema.states import AttemptOutcome, BuildPolicy, BuildState
+
+
+class Instant(sqltypes.TypeDecorator[datetime]):
+    """An aware UTC datetime; SQLite, which keeps no zone, gets and gives it as UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive datetimes: nobody can tell which clock they mean."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive datetime reached the database: {value!r}")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Moment = Annotated[datetime, mapped_column(Instant)]
+Digest = Annotated[str, mapped_column(String(64))]
+Name = Annotated[str, mapped_column(String(255))]
+LongText = Annotated[str, mapped_column(Text)]
+Data = Annotated[Any, mapped_column(JSON)]
+
+
+class Base(DeclarativeBase):
+    """Constraint names are fixed, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def _one_of(column: str, values: type) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(item)) for item in values)})", name=f"{column}_known")  # type: ignore[attr-defined]
+
+
+class Project(Base):
+    """A project that the upstream has, or had, and that somebody asked for.
+
+    name: normalised (PEP 503); title: as the project spells it
+    status: PEP 792's, or ``missing`` when the upstream answers 404
+    etag, last_modified: of the last page read, for conditional requests
+    check_at: when to look again; errors: failed looks in a row
+    """
+
+    __tablename__ = "projects"
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('active', 'archived', 'deprecated', 'quarantined', 'missing')", name="status_known"
+        ),
+        Index(None, "check_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[Name] = mapped_column(unique=True)
+    title: Mapped[Name]
+    status: Mapped[str] = mapped_column(String(16), default="active")
+    status_reason: Mapped[LongText] = mapped_column(default="")
+    etag: Mapped[LongText] = mapped_column(default="")
+    last_modified: Mapped[LongText] = mapped_column(default="")
+    checked_at: Mapped[Moment | None]
+    check_at: Mapped[Moment]
+    errors: Mapped[int] = mapped_column(default=0)
+    error: Mapped[LongText] = mapped_column(default="")
+
+    files: Mapped[list[UpstreamFile]] = relationship(back_populates="project")
+    builds: Mapped[list[Build]] = relationship(back_populates="project")
+    wheels: Mapped[list[Wheel]] = relationship(back_populates="project")
+
+
+class UpstreamFile(Base):
+    """A file on the project's upstream page.
+
+    version: canonical; kind: ``sdist`` or ``wheel``
+    sha256: None where the upstream gives none: such a file is never used
+    yanked: None, or the reason ("" where none was given)
+    gone_at: when it was missing from the page for the first time
+    """
+
+    __tablename__ = "upstream_files"
+    __table_args__ = (
+        UniqueConstraint("project_id", "filename"),
+        CheckConstraint("kind IN ('sdist', 'wheel')", name="kind_known"),
+        Index(None, "project_id", "version"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    filename: Mapped[Name]
+    version: Mapped[Name]
+    kind: Mapped[str] = mapped_column(String(8))
+    url: Mapped[LongText]
+    sha256: Mapped[Digest | None]
+    size_bytes: Mapped[int | None]
+    requires_python: Mapped[LongText | None]
+    metadata_sha256: Mapped[Digest | None]
+    yanked: Mapped[LongText | None]
+    uploaded_at: Mapped[Moment | None]
+    seen_at: Mapped[Moment]
+    gone_at: Mapped[Moment | None]
+
+    project: Mapped[Project] = relationship(back_populates="files")
+
+
+class Request(Base):
+    """Somebody wants a project: a person, a list, or the requirement of a wheel that is wanted itself.
+
+    specifier: a version range, "" for any; platform: "" for all that the farm builds for
+    origin: ``person``, ``list`` or ``dependency``; because: such as ``paramiko 4.0.0 needs it``
+    resolved_at: when it was last turned into builds; None means still to do
+    problem: why no version fits, or ""
+    """
+
+    __tablename__ = "requests"
+    __table_args__ = (
+        UniqueConstraint("project_id", "specifier", "platform", "because"),
+        _one_of("policy", BuildPolicy),
+        CheckConstraint("origin IN ('person', 'list', 'dependency')", name="origin_known"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), index=True)
+    specifier: Mapped[Name] = mapped_column(default="")
+    platform: Mapped[Name] = mapped_column(default="")
+    policy: Mapped[str] = mapped_column(String(16))
+    origin: Mapped[str] = mapped_column(String(16))
+    because: Mapped[LongText] = mapped_column(default="")
+    created_at: Mapped[Moment]
+    resolved_at: Mapped[Moment | None]
+    problem: Mapped[LongText] = mapped_column(default="")
+
+    project: Mapped[Project] = relationship()
+
+
+class Build(Base):
+    """One release on one platform, from being wanted to being published.
+
+    sdist_id: None where the release has none (then it is unneeded or failed)
+    reason: one sentence that says why the build is in this state
+    fence: rises with each lease; leased_to, lease_until: set while leased or collecting
+    not_before: the pause before another attempt
+    followed_at: when the requirements of its wheel were requested too
+    """
+
+    __tablename__ = "builds"
+    __table_args__ = (
+        UniqueConstraint("project_id", "version", "platform", "build_number"),
+        _one_of("state", BuildState),
+        _one_of("policy", BuildPolicy),
+        CheckConstraint("fence >= 0", name="fence_counts"),
+        CheckConstraint("(state IN ('leased', 'collecting')) = (leased_to IS NOT NULL)", name="lease_has_node"),
+        Index(
+            "ix_builds_next",
+            "platform",
+            "priority",
+            "id",
+            sqlite_where=sql("state = 'queued'"),
+            postgresql_where=sql("state = 'queued'"),
+        ),
+        Index(None, "state"),
+        Index(None, "leased_to"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    version: Mapped[Name]
+    platform: Mapped[Name]
+    build_number: Mapped[int] = mapped_column(default=0)
+    sdist_id: Mapped[int | None] = mapped_column(ForeignKey("upstream_files.id"))
+    policy: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[LongText] = mapped_column(default="")
+    priority: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0)
+    leased_to: Mapped[Name | None]
+    leased_at: Mapped[Moment | None]
+    lease_until: Mapped[Moment | None]
+    not_before: Mapped[Moment | None]
+    created_at: Mapped[Moment]
+    changed_at: Mapped[Moment]
+    followed_at: Mapped[Moment | None]
+
+    project: Mapped[Project] = relationship(back_populates="builds")
+    sdist: Mapped[UpstreamFile | None] = relationship()
+    attempts: Mapped[list[Attempt]] = relationship(back_populates="build", order_by="Attempt.fence")
+    wheels: Mapped[list[Wheel]] = relationship(back_populates="build")
+
+
+class Attempt(Base):
+    """One grant of a build to a node, and what came of it.
+
+    steps: list of ``schema.jobs.Step`` as JSON; materials, environment, resources: as in ``BuildResult``
+    log_bytes: how much of the log the master holds
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("build_id", "fence"), _one_of("outcome", AttemptOutcome))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    build_id: Mapped[int] = mapped_column(ForeignKey("builds.id"))
+    fence: Mapped[int]
+    node: Mapped[Name]
+    outcome: Mapped[str] = mapped_column(String(16))
+    failure_class: Mapped[str | None] = mapped_column(String(16))
+    message: Mapped[LongText] = mapped_column(default="")
+    evidence: Mapped[LongText] = mapped_column(default="")
+    started_at: Mapped[Moment]
+    finished_at: Mapped[Moment | None]
+    steps: Mapped[Data] = mapped_column(default=list)
+    materials: Mapped[Data] = mapped_column(default=list)
+    environment: Mapped[Data] = mapped_column(default=dict)
+    resources: Mapped[Data] = mapped_column(default=dict)
+    log_bytes: Mapped[int] = mapped_column(default=0)
+
+    build: Mapped[Build] = relationship(back_populates="attempts")
+
+
+class Wheel(Base):
+    """A published file; its row exists only after its bytes do, and its name never means other bytes.
+
+    tags: the expanded tags, joined by spaces; view: ``debian12-x86_64`` for a ``linux_*`` wheel, None for a portable one
+    yanked: None, or the reason; removed_at: a tombstone: the name stays taken
+    repeated: whether another build of the same sdist gave the same bytes; None where it was not tried
+    """
+
+    __tablename__ = "wheels"
+    __table_args__ = (CheckConstraint("size_bytes > 0", name="has_bytes"), Index(None, "project_id", "version"))
+
+    filename: Mapped[Name] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    build_id: Mapped[int] = mapped_column(ForeignKey("builds.id"), index=True)
+    version: Mapped[Name]
+    tags: Mapped[LongText]
+    view: Mapped[Name | None]
+    sha256: Mapped[Digest]
+    size_bytes: Mapped[int]
+    metadata_sha256: Mapped[Digest]
+    provenance_sha256: Mapped[Digest]
+    requires_python: Mapped[LongText | None]
+    published_at: Mapped[Moment]
+    yanked: Mapped[LongText | None]
+    removed_at: Mapped[Moment | None]
+    removed_because: Mapped[LongText] = mapped_column(default="")
+    repeated: Mapped[bool | None]
+    repeated_note: Mapped[LongText] = mapped_column(default="")
+
+    project: Mapped[Project] = relationship(back_populates="wheels")
+    build: Mapped[Build] = relationship(back_populates="wheels")
+
+
+class Node(Base):
+    """A builder node that was enrolled.
+
+    certificate: PEM, signed by the farm's authority; outbox: where the master collects from
+    heard_at: the last heartbeat, by the database's clock; sequence: of that heartbeat
+    state: ``active``, ``draining`` (no new builds) or ``quarantined`` (it lied)
+    """
+
+    __tablename__ = "nodes"
+    __table_args__ = (
+        CheckConstraint("state IN ('active', 'draining', 'quarantined')", name="state_known"),
+        CheckConstraint("slots >= 0", name="slots_count"),
+    )
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    certificate: Mapped[LongText]
+    outbox: Mapped[LongText]
+    platforms: Mapped[Data] = mapped_column(default=list)
+    slots: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(16), default="active")
+    state_reason: Mapped[LongText] = mapped_column(default="")
+    version: Mapped[Name] = mapped_column(default="")
+    facts: Mapped[Data] = mapped_column(default=dict)
+    enrolled_at: Mapped[Moment]
+    heard_at: Mapped[Moment | None]
+    sequence: Mapped[int] = mapped_column(default=0)
+
+
+class DirtyPage(Base):
+    """A project whose index pages must be rendered again; written with the change, removed after the rendering."""
+
+    __tablename__ = "dirty_pages"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    revision: Mapped[int] = mapped_column(default=1)

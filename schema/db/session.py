@@ -1,0 +1,72 @@
+"""Engines and sessions, on SQLite (WAL) and PostgreSQL alike, and the database's own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from schema.errors import UnavailableError
+
+_SQLITE_BUSY_S = 30
+
+
+def engine(url: str, *, read_only: bool = False) -> Engine:
+    """An engine whose transactions are what they say.
+
+    SQLite: a writer takes the write lock when it begins, so that no transaction fails half-way for want of it; a reader
+    (*read_only*) sees one snapshot and never waits. ``postgresql://`` means psycopg 3.
+    """
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    made = create_engine(parsed, connect_args={"timeout": _SQLITE_BUSY_S, "check_same_thread": False})
+
+    @event.listens_for(made, "connect")
+    def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own type
+        connection.isolation_level = None  # we begin transactions ourselves
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+
+    @event.listens_for(made, "begin")
+    def _begin(connection: Any) -> None:  # noqa: ANN401
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return made
+
+
+@contextmanager
+def transaction(database: Engine) -> Iterator[Session]:
+    """One transaction: committed at the end, rolled back on any exception; raise UnavailableError if it cannot be reached."""
+    try:
+        with Session(database, expire_on_commit=False) as session, session.begin():
+            yield session
+    except OperationalError as err:
+        raise UnavailableError(f"the database does not answer: {_first_line(err)}") from err
+
+
+def now(session: Session) -> datetime:
+    """The database's clock: the only one that decides about leases."""
+    if session.get_bind().dialect.name == "sqlite":
+        moment = session.execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
+        return datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    moment = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    assert isinstance(moment, datetime)  # noqa: S101 - the driver's promise, stated for mypy
+    return moment.astimezone(UTC)
+
+
+def _first_line(err: DBAPIError) -> str:
+    return str(err.orig).splitlines()[0] if err.orig else str(err)

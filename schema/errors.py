@@ -1,0 +1,154 @@
+"""
+Every error that the farm raises on purpose.
+
+* FarmError                    exit code 1
+  - SettingsError              2  the farm's own configuration is wrong
+  - UsageError                 2  what a person asked for cannot be
+    · NotANameError
+    · UnknownPlatformError
+  - JobError                   this build cannot succeed as it is; carries the class of the failure
+    · SdistError               the source distribution is not what the index said, or is hostile
+    · BuildFailedError         the project's own build failed
+    · LimitExceededError       the build went over a limit
+    · WheelRejectedError       the wheel breaks a rule (A-01 … A-16)
+  - NodeError                  this node cannot work now; the job goes back to the queue
+    · ToolMissingError
+    · ImageError
+  - UpstreamError              the upstream index did not answer as an index does; tried again later
+    · UnknownProjectError      the upstream has no such project
+  - WireError                  a message is not what the contract says
+  - UnavailableError           3  Redis or the database cannot be reached
+  - TrustError                 a signature, certificate or statement does not hold
+  - StoreError                 the store cannot take or give a file
+
+A build that fails is not an exception of the farm: inside a node a JobError ends the job, and leaves it as a BuildResult.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from schema.states import FailureClass
+
+
+class FarmError(Exception):
+    """Something the farm can name. *advice*, where given, is the next thing to try."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, advice: str | None = None) -> None:
+        super().__init__(message if advice is None else f"{message} ({advice})")
+        self.advice = advice
+
+
+class SettingsError(FarmError):
+    """A fault in the settings; the text names the file, the key and what is allowed."""
+
+    exit_code = 2
+
+
+class UsageError(FarmError):
+    """A person asked for something that cannot be."""
+
+    exit_code = 2
+
+
+class NotANameError(UsageError):
+    """Not a project name (PEP 508)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"not a project name: {text!r}",
+            advice="letters, digits, '.', '-' and '_', beginning and ending with a letter or digit",
+        )
+
+
+class UnknownPlatformError(UsageError):
+    """Not a platform such as ``debian12-x86_64-cp311``."""
+
+    def __init__(self, text: str, *, known: str = "") -> None:
+        super().__init__(
+            f"not a platform: {text!r}",
+            advice=known or "write it as DISTRIBUTION-ARCHITECTURE-PYTHON, such as debian12-x86_64-cp311",
+        )
+
+
+class JobError(FarmError):
+    """This build cannot succeed as it is."""
+
+    failure_class: FailureClass = FailureClass.BUILD
+
+    def __init__(self, message: str, *, advice: str | None = None, failure_class: FailureClass | None = None) -> None:
+        super().__init__(message, advice=advice)
+        if failure_class is not None:
+            self.failure_class = failure_class
+
+
+class SdistError(JobError):
+    """The source distribution is not what the index said, or would harm whoever unpacks it."""
+
+    failure_class = FailureClass.SDIST
+
+
+class BuildFailedError(JobError):
+    """The project's own build failed."""
+
+
+class LimitExceededError(JobError):
+    """The build went over a limit; the class says which."""
+
+    failure_class = FailureClass.TIMEOUT
+
+
+class WheelRejectedError(JobError):
+    """The wheel breaks a rule of ``schema.wheels.check``; the text names the rules."""
+
+    failure_class = FailureClass.WHEEL
+
+
+class NodeError(FarmError):
+    """This node cannot work now; the job goes back to the queue."""
+
+
+class ToolMissingError(NodeError):
+    """A program that the node needs is not installed."""
+
+
+class ImageError(NodeError):
+    """An image is missing or broken, or could not be made."""
+
+
+class UpstreamError(FarmError):
+    """The upstream index did not answer as an index does.
+
+    retry_after_s: what the upstream asked for, in seconds; None if it did not say
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UnknownProjectError(UpstreamError):
+    """The upstream index has no such project (404)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the upstream index has no project {name!r}; is the name spelt right?")
+
+
+class WireError(FarmError):
+    """A message is not what ``schema.jobs`` says."""
+
+
+class UnavailableError(FarmError):
+    """Redis or the database cannot be reached."""
+
+    exit_code = 3
+
+
+class TrustError(FarmError):
+    """A signature, certificate or statement does not hold; the text says why."""
+
+
+class StoreError(FarmError):
+    """The store cannot take or give a file."""

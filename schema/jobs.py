@@ -1,0 +1,429 @@
+"""The contract of the wire: every message between master and nodes, and the record a node leaves in its outbox.
+
+``to_json()`` gives plain data; ``from_json()`` names, converts and checks each field, because what comes off the wire is
+not trusted: it raises WireError and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self, TypeVar
+
+from packaging.utils import NormalizedName
+
+from schema import names
+from schema.errors import FarmError, WireError
+from schema.names import NodeName, Sha256
+from schema.platforms import Platform
+from schema.states import FailureClass
+
+Json = Mapping[str, Any]
+T = TypeVar("T")
+
+_TEXT_LIMIT = 16_384
+_LIST_LIMIT = 10_000
+
+
+def _checked(parse: Callable[[type[T], Json], T]) -> Callable[[type[T], Any], T]:
+    """Turn whatever goes wrong while reading a message into one WireError that names the message."""
+
+    @functools.wraps(parse)
+    def from_json(cls: type[T], data: Any) -> T:  # noqa: ANN401 - anything may come off the wire
+        if not isinstance(data, Mapping):
+            raise WireError(f"{cls.__name__}: not an object: {str(data)[:80]!r}")
+        try:
+            return parse(cls, data)
+        except WireError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, FarmError) as err:
+            raise WireError(f"{cls.__name__}: {type(err).__name__}: {str(err)[:200]}") from err
+
+    return from_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What every message can do."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON: enums as their values, times as ISO 8601, tuples as lists."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sdist(Message):
+    """A source distribution as the upstream index lists it.
+
+    size_bytes: None where the index does not say
+    uploaded_at: None where the index does not say
+    """
+
+    filename: str
+    url: str
+    sha256: Sha256
+    size_bytes: int | None = None
+    uploaded_at: datetime | None = None
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            filename=_file_name(data["filename"]),
+            url=_text(data["url"]),
+            sha256=names.sha256(_text(data["sha256"])),
+            size_bytes=_maybe(data.get("size_bytes"), _count),
+            uploaded_at=_maybe(data.get("uploaded_at"), _instant),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Message):
+    """What people know about building a project: Debian packages, environment, PEP 517 config settings."""
+
+    debian_packages: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    config_settings: dict[str, str] = field(default_factory=dict)
+    build_constraints: tuple[str, ...] = ()
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            debian_packages=_texts(data.get("debian_packages", ())),
+            environment=_text_map(data.get("environment", {})),
+            config_settings=_text_map(data.get("config_settings", {})),
+            build_constraints=_texts(data.get("build_constraints", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(Message):
+    """What one build may use; each is enforced from outside the sandbox.
+
+    wall_s: of the whole attempt; silence_s: without a byte of output
+    """
+
+    memory_bytes: int = 3 * 2**30
+    disk_bytes: int = 4 * 2**30
+    processes: int = 512
+    wall_s: float = 3 * 3600.0
+    silence_s: float = 1800.0
+    log_bytes: int = 64 * 2**20
+    wheel_bytes: int = 1 * 2**30
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            memory_bytes=_count(data["memory_bytes"]),
+            disk_bytes=_count(data["disk_bytes"]),
+            processes=_count(data["processes"]),
+            wall_s=_seconds(data["wall_s"]),
+            silence_s=_seconds(data["silence_s"]),
+            log_bytes=_count(data["log_bytes"]),
+            wheel_bytes=_count(data["wheel_bytes"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildJob(Message):
+    """One wheel to build on one platform: master → node.
+
+    fence: rises with each grant of the same build; whatever carries an older one changes nothing
+    version: canonical (PEP 440)
+    build_number: the wheel's build tag; 0 is none
+    """
+
+    build_id: int
+    fence: int
+    project: NormalizedName
+    version: str
+    platform: str
+    sdist: Sdist
+    build_number: int = 0
+    recipe: Recipe = field(default_factory=Recipe)
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            build_id=_count(data["build_id"]),
+            fence=_count(data["fence"]),
+            project=names.project_name(_text(data["project"])),
+            version=str(names.version(_text(data["version"]))),
+            platform=str(Platform.parse(_text(data["platform"]))),
+            sdist=Sdist.from_json(data["sdist"]),
+            build_number=_count(data.get("build_number", 0)),
+            recipe=Recipe.from_json(data.get("recipe", {})),
+            limits=Limits.from_json(data["limits"]),
+        )
+
+    @property
+    def lease(self) -> Lease:
+        return Lease(build_id=self.build_id, fence=self.fence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Lease(Message):
+    """One grant of one build."""
+
+    build_id: int
+    fence: int
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(build_id=_count(data["build_id"]), fence=_count(data["fence"]))
+
+    def __str__(self) -> str:
+        return f"{self.build_id}-{self.fence}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat(Message):
+    """What a node is doing, every few seconds: node → master.
+
+    sequence: rises by one; restarts with the node
+    running: the builds it works on; finished: those whose results wait in its outbox
+    facts: what the machine is (kernel, memory, load, free disk …), for people only
+    """
+
+    node: NodeName
+    sequence: int
+    version: str
+    platforms: tuple[str, ...]
+    slots: int
+    running: tuple[Lease, ...] = ()
+    finished: tuple[Lease, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            node=names.node_name(_text(data["node"])),
+            sequence=_count(data["sequence"]),
+            version=_text(data["version"]),
+            platforms=tuple(str(Platform.parse(item)) for item in _texts(data["platforms"])),
+            slots=_count(data["slots"]),
+            running=tuple(Lease.from_json(item) for item in _list(data.get("running", ()))),
+            finished=tuple(Lease.from_json(item) for item in _list(data.get("finished", ()))),
+            facts=_text_map(data.get("facts", {})),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Message):
+    """One step of an attempt: fetch, unpack, requirements, build, repair, check, import, sign.
+
+    seconds: None while it runs
+    """
+
+    name: str
+    started_at: datetime
+    seconds: float | None = None
+    note: str = ""
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            name=_text(data["name"]),
+            started_at=_instant(data["started_at"]),
+            seconds=_maybe(data.get("seconds"), _seconds),
+            note=_text(data.get("note", "")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Message):
+    """News of a running build: node → master.
+
+    steps: all steps so far
+    log: a piece of the log that begins at byte *log_offset*
+    """
+
+    node: NodeName
+    lease: Lease
+    steps: tuple[Step, ...]
+    log_offset: int = 0
+    log: str = ""
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            node=names.node_name(_text(data["node"])),
+            lease=Lease.from_json(data["lease"]),
+            steps=tuple(Step.from_json(item) for item in _list(data["steps"])),
+            log_offset=_count(data["log_offset"]),
+            log=_text(data["log"], limit=4 * 2**20),
+        )
+
+
+class Outcome(StrEnum):
+    """How a node says an attempt ended."""
+
+    BUILT = "built"
+    FAILED = "failed"
+    NODE = "node"  # not the project's fault: try it elsewhere, later
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelFile(Message):
+    """A wheel as the node left it; the master believes none of it before it has looked itself."""
+
+    filename: str
+    sha256: Sha256
+    size_bytes: int
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            filename=_file_name(data["filename"]),
+            sha256=names.sha256(_text(data["sha256"])),
+            size_bytes=_count(data["size_bytes"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material(Message):
+    """Something that went into a build: a build requirement, the image, a Debian package.
+
+    sha256: None where only a version is known
+    """
+
+    kind: str
+    name: str
+    version: str
+    sha256: Sha256 | None = None
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        return cls(
+            kind=_text(data["kind"]),
+            name=_text(data["name"]),
+            version=_text(data["version"]),
+            sha256=_maybe(data.get("sha256"), lambda text: names.sha256(_text(text))),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult(Message):
+    """The whole outcome of one attempt; it stands as ``result.json`` in the node's outbox.
+
+    failure_class, message: None and empty for a built wheel; evidence: the line of the log that says why
+    environment: the variables that the build saw; resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
+    log_sha256: of the whole log as it lies beside the result
+    """
+
+    node: NodeName
+    lease: Lease
+    outcome: Outcome
+    started_at: datetime
+    finished_at: datetime
+    steps: tuple[Step, ...]
+    log_sha256: Sha256
+    failure_class: FailureClass | None = None
+    message: str = ""
+    evidence: str = ""
+    wheel: WheelFile | None = None
+    materials: tuple[Material, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    resources: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        outcome = Outcome(data["outcome"])
+        wheel = _maybe(data.get("wheel"), WheelFile.from_json)
+        if (outcome is Outcome.BUILT) != (wheel is not None):
+            raise WireError(f"BuildResult: outcome {outcome} {'without' if wheel is None else 'with'} a wheel")
+        return cls(
+            node=names.node_name(_text(data["node"])),
+            lease=Lease.from_json(data["lease"]),
+            outcome=outcome,
+            started_at=_instant(data["started_at"]),
+            finished_at=_instant(data["finished_at"]),
+            steps=tuple(Step.from_json(item) for item in _list(data["steps"])),
+            log_sha256=names.sha256(_text(data["log_sha256"])),
+            failure_class=_maybe(data.get("failure_class"), FailureClass),
+            message=_text(data.get("message", "")),
+            evidence=_text(data.get("evidence", "")),
+            wheel=wheel,
+            materials=tuple(Material.from_json(item) for item in _list(data.get("materials", ()))),
+            environment=_text_map(data.get("environment", {})),
+            resources={str(key): float(value) for key, value in dict(data.get("resources", {})).items()},
+        )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - walks arbitrary plain data
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _maybe(value: Any, parse: Callable[[Any], T]) -> T | None:  # noqa: ANN401
+    return None if value is None else parse(value)
+
+
+def _text(value: Any, *, limit: int = _TEXT_LIMIT) -> str:  # noqa: ANN401
+    if not isinstance(value, str) or len(value) > limit:
+        raise ValueError(f"not a text of at most {limit} characters: {str(value)[:80]!r}")
+    return value
+
+
+def _file_name(value: Any) -> str:  # noqa: ANN401
+    text = _text(value, limit=255)
+    if not text or text.startswith(".") or any(char in text for char in "/\\\0\n\r"):
+        raise ValueError(f"not a plain file name: {text!r}")
+    return text
+
+
+def _count(value: Any) -> int:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError(f"not a whole number of 0 or more: {str(value)[:80]!r}")
+    return value
+
+
+def _seconds(value: Any) -> float:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:  # noqa: PLR2004
+        raise ValueError(f"not a number of seconds: {str(value)[:80]!r}")
+    return float(value)
+
+
+def _instant(value: Any) -> datetime:  # noqa: ANN401
+    moment = datetime.fromisoformat(_text(value, limit=64))
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without its zone: {value!r}")
+    return moment.astimezone(UTC)
+
+
+def _list(value: Any) -> list[Any]:  # noqa: ANN401
+    if not isinstance(value, (list, tuple)) or len(value) > _LIST_LIMIT:
+        raise ValueError(f"not a list of at most {_LIST_LIMIT} items: {str(value)[:80]!r}")
+    return list(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401
+    return tuple(_text(item) for item in _list(value))
+
+
+def _text_map(value: Any) -> dict[str, str]:  # noqa: ANN401
+    if not isinstance(value, Mapping) or len(value) > _LIST_LIMIT:
+        raise ValueError(f"not an object of texts: {str(value)[:80]!r}")
+    return {_text(key): _text(item) for key, item in value.items()}

@@ -1,0 +1,171 @@
+"""Platforms: a distribution release × architecture × interpreter, such as ``debian12-aarch64-cp311``.
+
+The platform, not the wheel tag, says which libraries a ``linux_*`` wheel may rely on.
+"""
+
+from __future__ import annotations
+
+import platform as machine
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Self
+
+from packaging.tags import Tag, compatible_tags, cpython_tags
+
+from schema.errors import UnknownPlatformError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """A release of a distribution.
+
+    suite: the name its archive uses
+    glibc: (major, minor) of its C library
+    python: the full version of its own CPython
+    """
+
+    name: str
+    title: str
+    suite: str
+    glibc: tuple[int, int]
+    python: str
+
+
+DISTRIBUTIONS: dict[str, Distribution] = {
+    item.name: item
+    for item in (
+        Distribution(name="debian11", title="Debian 11", suite="bullseye", glibc=(2, 31), python="3.9.2"),
+        Distribution(name="debian12", title="Debian 12", suite="bookworm", glibc=(2, 36), python="3.11.2"),
+        Distribution(name="debian13", title="Debian 13", suite="trixie", glibc=(2, 41), python="3.13.5"),
+        Distribution(name="ubuntu2204", title="Ubuntu 22.04", suite="jammy", glibc=(2, 35), python="3.10.12"),
+        Distribution(name="ubuntu2404", title="Ubuntu 24.04", suite="noble", glibc=(2, 39), python="3.12.3"),
+    )
+}
+
+# Architecture as wheels and the kernel name it → as Debian names it.
+DEBIAN_ARCHITECTURES: dict[str, str] = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "armhf",
+    "i686": "i386",
+    "riscv64": "riscv64",
+    "ppc64le": "ppc64el",
+    "s390x": "s390x",
+}
+
+# The oldest manylinux_2_N of each architecture, and the three legacy spellings (PEP 600).
+_OLDEST_GLIBC_MINOR = {"x86_64": 5, "i686": 5}
+_LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+
+_PYTHON = re.compile(r"cp3(\d{1,2})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """Make one with ``parse``; ``str()`` gives the external spelling back."""
+
+    distribution: Distribution
+    arch: str
+    python: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raise UnknownPlatformError for anything that is not a platform the farm knows."""
+        parts = text.split("-")
+        if len(parts) != 3:  # noqa: PLR2004 - distribution, architecture, interpreter
+            raise UnknownPlatformError(text)
+        name, arch, python = parts
+        if name not in DISTRIBUTIONS:
+            raise UnknownPlatformError(text, known=f"known distributions: {', '.join(DISTRIBUTIONS)}")
+        if arch not in DEBIAN_ARCHITECTURES:
+            raise UnknownPlatformError(text, known=f"known architectures: {', '.join(DEBIAN_ARCHITECTURES)}")
+        if not _PYTHON.fullmatch(python):
+            raise UnknownPlatformError(text, known="the interpreter is written as cp311")
+        return cls(distribution=DISTRIBUTIONS[name], arch=arch, python=python)
+
+    @classmethod
+    def of_image(cls, image: str) -> Self:
+        """The platform of an image such as ``debian12-x86_64`` with the distribution's own interpreter."""
+        name, _, arch = image.partition("-")
+        if name not in DISTRIBUTIONS or arch not in DEBIAN_ARCHITECTURES:
+            raise UnknownPlatformError(
+                image, known="write an image as DISTRIBUTION-ARCHITECTURE, such as debian12-x86_64"
+            )
+        minor = DISTRIBUTIONS[name].python.split(".")[1]
+        return cls(distribution=DISTRIBUTIONS[name], arch=arch, python=f"cp3{minor}")
+
+    def __str__(self) -> str:
+        return f"{self.view}-{self.python}"
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def view(self) -> str:
+        """The part of the index (and the image) that this platform installs from: ``debian12-x86_64``."""
+        return f"{self.distribution.name}-{self.arch}"
+
+    @property
+    def python_version(self) -> tuple[int, int]:
+        """(3, 11) for cp311."""
+        return (3, int(self.python.removeprefix("cp3")))
+
+    @property
+    def python_full_version(self) -> str:
+        """Such as 3.11.2: the distribution's own where it is the same minor version, else its first release."""
+        major, minor = self.python_version
+        own = self.distribution.python
+        return own if own.startswith(f"{major}.{minor}.") else f"{major}.{minor}.0"
+
+    @cached_property
+    def tags(self) -> frozenset[Tag]:
+        """Every wheel tag that an installer on this platform accepts."""
+        return frozenset(self.ordered_tags)
+
+    @property
+    def ordered_tags(self) -> tuple[Tag, ...]:
+        """The same, the most specific first, as pip up to 26.2 ranks them (manylinux before linux)."""
+        return _tags(self.python_version, tuple(_platform_tags(self.arch, self.distribution.glibc)))
+
+    @property
+    def marker_environment(self) -> dict[str, str]:
+        """The PEP 508 environment of this platform."""
+        major, minor = self.python_version
+        return {
+            "implementation_name": "cpython",
+            "implementation_version": self.python_full_version,
+            "os_name": "posix",
+            "platform_machine": self.arch,
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
+            "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": self.python_full_version,
+            "python_version": f"{major}.{minor}",
+            "sys_platform": "linux",
+            "extra": "",
+        }
+
+
+def this_machine() -> str:
+    """This machine's architecture as wheels name it: ``x86_64``, ``aarch64``, …"""
+    return {"amd64": "x86_64", "arm64": "aarch64", "armv8l": "armv7l"}.get(machine.machine(), machine.machine())
+
+
+@lru_cache(maxsize=64)
+def _tags(python: tuple[int, int], platforms: tuple[str, ...]) -> tuple[Tag, ...]:
+    interpreter = f"cp{python[0]}{python[1]}"
+    return (
+        *cpython_tags(python_version=python, abis=[interpreter], platforms=platforms),
+        *compatible_tags(python_version=python, interpreter=interpreter, platforms=platforms),
+    )
+
+
+def _platform_tags(arch: str, glibc: tuple[int, int]) -> Iterator[str]:
+    for minor in range(glibc[1], _OLDEST_GLIBC_MINOR.get(arch, 17) - 1, -1):
+        yield f"manylinux_{glibc[0]}_{minor}_{arch}"
+        if minor in _LEGACY_MANYLINUX:
+            yield f"{_LEGACY_MANYLINUX[minor]}_{arch}"
+    yield f"linux_{arch}"

@@ -1,0 +1,145 @@
+"""The states of a build, the moves between them, and what happens after each class of failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class BuildState(StrEnum):
+    """Where one build (a source distribution on a platform) stands."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    LEASED = "leased"
+    COLLECTING = "collecting"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    HELD = "held"
+    POISONED = "poisoned"
+    UNNEEDED = "unneeded"
+    WITHDRAWN = "withdrawn"
+
+
+_OPEN = frozenset({BuildState.WAITING, BuildState.QUEUED, BuildState.LEASED, BuildState.COLLECTING})
+
+# The states in which the farm still has something to do by itself.
+OPEN_STATES = _OPEN
+
+# A move that is not in this table is refused, whoever asks for it.
+TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
+    BuildState.WAITING: frozenset(
+        {BuildState.QUEUED, BuildState.HELD, BuildState.FAILED, BuildState.UNNEEDED, BuildState.WITHDRAWN}
+    ),
+    BuildState.QUEUED: frozenset(
+        {BuildState.LEASED, BuildState.WAITING, BuildState.HELD, BuildState.UNNEEDED, BuildState.WITHDRAWN}
+    ),
+    BuildState.LEASED: frozenset(
+        {
+            BuildState.COLLECTING,
+            BuildState.QUEUED,
+            BuildState.WAITING,
+            BuildState.FAILED,
+            BuildState.POISONED,
+            BuildState.WITHDRAWN,
+        }
+    ),
+    BuildState.COLLECTING: frozenset(
+        {
+            BuildState.PUBLISHED,
+            BuildState.QUEUED,
+            BuildState.WAITING,
+            BuildState.FAILED,
+            BuildState.POISONED,
+            BuildState.WITHDRAWN,
+        }
+    ),
+    BuildState.PUBLISHED: frozenset({BuildState.WITHDRAWN}),
+    BuildState.FAILED: frozenset({BuildState.QUEUED, BuildState.HELD, BuildState.UNNEEDED, BuildState.WITHDRAWN}),
+    BuildState.HELD: frozenset({BuildState.QUEUED, BuildState.UNNEEDED, BuildState.WITHDRAWN}),
+    BuildState.POISONED: frozenset({BuildState.QUEUED, BuildState.HELD, BuildState.WITHDRAWN}),
+    BuildState.UNNEEDED: frozenset({BuildState.QUEUED, BuildState.WITHDRAWN}),
+    BuildState.WITHDRAWN: frozenset({BuildState.QUEUED}),
+}
+
+
+class FailureClass(StrEnum):
+    """Why an attempt ended without a wheel."""
+
+    BUILD = "build"  # the project's own build failed
+    SDIST = "sdist"  # the source distribution is not what the index said, or is hostile
+    BACKEND = "backend"  # build backend missing, or pyproject.toml broken
+    REQUIREMENT = "requirement"  # a build requirement has no wheel for the platform
+    NETWORK = "network"  # the build wanted the network
+    MEMORY = "memory"
+    PROCESSES = "processes"
+    DISK = "disk"
+    LOG = "log"
+    TIMEOUT = "timeout"
+    SILENCE = "silence"
+    WHEEL = "wheel"  # the wheel breaks a rule
+    IMPORT = "import"  # the wheel does not import in a clean environment
+    NODE = "node"  # the node's own fault: disk, image, upstream; tried again elsewhere
+    LOST = "lost"  # the node went silent with the build
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often a class of failure is tried again.
+
+    retries: attempts after the first
+    pause_s: seconds before the next attempt; doubled each time, at most two hours
+    elsewhere: only on a node that has not tried yet; where there is none, the failure stands at once
+    """
+
+    retries: int
+    pause_s: float = 0.0
+    elsewhere: bool = False
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after the *failures*-th failure (1 is the first)."""
+        return min(self.pause_s * 2 ** max(failures - 1, 0), 7200.0)
+
+
+_NEVER = RetryPolicy(retries=0)
+
+# What the sdist itself says cannot change by trying again; what the machine did can.
+RETRY: dict[FailureClass, RetryPolicy] = {
+    FailureClass.BUILD: RetryPolicy(retries=1, elsewhere=True),
+    FailureClass.SDIST: _NEVER,
+    FailureClass.BACKEND: _NEVER,
+    FailureClass.REQUIREMENT: _NEVER,
+    FailureClass.NETWORK: _NEVER,
+    FailureClass.MEMORY: RetryPolicy(retries=1, elsewhere=True),
+    FailureClass.PROCESSES: _NEVER,
+    FailureClass.DISK: _NEVER,
+    FailureClass.LOG: _NEVER,
+    FailureClass.TIMEOUT: RetryPolicy(retries=1),
+    FailureClass.SILENCE: _NEVER,
+    FailureClass.WHEEL: _NEVER,
+    FailureClass.IMPORT: _NEVER,
+    FailureClass.NODE: RetryPolicy(retries=5, pause_s=5.0),
+    FailureClass.LOST: RetryPolicy(retries=1_000_000),  # bounded by the rule of two nodes instead
+    FailureClass.CANCELLED: _NEVER,
+}
+
+# A build that was lost by this many different nodes is poisoned and waits for a person.
+POISONED_AFTER_NODES = 2
+
+
+class AttemptOutcome(StrEnum):
+    """How one attempt at a build ended."""
+
+    RUNNING = "running"
+    BUILT = "built"
+    FAILED = "failed"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+
+class BuildPolicy(StrEnum):
+    """Whether a wheel is built although the upstream has a usable one."""
+
+    MISSING = "missing"
+    ALWAYS = "always"

@@ -1,0 +1,67 @@
+"""Celery on Redis, set up so that nothing which matters depends on it.
+
+The database is the truth; a message is only a door-bell. Hence: JSON only, early acknowledgement, one message at a time,
+no result backend, and a time-out on every socket, so that a half-open connection is noticed within seconds.
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from schema.names import NodeName
+
+# Names of tasks: node → master
+HEARTBEAT = "farm.heartbeat"
+PROGRESS = "farm.progress"
+# master → node
+BUILD_WHEEL = "node.build-wheel"
+CANCEL = "node.cancel"
+FORGET = "node.forget"
+
+MASTER_QUEUE = "master"
+
+
+def node_queue(name: NodeName) -> str:
+    """The queue of builds of one node; nobody else reads it."""
+    return f"node.{name}"
+
+
+def node_control_queue(name: NodeName) -> str:
+    """The queue of one node for what must not wait behind a build: cancel, forget."""
+    return f"node.{name}.control"
+
+
+def celery_app(redis_url: str, *, name: str) -> Celery:
+    """A Celery application for one end of the wire; tasks are added by ``master.tasks`` and ``builder.tasks``."""
+    app = Celery(name, broker=redis_url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        task_ignore_result=True,
+        result_backend=None,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "global_keyprefix": "wheelfarm:",
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
+        },
+        task_publish_retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0},
+        enable_utc=True,
+    )
+    return app
+
+
+@setup_logging.connect
+def _keep_our_logging(**_: object) -> None:
+    """Celery leaves logging alone once a receiver stands here; ``schema.log`` has set it up."""

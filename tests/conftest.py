@@ -1,0 +1,158 @@
+"""Real servers for the tests: PostgreSQL and Redis, started once a test process, on Unix sockets in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from master.store import Store
+from schema.db import migrate
+from schema.db.session import engine
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Path]:
+    """A short folder (Unix socket paths are limited to 107 bytes) that every user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="wf-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _postgresql_programs() -> Path:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if not folders:
+        pytest.fail("PostgreSQL's server is not installed; `make test` installs it (Debian package postgresql)")
+    return folders[0]
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(servers: Path) -> Iterator[str]:
+    """A PostgreSQL server of this test run; as root it runs as the user that Debian's package made."""
+    programs, data = _postgresql_programs(), servers / "pg"
+    data.mkdir(mode=0o700)
+    as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] if os.geteuid() == 0 else []
+    if as_user:
+        shutil.chown(data, "postgres", "postgres")
+    run = {"check": True, "capture_output": True, "cwd": "/"}
+    subprocess.run(  # type: ignore[call-overload]
+        [*as_user, programs / "initdb", "-D", data, "-U", "farm", "-A", "trust", "-E", "UTF8", "--no-sync"], **run
+    )
+    server = subprocess.Popen(
+        [*as_user, programs / "postgres", "-D", data, "-k", data, "-c", "listen_addresses=", "-c", "fsync=off"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    url = f"postgresql+psycopg://farm@/postgres?host={data}"
+    _wait_until_it_answers(url)
+    yield url
+    server.terminate()
+    server.wait(20)
+
+
+def _wait_until_it_answers(url: str) -> None:
+    probe = create_engine(url)
+    for _ in range(200):
+        try:
+            with probe.connect():
+                break
+        except Exception:  # noqa: BLE001 - whatever the driver says while the server starts
+            time.sleep(0.1)
+    else:
+        pytest.fail("PostgreSQL did not start within 20 s")
+    probe.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty, migrated database: each test that asks for it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        url, drop = f"sqlite:///{tmp_path / 'farm.sqlite'}", None
+    else:
+        url, drop = _new_postgresql_database(request.getfixturevalue("postgresql_url"))
+    made = engine(url)
+    migrate.upgrade(made)
+    made.dispose()
+    yield url
+    if drop:
+        drop()
+
+
+def _new_postgresql_database(server_url: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    name = f"t{time.monotonic_ns()}_{os.getpid()}"
+    admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+
+    def drop() -> None:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False), drop
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Engine]:
+    """An engine on an empty, migrated database."""
+    made = engine(database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(scope="session")
+def redis_server(servers: Path) -> Iterator[str]:
+    """A real Redis (or Valkey) of this test run, on a Unix socket."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.fail("no redis-server; `make test` installs it (Debian package redis-server)")
+    socket = servers / "redis.sock"
+    server = subprocess.Popen(
+        [
+            program,
+            "--port",
+            "0",
+            "--unixsocket",
+            str(socket),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(servers),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 10
+    while not socket.exists():
+        if time.monotonic() > deadline:
+            pytest.fail("Redis did not start within 10 s")
+        time.sleep(0.02)
+    yield f"redis+socket://{socket}"
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """An emptied Redis."""
+    import redis  # noqa: PLC0415 - only the tests that need it pay for it
+
+    client = redis.Redis(unix_socket_path=redis_server.removeprefix("redis+socket://"))
+    client.flushall()
+    client.close()
+    return redis_server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")

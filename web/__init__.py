@@ -1,0 +1,1 @@
+"""The front-end: the index for installers and the pages for people."""
