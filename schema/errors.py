@@ -21,7 +21,8 @@ Every error that the farm raises on purpose.
   - TrustError                 a signature, certificate or statement does not hold
   - StoreError                 the store cannot take or give a file
 
-A build that fails is not an exception of the farm: inside a node a JobError ends the job, and leaves it as a BuildResult.
+A build that fails is not an exception of the farm: inside a node a JobError ends the job, and leaves it as a
+BuildResult.
 """
 
 from __future__ import annotations
@@ -74,12 +75,25 @@ class UnknownPlatformError(UsageError):
 
 
 class JobError(FarmError):
-    """This build cannot succeed as it is."""
+    """This build cannot succeed as it is.
+
+    evidence: the line of the log that says why, where there is one
+    resources: what the build had used by then, as in ``schema.jobs.BuildResult``
+    """
 
     failure_class: FailureClass = FailureClass.BUILD
 
-    def __init__(self, message: str, *, advice: str | None = None, failure_class: FailureClass | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        failure_class: FailureClass | None = None,
+        evidence: str = "",
+    ) -> None:
         super().__init__(message, advice=advice)
+        self.evidence = evidence
+        self.resources: dict[str, float] = {}
         if failure_class is not None:
             self.failure_class = failure_class
 

@@ -1,7 +1,7 @@
 """The contract of the wire: every message between master and nodes, and the record a node leaves in its outbox.
 
-``to_json()`` gives plain data; ``from_json()`` names, converts and checks each field, because what comes off the wire is
-not trusted: it raises WireError and nothing else.
+``to_json()`` gives plain data; ``from_json()`` names, converts and checks each field, because what comes off the wire
+is not trusted: it raises WireError and nothing else.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Sdist(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             filename=_file_name(data["filename"]),
             url=_text(data["url"]),
@@ -92,6 +93,7 @@ class Recipe(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             debian_packages=_texts(data.get("debian_packages", ())),
             environment=_text_map(data.get("environment", {})),
@@ -118,6 +120,7 @@ class Limits(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             memory_bytes=_count(data["memory_bytes"]),
             disk_bytes=_count(data["disk_bytes"]),
@@ -151,6 +154,7 @@ class BuildJob(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             build_id=_count(data["build_id"]),
             fence=_count(data["fence"]),
@@ -165,6 +169,7 @@ class BuildJob(Message):
 
     @property
     def lease(self) -> Lease:
+        """The grant that this job came with."""
         return Lease(build_id=self.build_id, fence=self.fence)
 
 
@@ -178,6 +183,7 @@ class Lease(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(build_id=_count(data["build_id"]), fence=_count(data["fence"]))
 
     def __str__(self) -> str:
@@ -205,6 +211,7 @@ class Heartbeat(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             node=names.node_name(_text(data["node"])),
             sequence=_count(data["sequence"]),
@@ -232,6 +239,7 @@ class Step(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             name=_text(data["name"]),
             started_at=_instant(data["started_at"]),
@@ -257,6 +265,7 @@ class Progress(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             node=names.node_name(_text(data["node"])),
             lease=Lease.from_json(data["lease"]),
@@ -286,6 +295,7 @@ class WheelFile(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             filename=_file_name(data["filename"]),
             sha256=names.sha256(_text(data["sha256"])),
@@ -308,6 +318,7 @@ class Material(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         return cls(
             kind=_text(data["kind"]),
             name=_text(data["name"]),
@@ -321,7 +332,8 @@ class BuildResult(Message):
     """The whole outcome of one attempt; it stands as ``result.json`` in the node's outbox.
 
     failure_class, message: None and empty for a built wheel; evidence: the line of the log that says why
-    environment: the variables that the build saw; resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
+    environment: the variables that the build saw
+    resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
     log_sha256: of the whole log as it lies beside the result
     """
 
@@ -343,6 +355,7 @@ class BuildResult(Message):
     @classmethod
     @_checked
     def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
         outcome = Outcome(data["outcome"])
         wheel = _maybe(data.get("wheel"), WheelFile.from_json)
         if (outcome is Outcome.BUILT) != (wheel is not None):

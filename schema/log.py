@@ -1,4 +1,4 @@
-"""Logging, the same for every process: one line an event, the process's name in front, each job's line with its number."""
+"""Logging, the same for every process: one line an event, with the process's name in front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platforms: a distribution release × architecture × interpreter, such as ``debian12-aarch64-cp311``.
+"""Platforms: a distribution release on an architecture with an interpreter, such as ``debian12-aarch64-cp311``.
 
 The platform, not the wheel tag, says which libraries a ``linux_*`` wheel may rely on.
 """
@@ -150,7 +150,7 @@ class Platform:
 
 
 def this_machine() -> str:
-    """This machine's architecture as wheels name it: ``x86_64``, ``aarch64``, …"""
+    """This machine's architecture as wheels name it, such as ``aarch64``."""
     return {"amd64": "x86_64", "arm64": "aarch64", "armv8l": "armv7l"}.get(machine.machine(), machine.machine())
 
 

@@ -1,8 +1,8 @@
 """The farm's settings: one ``farm.toml``, read once by a door, handed on as one frozen ``Settings``.
 
-Each key of the file is a field of a section below; the field's type says what is allowed. Secrets (the URLs of Redis and
-of the database) may stand in the environment (``WHEELFARM_REDIS_URL``, ``WHEELFARM_DATABASE_URL``) or in a file of their own
-(``url_file``). Every fault raises SettingsError with file, key and what is allowed.
+Each key of the file is a field of a section below; the field's type says what is allowed. Secrets (the URLs of Redis
+and of the database) may stand in the environment (``WHEELFARM_REDIS_URL``, ``WHEELFARM_DATABASE_URL``) or in a file of
+their own (``url_file``). Every fault raises SettingsError with file, key and what is allowed.
 """
 
 from __future__ import annotations
@@ -189,11 +189,11 @@ class Settings:
 
 
 def load(path: Path | None = None) -> Settings:
-    """Read the settings from *path*, ``$WHEELFARM_SETTINGS``, ``./farm.toml`` or ``/etc/wheelfarm/farm.toml``; else defaults.
+    """Read *path*, else ``$WHEELFARM_SETTINGS``, ``./farm.toml`` or ``/etc/wheelfarm/farm.toml``; else the defaults.
 
     Paths in the file are relative to the file's folder.
     """
-    file = _find(path)
+    file = find(path)
     if file is None:
         return _read({}, file=Path("farm.toml"), folder=Path.cwd())
     try:
@@ -205,7 +205,8 @@ def load(path: Path | None = None) -> Settings:
     return _read(data, file=file, folder=file.resolve().parent)
 
 
-def _find(path: Path | None) -> Path | None:
+def find(path: Path | None = None) -> Path | None:
+    """The settings file that ``load`` would read; None where there is none and the defaults hold."""
     named = path or (Path(os.environ["WHEELFARM_SETTINGS"]) if os.environ.get("WHEELFARM_SETTINGS") else None)
     if named is not None:
         return named

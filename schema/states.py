@@ -21,10 +21,8 @@ class BuildState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-_OPEN = frozenset({BuildState.WAITING, BuildState.QUEUED, BuildState.LEASED, BuildState.COLLECTING})
-
 # The states in which the farm still has something to do by itself.
-OPEN_STATES = _OPEN
+OPEN_STATES = frozenset({BuildState.WAITING, BuildState.QUEUED, BuildState.LEASED, BuildState.COLLECTING})
 
 # A move that is not in this table is refused, whoever asks for it.
 TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
@@ -47,6 +45,7 @@ TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
     BuildState.COLLECTING: frozenset(
         {
             BuildState.PUBLISHED,
+            BuildState.UNNEEDED,
             BuildState.QUEUED,
             BuildState.WAITING,
             BuildState.FAILED,
@@ -99,7 +98,7 @@ class RetryPolicy:
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after the *failures*-th failure (1 is the first)."""
-        return min(self.pause_s * 2 ** max(failures - 1, 0), 7200.0)
+        return min(self.pause_s * 2.0 ** min(max(failures - 1, 0), 32), 7200.0)
 
 
 _NEVER = RetryPolicy(retries=0)
@@ -120,12 +119,13 @@ RETRY: dict[FailureClass, RetryPolicy] = {
     FailureClass.WHEEL: _NEVER,
     FailureClass.IMPORT: _NEVER,
     FailureClass.NODE: RetryPolicy(retries=5, pause_s=5.0),
-    FailureClass.LOST: RetryPolicy(retries=1_000_000),  # bounded by the rule of two nodes instead
+    FailureClass.LOST: _NEVER,  # not counted here: see POISONED_AFTER_NODES
     FailureClass.CANCELLED: _NEVER,
 }
 
-# A build that was lost by this many different nodes is poisoned and waits for a person.
+# A build that was lost by so many different nodes, or so often by the same one, is poisoned and waits for a person.
 POISONED_AFTER_NODES = 2
+POISONED_AFTER_LOSSES = 10
 
 
 class AttemptOutcome(StrEnum):

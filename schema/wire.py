@@ -1,12 +1,15 @@
 """Celery on Redis, set up so that nothing which matters depends on it.
 
-The database is the truth; a message is only a door-bell. Hence: JSON only, early acknowledgement, one message at a time,
-no result backend, and a time-out on every socket, so that a half-open connection is noticed within seconds.
+The database is the truth; a message is only a door-bell. Hence: JSON only, early acknowledgement, one message at a
+time, no result backend, and a time-out on every socket, so that a half-open connection is noticed within seconds.
 """
 
 from __future__ import annotations
 
+import warnings
+
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging
 
 from schema.names import NodeName
@@ -49,6 +52,7 @@ def celery_app(redis_url: str, *, name: str) -> Celery:
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options={
             "global_keyprefix": "wheelfarm:",
             "socket_timeout": 10,
@@ -62,6 +66,32 @@ def celery_app(redis_url: str, *, name: str) -> Celery:
     return app
 
 
-@setup_logging.connect
+@setup_logging.connect  # type: ignore[untyped-decorator]
 def _keep_our_logging(**_: object) -> None:
     """Celery leaves logging alone once a receiver stands here; ``schema.log`` has set it up."""
+
+
+def work(app: Celery, *, name: str, queues: list[str], threads: int) -> None:
+    """Run *app*'s worker in this thread until SIGTERM or SIGINT."""
+    # Celery warns root because of pickle; only JSON is accepted here.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    # It also announces what the setting above will mean in its next major version.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    app.Worker(
+        hostname=f"{name}@wheelfarm",
+        queues=queues,
+        pool="threads",
+        concurrency=threads,
+        loglevel=None,
+        logfile=None,
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    ).start()
+
+
+def drop_backlog(app: Celery, queue: str) -> None:
+    """Throw away what nobody heard: a hint that is minutes old tells less than the next one will."""
+    with app.connection_for_write() as connection:
+        connection.default_channel.queue_purge(queue)

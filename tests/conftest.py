@@ -1,10 +1,11 @@
-"""Real servers for the tests: PostgreSQL and Redis, started once a test process, on Unix sockets in a folder of their own."""
+"""Real servers for the tests: PostgreSQL and Redis, started once a test process, on Unix sockets."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,9 +14,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
+from builder import images
+from builder.images import Image
 from master.store import Store
 from schema.db import migrate
 from schema.db.session import engine
+from schema.errors import ImageError
+from schema.platforms import this_machine
+from schema.settings import ImagesSection
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +48,11 @@ def postgresql_url(servers: Path) -> Iterator[str]:
     as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] if os.geteuid() == 0 else []
     if as_user:
         shutil.chown(data, "postgres", "postgres")
-    run = {"check": True, "capture_output": True, "cwd": "/"}
-    subprocess.run(  # type: ignore[call-overload]
-        [*as_user, programs / "initdb", "-D", data, "-U", "farm", "-A", "trust", "-E", "UTF8", "--no-sync"], **run
+    subprocess.run(
+        [*as_user, programs / "initdb", "-D", data, "-U", "farm", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd="/",
     )
     server = subprocess.Popen(
         [*as_user, programs / "postgres", "-D", data, "-k", data, "-c", "listen_addresses=", "-c", "fsync=off"],
@@ -156,3 +164,17 @@ def redis_url(redis_server: str) -> str:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    """The shared Debian 12 image of this machine's architecture; nothing may write into it."""
+    folder, name = ImagesSection().folder, f"debian12-{this_machine()}"
+    try:
+        return images.find(folder, name)
+    except ImageError:
+        return images.make(folder, name, progress=_say)
+
+
+def _say(text: str, fraction: float | None) -> None:
+    sys.stderr.write(f"image: {text}\n" if fraction is None else f"image: {fraction:4.0%} {text}\n")

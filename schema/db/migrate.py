@@ -17,7 +17,10 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 
 
 def upgrade(database: Engine) -> None:
-    """Run every migration that *database* has not seen; safe to repeat; raise UnavailableError if it cannot be reached."""
+    """Run every migration that *database* has not seen; safe to repeat.
+
+    Raise UnavailableError if the database cannot be reached.
+    """
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     try:

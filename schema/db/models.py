@@ -143,6 +143,7 @@ class Request(Base):
     """Somebody wants a project: a person, a list, or the requirement of a wheel that is wanted itself.
 
     specifier: a version range, "" for any; platform: "" for all that the farm builds for
+    extras: joined by commas; dependencies: the policy for what its wheel needs in turn
     origin: ``person``, ``list`` or ``dependency``; because: such as ``paramiko 4.0.0 needs it``
     resolved_at: when it was last turned into builds; None means still to do
     problem: why no version fits, or ""
@@ -152,6 +153,7 @@ class Request(Base):
     __table_args__ = (
         UniqueConstraint("project_id", "specifier", "platform", "because"),
         _one_of("policy", BuildPolicy),
+        _one_of("dependencies", BuildPolicy),
         CheckConstraint("origin IN ('person', 'list', 'dependency')", name="origin_known"),
     )
 
@@ -159,7 +161,9 @@ class Request(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), index=True)
     specifier: Mapped[Name] = mapped_column(default="")
     platform: Mapped[Name] = mapped_column(default="")
+    extras: Mapped[Name] = mapped_column(default="")
     policy: Mapped[str] = mapped_column(String(16))
+    dependencies: Mapped[str] = mapped_column(String(16), default=BuildPolicy.MISSING)
     origin: Mapped[str] = mapped_column(String(16))
     because: Mapped[LongText] = mapped_column(default="")
     created_at: Mapped[Moment]
@@ -174,7 +178,9 @@ class Build(Base):
 
     sdist_id: None where the release has none (then it is unneeded or failed)
     reason: one sentence that says why the build is in this state
+    priority: lower is built sooner
     fence: rises with each lease; leased_to, lease_until: set while leased or collecting
+    pardoned_fence: attempts up to this fence no longer count against the build (a person asked to try again)
     not_before: the pause before another attempt
     followed_at: when the requirements of its wheel were requested too
     """
@@ -209,6 +215,7 @@ class Build(Base):
     reason: Mapped[LongText] = mapped_column(default="")
     priority: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
+    pardoned_fence: Mapped[int] = mapped_column(default=0)
     leased_to: Mapped[Name | None]
     leased_at: Mapped[Moment | None]
     lease_until: Mapped[Moment | None]
@@ -255,7 +262,8 @@ class Attempt(Base):
 class Wheel(Base):
     """A published file; its row exists only after its bytes do, and its name never means other bytes.
 
-    tags: the expanded tags, joined by spaces; view: ``debian12-x86_64`` for a ``linux_*`` wheel, None for a portable one
+    tags: the expanded tags, joined by spaces
+    view: ``debian12-x86_64`` for a ``linux_*`` wheel, None for a portable one
     yanked: None, or the reason; removed_at: a tombstone: the name stays taken
     repeated: whether another build of the same sdist gave the same bytes; None where it was not tried
     """
@@ -289,6 +297,7 @@ class Node(Base):
     """A builder node that was enrolled.
 
     certificate: PEM, signed by the farm's authority; outbox: where the master collects from
+    allowed_platforms: those the certificate names; platforms: those of them that the node offers now
     heard_at: the last heartbeat, by the database's clock; sequence: of that heartbeat
     state: ``active``, ``draining`` (no new builds) or ``quarantined`` (it lied)
     """
@@ -302,6 +311,7 @@ class Node(Base):
     name: Mapped[Name] = mapped_column(primary_key=True)
     certificate: Mapped[LongText]
     outbox: Mapped[LongText]
+    allowed_platforms: Mapped[Data] = mapped_column(default=list)
     platforms: Mapped[Data] = mapped_column(default=list)
     slots: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(16), default="active")

@@ -50,7 +50,10 @@ def engine(url: str, *, read_only: bool = False) -> Engine:
 
 @contextmanager
 def transaction(database: Engine) -> Iterator[Session]:
-    """One transaction: committed at the end, rolled back on any exception; raise UnavailableError if it cannot be reached."""
+    """One transaction: committed at the end, rolled back on any exception.
+
+    Raise UnavailableError if the database cannot be reached.
+    """
     try:
         with Session(database, expire_on_commit=False) as session, session.begin():
             yield session

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("certificate", sa.Text(), nullable=False),
         sa.Column("outbox", sa.Text(), nullable=False),
+        sa.Column("allowed_platforms", sa.JSON(), nullable=False),
         sa.Column("platforms", sa.JSON(), nullable=False),
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
@@ -69,7 +70,9 @@ def upgrade() -> None:
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("specifier", sa.String(length=255), nullable=False),
         sa.Column("platform", sa.String(length=255), nullable=False),
+        sa.Column("extras", sa.String(length=255), nullable=False),
         sa.Column("policy", sa.String(length=16), nullable=False),
+        sa.Column("dependencies", sa.String(length=16), nullable=False),
         sa.Column("origin", sa.String(length=16), nullable=False),
         sa.Column("because", sa.Text(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
@@ -77,6 +80,7 @@ def upgrade() -> None:
         sa.Column("problem", sa.Text(), nullable=False),
         sa.CheckConstraint("origin IN ('person', 'list', 'dependency')", name=op.f("ck_requests_origin_known")),
         sa.CheckConstraint("policy IN ('missing', 'always')", name=op.f("ck_requests_policy_known")),
+        sa.CheckConstraint("dependencies IN ('missing', 'always')", name=op.f("ck_requests_dependencies_known")),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_requests_project_id_projects")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
         sa.UniqueConstraint(
@@ -129,6 +133,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("pardoned_fence", sa.Integer(), nullable=False),
         sa.Column("leased_to", sa.String(length=255), nullable=True),
         sa.Column("leased_at", Instant(), nullable=True),
         sa.Column("lease_until", Instant(), nullable=True),
@@ -141,7 +146,8 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("policy IN ('missing', 'always')", name=op.f("ck_builds_policy_known")),
         sa.CheckConstraint(
-            "state IN ('waiting', 'queued', 'leased', 'collecting', 'published', 'failed', 'held', 'poisoned', 'unneeded', 'withdrawn')",
+            "state IN ('waiting', 'queued', 'leased', 'collecting', 'published', 'failed', 'held', 'poisoned',"
+            " 'unneeded', 'withdrawn')",
             name=op.f("ck_builds_state_known"),
         ),
         sa.CheckConstraint("fence >= 0", name=op.f("ck_builds_fence_counts")),

@@ -1,0 +1,34 @@
+# make run                  set everything up, build the example list, serve it (Ctrl-C stops; a second run goes on)
+# make run UNTIL_IDLE=1     the same, but end by itself once every requested project was built, installed and imported
+# make test                 linters, type checks and the whole test suite
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: run test
+
+# The first Python that is new enough; empty where there is none.
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+run: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run
+	@exec .venv/bin/wheelfarm run $(if $(UNTIL_IDLE),--until-idle)
+
+test: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run test
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest -m 'not slow'
+	.venv/bin/pytest -m slow
+
+# Everything is pinned by hash in requirements.lock, the build backend of this project too.
+.venv/.ready: pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "wheelfarm needs Python 3.11 or newer; python3 here is: $$(python3 --version 2>&1)" >&2; exit 1; }
+	@$(PYTHON) -m master.debian_packages venv
+	@echo "Making .venv with $$($(PYTHON) --version) and what requirements.lock pins (once; a minute or two)" >&2
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

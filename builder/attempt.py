@@ -1,0 +1,123 @@
+"""One attempt at one job on this node: build, sign, and leave the result in the outbox, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from builder import build as building
+from builder import outbox
+from builder.log import Log
+from schema.attest import statement
+from schema.attest.authority import NodeKey
+from schema.errors import JobError, NodeError
+from schema.jobs import BuildJob, BuildResult, Outcome, Step, WheelFile
+from schema.names import NodeName, sha256_of
+from schema.states import FailureClass
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """A job while this node works on it; other threads read ``steps`` and ``log`` and set ``cancelled``."""
+
+    job: BuildJob
+    log: Log
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    steps: tuple[Step, ...] = ()
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def note_steps(self, steps: tuple[Step, ...]) -> None:
+        """The build has come further."""
+        self.steps = steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What every attempt on this node shares."""
+
+    farm: str
+    node: NodeName
+    key: NodeKey
+    isolation: str
+    workshop: building.Workshop
+    outbox: Path
+
+
+def carry_out(attempt: Attempt, bench: Bench) -> BuildResult:
+    """Build, sign and leave the result in the outbox; never raise for what a job or a node can do wrong."""
+    job = attempt.job
+    try:
+        built = building.build(
+            job, bench.workshop, log=attempt.log, on_step=attempt.note_steps, cancelled=attempt.cancelled
+        )
+    except JobError as err:
+        cancelled = err.failure_class is FailureClass.CANCELLED
+        return _leave_failure(attempt, bench, Outcome.CANCELLED if cancelled else Outcome.FAILED, err)
+    except (NodeError, OSError) as err:
+        return _leave_failure(attempt, bench, Outcome.NODE, err)
+    except Exception as err:
+        log.exception("build %s: the node itself failed", job.build_id)
+        return _leave_failure(attempt, bench, Outcome.NODE, err)
+    with built:
+        return _leave_wheel(attempt, bench, built)
+
+
+def _leave_wheel(attempt: Attempt, bench: Bench, built: building.Built) -> BuildResult:
+    facts = built.facts
+    wheel = WheelFile(filename=facts.filename, sha256=facts.sha256, size_bytes=facts.size_bytes)
+    log_sha256 = sha256_of(attempt.log.path)
+    finished_at = datetime.now(UTC)
+    signed = bench.key.sign(
+        statement.provenance(
+            job=attempt.job,
+            farm=bench.farm,
+            node=bench.node,
+            wheel=wheel,
+            started_at=attempt.started_at,
+            finished_at=finished_at,
+            materials=built.materials,
+            environment=built.environment,
+            log_sha256=log_sha256,
+            isolation=bench.isolation,
+        )
+    )
+    result = BuildResult(
+        node=bench.node,
+        lease=attempt.job.lease,
+        outcome=Outcome.BUILT,
+        started_at=attempt.started_at,
+        finished_at=finished_at,
+        steps=attempt.steps,
+        log_sha256=log_sha256,
+        wheel=wheel,
+        materials=built.materials,
+        environment=dict(built.environment),
+        resources=dict(built.resources),
+    )
+    outbox.leave(bench.outbox, result, log=attempt.log.path, wheel=built.wheel, attestation=signed)
+    return result
+
+
+def _leave_failure(attempt: Attempt, bench: Bench, outcome: Outcome, err: Exception) -> BuildResult:
+    attempt.log.step(f"{outcome}: {err}")
+    failure_class = err.failure_class if isinstance(err, JobError) else FailureClass.NODE
+    result = BuildResult(
+        node=bench.node,
+        lease=attempt.job.lease,
+        outcome=outcome,
+        started_at=attempt.started_at,
+        finished_at=datetime.now(UTC),
+        steps=attempt.steps,
+        log_sha256=sha256_of(attempt.log.path),
+        failure_class=failure_class,
+        message=str(err)[:2000],
+        evidence=getattr(err, "evidence", "")[:2000],
+        resources=dict(getattr(err, "resources", {})),
+    )
+    outbox.leave(bench.outbox, result, log=attempt.log.path, wheel=None, attestation=None)
+    return result

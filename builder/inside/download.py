@@ -1,0 +1,24 @@
+"""Resolve build requirements to wheels and fetch them: the one command with network, and never beside an sdist."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from builder.inside.environment import PIP
+
+_CONSTRAINTS = Path("/tmp/constraints.txt")  # noqa: S108 - the sandbox's own
+
+
+def main(request: dict[str, Any]) -> dict[str, Any]:
+    """Fetch the wheels of ``requirements`` and all that these need into ``into``; answer pip's exit code.
+
+    Only wheels: preparing an sdist would run its code. The interpreter is the image's: markers and tags are right.
+    """
+    command = [sys.executable, "-I", PIP, "download", "--only-binary", ":all:", "--dest", request["into"]]
+    _CONSTRAINTS.write_text("\n".join(request["constraints"]), encoding="utf-8")
+    options = ["--cache-dir", request["cache"], "--constraint", str(_CONSTRAINTS), "--retries", "2"]
+    done = subprocess.run([*command, *options, "--", *request["requirements"]], check=False)
+    return {"exit_code": done.returncode}

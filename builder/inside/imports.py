@@ -1,0 +1,111 @@
+"""Install one wheel into a clean environment and import what it brings (B-15), each module in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from email.parser import BytesHeaderParser
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+from builder.inside import environment
+
+_MOST_MODULES = 60
+_PER_MODULE_S = 120
+# Top-level names that many wheels drop by accident and nobody imports.
+_NOT_MEANT = {
+    *("test", "tests", "testing", "doc", "docs", "example", "examples"),
+    *("benchmark", "benchmarks", "script", "scripts", "tool", "tools"),
+}
+
+# Runs in the wheel's own environment. The answer is the last line, on a descriptor of its own.
+_TRY = """
+import importlib, json, os, sys
+name, own, answer = sys.argv[1], set(sys.argv[2].split(",")), os.dup(1)
+os.dup2(2, 1)
+verdict = {"module": name, "outcome": "imported", "reason": ""}
+def foreign(err):
+    while err is not None:
+        if isinstance(err, ModuleNotFoundError) and err.name and err.name.partition(".")[0] not in own:
+            return err.name
+        err = err.__cause__ or err.__context__
+def outcome(err, text):
+    if "does not define module export function" in text:
+        return "raised", "a shared library, not a module"
+    if any(sign in text for sign in ("cannot open shared object", "undefined symbol", "version `")):
+        return "broken", text
+    if foreign(err):
+        return "needs", foreign(err)
+    return "broken" if isinstance(err, (ImportError, SyntaxError)) else "raised", text
+try:
+    importlib.import_module(name)
+except BaseException as err:
+    verdict["outcome"], verdict["reason"] = outcome(err, f"{type(err).__name__}: {err}"[:500])
+os.write(answer, json.dumps(verdict).encode())
+os._exit(0)
+"""
+
+
+def main(request: dict[str, Any]) -> dict[str, Any]:
+    """Answer one verdict for each module: imported, needs (another project), raised, broken or crashed."""
+    folder = request["folder"]
+    environment.make(folder)
+    environment.install(folder, [request["wheel"]])
+    (site,) = Path(folder).glob("lib/python*/site-packages")
+    names, own = modules(site)
+    return {"verdicts": [_verdict(folder, name, own) for name in names[:_MOST_MODULES]], "modules": len(names)}
+
+
+def modules(site: Path) -> tuple[list[str], set[str]]:
+    """What to import: the Import-Names (PEP 794), else the public top-level names; and each extension module.
+
+    Also every top-level name of the wheel, private ones included.
+    """
+    (dist_info,) = site.glob("*.dist-info")
+    files = [_parts(line) for line in (dist_info / "RECORD").read_text(encoding="utf-8").splitlines()]
+    found = {name: ext for name, ext in (_module(parts) for parts in files) if name}
+    own = {name.partition(".")[0] for name in found}
+    public = {name for name in own if not name.startswith("_") and name not in _NOT_MEANT} or own
+    named = _import_names(dist_info / "METADATA")
+    extensions = {name for name, ext in found.items() if ext}
+    return sorted((named or public) | extensions, key=lambda name: (name.count("."), name)), own
+
+
+def _import_names(metadata: Path) -> set[str]:
+    values = BytesHeaderParser().parsebytes(metadata.read_bytes()).get_all("Import-Name") or []
+    return {name for name in (value.partition(";")[0].strip() for value in values) if _dotted(name)}
+
+
+def _parts(line: str) -> list[str]:
+    return line.rsplit(",", 2)[0].strip('"').split("/")
+
+
+def _module(parts: list[str]) -> tuple[str, bool]:
+    """The module that a file is, and whether it is an extension; an empty name for anything else."""
+    *folders, file = parts
+    suffix = next((end for end in (*EXTENSION_SUFFIXES, ".py") if file.endswith(end)), None)
+    if suffix is None or parts[0] in ("..", ""):
+        return "", False
+    stem = file[: -len(suffix)]
+    name = ".".join(folders if stem == "__init__" else [*folders, stem])
+    return (name, suffix != ".py") if _dotted(name) else ("", False)
+
+
+def _dotted(name: str) -> bool:
+    return bool(name) and all(part.isidentifier() for part in name.split("."))
+
+
+def _verdict(folder: str, name: str, own: set[str]) -> dict[str, str]:
+    print(f"importing {name}", flush=True)
+    command = [f"{folder}/bin/python", "-I", "-c", _TRY, name, ",".join(sorted(own))]
+    try:
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, cwd="/", timeout=_PER_MODULE_S)
+    except subprocess.TimeoutExpired:
+        return {"module": name, "outcome": "crashed", "reason": f"did not end within {_PER_MODULE_S} s"}
+    if done.returncode < 0:
+        return {"module": name, "outcome": "crashed", "reason": f"killed by signal {-done.returncode}"}
+    try:
+        return dict(json.loads(done.stdout))
+    except ValueError:
+        return {"module": name, "outcome": "raised", "reason": f"ended Python with {done.returncode}"}

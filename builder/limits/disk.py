@@ -1,0 +1,78 @@
+"""How much disk a build uses: asked of its own file system where it has one, else counted."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder import process
+from builder.workspace import own_file_system
+from schema.errors import NodeError
+from schema.states import FailureClass
+
+# A file system counts as full a little before it is: what a build could not write is gone once it has ended.
+_SPARE_SHARE = 0.01
+_SPARE_BYTES = 16 * 2**20
+# Counting may cost at most a tenth of the time.
+_PAUSE_PER_COUNT = 9.0
+
+
+@dataclass(slots=True, kw_only=True)
+class DiskMeter:
+    """Watches the folders that a build writes to.
+
+    peak_bytes: the most that was seen
+    """
+
+    folders: Sequence[Path]
+    limit_bytes: int
+    peak_bytes: int = 0
+    _next_count: float = 0.0
+    _mounts: list[Path] = field(default_factory=list)
+    _counted: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for folder in self.folders:
+            mount = own_file_system(folder)
+            if mount is None:
+                self._counted.append(folder)
+            elif mount not in self._mounts:
+                self._mounts.append(mount)
+
+    def look(self, *, final: bool = False) -> FailureClass | None:
+        """DISK once the folders together hold more than the limit, or their file system is full."""
+        full, used = False, 0
+        for mount in self._mounts:
+            mount_full, mount_used = _file_system(mount)
+            full, used = full or mount_full, used + mount_used
+        if self._counted and (final or time.monotonic() >= self._next_count):
+            started = time.monotonic()
+            used += _counted_bytes(self._counted)
+            now = time.monotonic()
+            self._next_count = now + max((now - started) * _PAUSE_PER_COUNT, 0.5)
+        self.peak_bytes = max(self.peak_bytes, used)
+        return FailureClass.DISK if full or used > self.limit_bytes else None
+
+
+def _file_system(mount: Path) -> tuple[bool, int]:
+    """Whether it is full (bytes or inodes), and the bytes used."""
+    stat = os.statvfs(mount)
+    spare = min(_SPARE_BYTES, int(stat.f_blocks * stat.f_frsize * _SPARE_SHARE))
+    full = stat.f_bavail * stat.f_frsize < spare or stat.f_favail * 100 < stat.f_files
+    return full, (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+
+
+def _counted_bytes(folders: Sequence[Path]) -> int:
+    """What ``du`` counts: it follows no link, leaves no file system, and survives trees of any depth."""
+    try:
+        said = process.run(["du", "--summarize", "--one-file-system", "--block-size=1", "--", *map(str, folders)])
+    except process.ProcessError as err:
+        # Files vanish while they are counted; the sums stand all the same.
+        said = err.output
+    except NodeError:
+        return 0
+    sizes = (line.split("\t")[0] for line in said.splitlines())
+    return sum(int(size) for size in sizes if size.isdigit())

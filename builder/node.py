@@ -1,0 +1,214 @@
+"""The node as a process: takes jobs from its own queue, says every few seconds what it does, streams what happens."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from builder import build as building
+from builder import images, outbox, sandbox, tasks
+from builder.attempt import Attempt, Bench, carry_out
+from builder.log import Log
+from schema import outbox as outboxes
+from schema import wire
+from schema.attest.authority import NodeKey
+from schema.errors import NodeError
+from schema.jobs import BuildJob, Heartbeat, Lease, Message, Progress
+from schema.names import node_name
+from schema.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_PROGRESS_PAUSE_S = 1.0
+_LOG_PIECE_BYTES = 256 * 1024
+
+
+def run(settings: Settings) -> None:
+    """Run the node until SIGTERM or SIGINT; raise NodeError if this machine cannot build."""
+    if problems := sandbox.problems():
+        raise NodeError("this machine cannot build: " + "; ".join(problems))
+    app = wire.celery_app(settings.redis_url, name="wheelfarm-node")
+    node = Node(settings, app=app)
+    tasks.register(app, node)
+    node.start()
+    try:
+        # Two threads more than slots: cancel and forget must not wait behind builds.
+        wire.work(app, name=node.name, queues=[wire.node_queue(node.name)], threads=settings.node.slots + 2)
+    finally:
+        node.stop()
+
+
+class Node:
+    """What one node holds: its slots, the attempts it works on, its outbox."""
+
+    def __init__(self, settings: Settings, *, app: Celery) -> None:
+        self.name = node_name(settings.node.name)
+        self._settings, self._app = settings, app
+        self._isolation = sandbox.probe()
+        self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(settings.node.slots):
+            self._slots.put(slot)
+        self._attempts: dict[Lease, Attempt] = {}
+        self._lock = threading.Lock()
+        self._sequence = 0
+        self._news, self._stopping = threading.Event(), threading.Event()
+        self._threads = [
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
+            threading.Thread(target=self._report, name="progress", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Remove what a killed node left behind, then say hello."""
+        workspace = self._settings.node.workspace
+        workspace.mkdir(parents=True, exist_ok=True)
+        building.clean(workspace)
+        outbox.clean(self._settings.outbox)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Cancel what runs; the master builds it again elsewhere."""
+        self._stopping.set()
+        self._news.set()
+        for attempt in list(self._attempts.values()):
+            attempt.cancelled.set()
+
+    def build(self, job: BuildJob) -> None:
+        """Carry out one job, unless it is here already or no slot is free (then the master sends it again)."""
+        with self._slot(job) as slot:
+            if slot is None:
+                log.warning("build %s: not taken: the node has it already, or no slot is free", job.lease)
+                return
+            folder = self._settings.node.workspace / "logs"
+            folder.mkdir(parents=True, exist_ok=True)
+            attempt = Attempt(job=job, log=Log(folder / f"{job.lease}.log", limit_bytes=job.limits.log_bytes))
+            with self._lock:
+                self._attempts[job.lease] = attempt
+            self._news.set()
+            log.info("build %s: %s %s for %s begins", job.lease, job.project, job.version, job.platform)
+            try:
+                result = carry_out(attempt, self._bench(slot))
+                log.info("build %s: %s %s", job.lease, result.outcome, result.message)
+                self._send_progress(attempt)
+            finally:
+                with self._lock:
+                    del self._attempts[job.lease]
+                attempt.log.path.unlink(missing_ok=True)
+                self._news.set()
+
+    def cancel(self, lease: Lease) -> None:
+        """Stop a build whose lease is not ours any more."""
+        attempt = self._attempts.get(lease)
+        if attempt is not None:
+            attempt.cancelled.set()
+
+    def forget(self, lease: Lease) -> None:
+        """The master has what it wants of this attempt."""
+        outbox.forget(self._settings.outbox, lease)
+
+    @contextmanager
+    def _slot(self, job: BuildJob) -> Iterator[int | None]:
+        with self._lock:
+            known = job.lease in self._attempts or job.lease in outboxes.entries(self._settings.outbox)
+        try:
+            slot = None if known else self._slots.get_nowait()
+        except queue.Empty:
+            slot = None
+        try:
+            yield slot
+        finally:
+            if slot is not None:
+                self._slots.put(slot)
+
+    def _bench(self, slot: int) -> Bench:
+        settings = self._settings
+        uid = settings.node.build_uid + slot if os.geteuid() == 0 else None
+        return Bench(
+            farm=settings.farm.name,
+            node=self.name,
+            key=NodeKey.open(settings.node_keys),
+            isolation=" ".join(f"{key}={value}" for key, value in sorted(self._isolation.items())),
+            workshop=building.Workshop.from_settings(settings, uid=uid),
+            outbox=settings.outbox,
+        )
+
+    def _beat(self) -> None:
+        while not self._stopping.is_set():
+            self._news.clear()
+            self._sequence += 1
+            self._send(wire.HEARTBEAT, self._heartbeat())
+            self._news.wait(self._settings.timing.heartbeat_s)
+
+    def _heartbeat(self) -> Heartbeat:
+        settings = self._settings
+        offered = {image.name for image in images.installed(settings.images.folder)}
+        with self._lock:
+            running = tuple(self._attempts)
+            finished = tuple(item for item in outboxes.entries(settings.outbox) if item not in self._attempts)
+        return Heartbeat(
+            node=self.name,
+            sequence=self._sequence,
+            version=version("wheelfarm"),
+            platforms=tuple(str(item) for item in settings.farm.platforms if item.view in offered),
+            slots=settings.node.slots,
+            running=running,
+            finished=finished,
+            facts=_facts(settings) | self._isolation,
+        )
+
+    def _report(self) -> None:
+        sent: dict[Lease, tuple[int, int]] = {}
+        while not self._stopping.wait(_PROGRESS_PAUSE_S):
+            attempts = list(self._attempts.values())
+            sent = {attempt.job.lease: sent.get(attempt.job.lease, (-1, 0)) for attempt in attempts}
+            for attempt in attempts:
+                lease = attempt.job.lease
+                seen = (hash(attempt.steps), attempt.log.bytes_written)
+                if seen != sent[lease]:
+                    self._send_progress(attempt, log_offset=sent[lease][1])
+                    sent[lease] = seen
+
+    def _send_progress(self, attempt: Attempt, *, log_offset: int | None = None) -> None:
+        """The steps so far, and the log from *log_offset* on (None: no log) in pieces."""
+        steps = attempt.steps
+        end = attempt.log.bytes_written
+        offset = end if log_offset is None else log_offset
+        while True:
+            piece = attempt.log.read(offset, min(_LOG_PIECE_BYTES, end - offset))
+            text = piece.decode("utf-8", "surrogateescape")
+            self._send(
+                wire.PROGRESS,
+                Progress(node=self.name, lease=attempt.job.lease, steps=steps, log_offset=offset, log=text),
+            )
+            offset += len(piece)
+            if offset >= end or not piece:
+                return
+
+    def _send(self, task: str, message: Message) -> None:
+        """Messages are hints: what cannot be sent is said again, or comes with the result."""
+        try:
+            self._app.send_task(task, [message.to_json()], queue=wire.MASTER_QUEUE)
+        except OperationalError as err:
+            log.warning("Redis does not answer: %s", err)
+
+
+def _facts(settings: Settings) -> dict[str, str]:
+    system = os.uname()
+    free = shutil.disk_usage(settings.node.workspace).free
+    return {
+        "machine": system.machine,
+        "kernel": system.release,
+        "processors": str(os.cpu_count() or 1),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
+        "load": f"{os.getloadavg()[0]:.2f}",
+        "free disk": f"{free / 2**30:.1f} GiB",
+    }

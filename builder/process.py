@@ -1,0 +1,128 @@
+"""The one place that starts the node's own tools (apt, mmdebstrap, mount …); builds run in ``builder.sandbox``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from schema.errors import NodeError, ToolMissingError
+
+_TICK_S = 0.2
+_TAIL_LINES = 12
+_CHUNK_BYTES = 65_536
+
+
+class ProcessError(NodeError):
+    """A tool of ours ended badly.
+
+    output: the last lines that it said
+    """
+
+    def __init__(self, argv: Sequence[str], reason: str, output: str) -> None:
+        super().__init__(f"{Path(argv[0]).name} {reason}: {output.strip() or 'no output'}")
+        self.output = output
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float = 600.0,
+    on_line: Callable[[str], None] | None = None,
+    cancelled: threading.Event | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run one of our own tools and return what it said, stdout and stderr as one.
+
+    on_line: called for each line as it comes
+    environment: added to ours
+    Raise ProcessError if it exits non-zero, takes longer than *timeout_s* or is cancelled, ToolMissingError if it is not
+    installed. Its whole process group is gone when this returns.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+        )
+    except FileNotFoundError as err:
+        raise ToolMissingError(f"{argv[0]} is not installed", advice=f"apt-get install {package_of(argv[0])}") from err
+    lines: list[str] = []
+    reason = ""
+    with process, _no_process_left(process):
+        for line in _lines(process, time.monotonic() + timeout_s, cancelled):
+            if line is None:
+                reason = (
+                    "was cancelled" if cancelled is not None and cancelled.is_set() else f"took over {timeout_s:.0f} s"
+                )
+                break
+            lines.append(line)
+            if on_line is not None:
+                on_line(line)
+    if not reason and process.returncode != 0:
+        reason = f"exited with {process.returncode}"
+    if reason:
+        raise ProcessError(argv, reason, "\n".join(lines[-_TAIL_LINES:]))
+    return "\n".join(lines)
+
+
+def package_of(program: str) -> str:
+    """The Debian package that brings *program*."""
+    return {
+        "bwrap": "bubblewrap",
+        "apt-get": "apt",
+        "dpkg-deb": "dpkg",
+        "mkfs.ext4": "e2fsprogs",
+        "newuidmap": "uidmap",
+        "prlimit": "util-linux",
+        "mount": "mount",
+        "umount": "mount",
+    }.get(Path(program).name, Path(program).name)
+
+
+@contextlib.contextmanager
+def _no_process_left(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    in_time = False
+    try:
+        yield
+        in_time = True
+    finally:
+        if in_time:
+            # Its output has ended, so it is about to exit. It stays a zombie here, so that its group's number is still its own.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _lines(
+    process: subprocess.Popen[bytes], deadline: float, cancelled: threading.Event | None
+) -> Iterator[str | None]:
+    """Each line of output; a last None if the time is up or the run was cancelled."""
+    assert process.stdout is not None  # noqa: S101 - for mypy: we asked for a pipe
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            if time.monotonic() > deadline or (cancelled is not None and cancelled.is_set()):
+                yield None
+                return
+            if not selector.select(_TICK_S):
+                continue
+            chunk = os.read(process.stdout.fileno(), _CHUNK_BYTES)
+            if not chunk:
+                break
+            *whole, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+            for line in whole:
+                yield line.decode(errors="replace")
+    if rest:
+        yield rest.decode(errors="replace")

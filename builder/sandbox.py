@@ -1,0 +1,190 @@
+"""Run hostile code in an image: no network, no capabilities, no way out, within limits, and nothing left of it afterwards.
+
+What the build sees is in ``builder.bubblewrap``, which system calls it may make in ``builder.seccomp``, what holds it to
+its limits in ``builder.limits``.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder import bubblewrap, cell
+from builder.bubblewrap import Bind
+from builder.cell import Cell
+from builder.limits import Meter, cgroup
+from builder.limits.cgroup import Group
+from builder.limits.disk import DiskMeter
+from builder.limits.watchdog import Watchdog
+from builder.log import Log
+from schema.errors import LimitExceededError, NodeError
+from schema.jobs import Limits
+from schema.states import FailureClass
+
+__all__ = ["Bind", "Finished", "Sandbox", "run"]
+
+_TICK_S = 0.2
+_OPEN_FILES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """Where and as whom code runs.
+
+    root: the image's root folder
+    environment: nothing of ours is added but PATH, HOME, TMPDIR, LC_ALL and TZ where they are missing
+    network: the machine's own network, for our own fetch phase only
+    uid: the user (and group) to become, where we are root; None: as we are
+    """
+
+    root: Path
+    binds: tuple[Bind, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    network: bool = False
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """How a run ended that kept to its limits.
+
+    exit_code: as a shell gives it: 128 + the signal's number for a process that a signal ended
+    peak_memory_bytes, disk_bytes: the most that was used at once; 0 where it cannot be told
+    """
+
+    exit_code: int
+    wall_s: float
+    cpu_s: float
+    peak_memory_bytes: int
+    disk_bytes: int
+
+
+def run(
+    sandbox: Sandbox,
+    argv: Sequence[str],
+    *,
+    limits: Limits,
+    log: Log,
+    deadline: float,
+    scratch: Sequence[Path] = (),
+    cancelled: threading.Event,
+) -> Finished:
+    """Run *argv* in *sandbox*, its output going to *log*; no process of it is left when this returns or raises.
+
+    deadline: by ``time.monotonic()``
+    scratch: the folders whose use counts as disk
+    Raise LimitExceededError with the class of the limit (CANCELLED once *cancelled* is set), NodeError if the sandbox
+    cannot start. A non-zero exit is no error.
+    """
+    _refuse_links(sandbox.binds, scratch)
+    options = list(
+        bubblewrap.options(
+            sandbox.root, sandbox.binds, sandbox.environment, cwd=sandbox.cwd, network=sandbox.network
+        )
+    )
+    started = time.monotonic()
+    with (
+        cgroup.group(limits) as group,
+        cell.opened(options, argv, rlimits=_rlimits(limits, group), uid=sandbox.uid) as running,
+    ):
+        group.add(running.first_pid)
+        disk = DiskMeter(folders=scratch, limit_bytes=limits.disk_bytes)
+        watchdog = Watchdog(
+            pid=running.first_pid, limits=limits, memory=group.memory is None, processes=group.pids is None
+        )
+        running.release()
+        over = _watch(running, limits, log, deadline, cancelled, (group, watchdog, disk))
+        running.end()
+        for chunk in iter(running.read, b""):
+            log.write(chunk)
+        over = over or group.look() or disk.look(final=True) or (FailureClass.LOG if log.full else None)
+        if over is not None:
+            raise LimitExceededError(_words(over, limits), failure_class=over)
+        return Finished(
+            exit_code=running.exit_code(),
+            wall_s=time.monotonic() - started,
+            cpu_s=running.cpu_s,
+            peak_memory_bytes=group.peak_memory_bytes() or watchdog.peak_bytes,
+            disk_bytes=disk.peak_bytes,
+        )
+
+
+def _watch(
+    running: Cell,
+    limits: Limits,
+    log: Log,
+    deadline: float,
+    cancelled: threading.Event,
+    meters: Sequence[Meter],
+) -> FailureClass | None:
+    """Take the output until the command has ended (None), or a limit is gone over."""
+    poll = select.poll()
+    for number in (running.output, running.exited):
+        poll.register(number, select.POLLIN)
+    heard_at, look_at = time.monotonic(), 0.0
+    while True:
+        ready = {number for number, _ in poll.poll(_TICK_S * 1000)}
+        if running.exited in ready:
+            return None
+        now = time.monotonic()
+        if running.output in ready:
+            heard_at = now
+            if chunk := running.read():
+                log.write(chunk)
+            else:
+                poll.unregister(running.output)
+        if now < look_at and not log.full:
+            continue
+        look_at = now + _TICK_S
+        over = _over(limits, log, now - heard_at, now - deadline, cancelled)
+        over = over or next((found for meter in meters if (found := meter.look())), None)
+        if over is not None:
+            return over
+
+
+def _over(
+    limits: Limits, log: Log, silent_s: float, late_s: float, cancelled: threading.Event
+) -> FailureClass | None:
+    if cancelled.is_set():
+        return FailureClass.CANCELLED
+    if log.full:
+        return FailureClass.LOG
+    if late_s > 0:
+        return FailureClass.TIMEOUT
+    return FailureClass.SILENCE if silent_s > limits.silence_s else None
+
+
+def _rlimits(limits: Limits, group: Group) -> dict[str, int]:
+    """The floor below control groups and watchdogs; each holds for one process only, but for nproc."""
+    rlimits = {"core": 0, "nofile": _OPEN_FILES, "fsize": limits.disk_bytes}
+    if group.pids is None:
+        rlimits["nproc"] = limits.processes
+    if group.memory is None:
+        # Twice, so that it is the watchdog that ends a build that grows: it knows why.
+        rlimits["data"] = 2 * limits.memory_bytes
+    return rlimits
+
+
+def _refuse_links(binds: Sequence[Bind], scratch: Sequence[Path]) -> None:
+    """An earlier step of the same job may have put a link where a later one binds a folder: nobody follows it."""
+    for bind in binds:
+        for folder in scratch:
+            if bind.source.is_relative_to(folder) and bind.source.resolve() != folder.resolve() / bind.source.relative_to(folder):
+                raise NodeError(f"a link leads out of the job's folder: {bind.source}")
+
+
+def _words(over: FailureClass, limits: Limits) -> str:
+    return {
+        FailureClass.CANCELLED: "cancelled",
+        FailureClass.MEMORY: f"used more than {limits.memory_bytes / 2**20:.0f} MiB of memory",
+        FailureClass.PROCESSES: f"ran more than {limits.processes} processes at once",
+        FailureClass.DISK: f"wrote more than {limits.disk_bytes / 2**20:.0f} MiB to disk, or too many files",
+        FailureClass.LOG: f"wrote more than {limits.log_bytes / 2**20:.0f} MiB of log",
+        FailureClass.SILENCE: f"said nothing for {limits.silence_s:.0f} s",
+        FailureClass.TIMEOUT: f"took longer than {limits.wall_s:.0f} s",
+    }[over]

@@ -1,0 +1,214 @@
+"""Every change of a build's state: each is one conditional UPDATE, checked against the table in ``schema.states``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from schema.db.models import Attempt, Build, DirtyPage, Node
+from schema.db.session import now
+from schema.jobs import BuildResult, Lease
+from schema.names import NodeName
+from schema.states import (
+    POISONED_AFTER_LOSSES,
+    POISONED_AFTER_NODES,
+    RETRY,
+    TRANSITIONS,
+    AttemptOutcome,
+    BuildState,
+    FailureClass,
+)
+
+log = logging.getLogger(__name__)
+
+_HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
+
+
+def move(
+    session: Session,
+    build: Build,
+    to: BuildState,
+    *,
+    reason: str,
+    lease: Lease | None = None,
+    **values: Any,  # noqa: ANN401 - further columns of Build
+) -> bool:
+    """Move *build* to the state *to* if it is still where it was read; say whether that happened.
+
+    lease: where given, the move also needs this very fence: a late message changes nothing
+    values: further columns to set in the same UPDATE
+    """
+    if to not in TRANSITIONS[BuildState(build.state)]:
+        raise ValueError(f"build {build.id}: no move from {build.state} to {to}")
+    if to not in _HOLDS_A_LEASE:
+        values = {"leased_to": None, "lease_until": None, **values}
+    fence = lease.fence if lease else build.fence
+    result = session.execute(
+        update(Build)
+        .where(Build.id == build.id, Build.state == build.state, Build.fence == fence)
+        .values(state=to, reason=reason, changed_at=now(session), **values)
+        .execution_options(synchronize_session=False)
+    )
+    moved = bool(result.rowcount)  # type: ignore[attr-defined]
+    if moved:
+        log.info("build %s: %s -> %s: %s", build.id, build.state, to, reason)
+        session.refresh(build)
+        touch_page(session, build.project_id)
+    return moved
+
+
+def touch_page(session: Session, project_id: int) -> None:
+    """Have the project's index pages rendered again."""
+    page = session.get(DirtyPage, project_id)
+    if page is None:
+        session.add(DirtyPage(project_id=project_id))
+    else:
+        page.revision = DirtyPage.revision + 1
+    session.flush()
+
+
+def lease(session: Session, build: Build, *, node: NodeName, lease_s: float) -> Lease | None:
+    """Grant a queued build to a node: a new fence, a new attempt; None if somebody else was faster."""
+    moment = now(session)
+    fence = build.fence + 1
+    granted = move(
+        session,
+        build,
+        BuildState.LEASED,
+        reason=f"node {node} builds it",
+        fence=fence,
+        leased_to=node,
+        leased_at=moment,
+        lease_until=moment + timedelta(seconds=lease_s),
+    )
+    if not granted:
+        return None
+    session.add(Attempt(build_id=build.id, fence=fence, node=node, outcome=AttemptOutcome.RUNNING, started_at=moment))
+    return Lease(build_id=build.id, fence=fence)
+
+
+def extend(session: Session, leases: Collection[Lease], *, node: NodeName, lease_s: float) -> None:
+    """A heartbeat: the leases that this node really holds live on."""
+    until = now(session) + timedelta(seconds=lease_s)
+    for item in sorted(leases):
+        session.execute(
+            update(Build)
+            .where(
+                Build.id == item.build_id,
+                Build.fence == item.fence,
+                Build.leased_to == node,
+                Build.state == BuildState.LEASED,
+            )
+            .values(lease_until=until)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def held_by(session: Session, item: Lease, node: NodeName) -> Build | None:
+    """The build, if that node holds that very lease."""
+    return session.scalar(
+        select(Build).where(
+            Build.id == item.build_id,
+            Build.fence == item.fence,
+            Build.leased_to == node,
+            Build.state.in_(_HOLDS_A_LEASE),
+        )
+    )
+
+
+def attempt_of(session: Session, item: Lease) -> Attempt:
+    """The row of that attempt; raise LookupError if it was never granted."""
+    found = session.scalar(select(Attempt).where(Attempt.build_id == item.build_id, Attempt.fence == item.fence))
+    if found is None:
+        raise LookupError(f"attempt {item} was never granted")
+    return found
+
+
+def end_attempt(
+    attempt: Attempt,
+    *,
+    at: datetime,
+    outcome: AttemptOutcome,
+    failure_class: FailureClass | None = None,
+    message: str = "",
+) -> None:
+    """Close the row of an attempt that still runs."""
+    if attempt.finished_at is None:
+        attempt.finished_at = at
+        attempt.outcome = outcome
+        attempt.failure_class = failure_class
+        attempt.message = message
+
+
+def give_back(session: Session, build: Build, *, why: str, blame: bool = True) -> None:
+    """The lease ended without a result: queue the build again, or poison it once it lost too many nodes.
+
+    blame: False where only a message was lost: then the node is not counted
+    """
+    held = Lease(build_id=build.id, fence=build.fence)
+    outcome = AttemptOutcome.LOST if blame else AttemptOutcome.CANCELLED
+    end_attempt(
+        attempt_of(session, held),
+        at=now(session),
+        outcome=outcome,
+        failure_class=FailureClass.LOST if blame else FailureClass.CANCELLED,
+        message=why,
+    )
+    session.flush()
+    nodes, losses = session.execute(
+        select(func.count(Attempt.node.distinct()), func.count()).where(
+            Attempt.build_id == build.id,
+            Attempt.outcome == AttemptOutcome.LOST,
+            Attempt.fence > build.pardoned_fence,
+        )
+    ).one()
+    if nodes >= POISONED_AFTER_NODES or losses >= POISONED_AFTER_LOSSES:
+        reason = f"lost {losses} times with {nodes} node(s); a person must look (wheelfarm retry {build.id})"
+        move(session, build, BuildState.POISONED, reason=reason)
+    else:
+        move(session, build, BuildState.QUEUED, reason=f"again: {why}")
+
+
+def fail(session: Session, build: Build, *, failure_class: FailureClass, message: str) -> None:
+    """An attempt ended without a wheel: try again as the class allows, else the failure stands."""
+    policy = RETRY[failure_class]
+    failures = (
+        session.scalar(
+            select(func.count()).where(
+                Attempt.build_id == build.id,
+                Attempt.failure_class == failure_class,
+                Attempt.fence > build.pardoned_fence,
+            )
+        )
+        or 0
+    )
+    reason = f"{failure_class}: {message}"
+    if failures > policy.retries or (policy.elsewhere and not _untried_nodes(session, build)):
+        move(session, build, BuildState.FAILED, reason=reason)
+        return
+    pause = policy.pause(failures)
+    not_before = now(session) + timedelta(seconds=pause) if pause else None
+    move(session, build, BuildState.QUEUED, reason=f"again after {reason}", not_before=not_before)
+
+
+def _untried_nodes(session: Session, build: Build) -> bool:
+    tried = set(
+        session.scalars(select(Attempt.node).where(Attempt.build_id == build.id, Attempt.fence > build.pardoned_fence))
+    )
+    nodes = session.scalars(select(Node).where(Node.state == "active"))
+    return any(build.platform in node.platforms and node.name not in tried for node in nodes)
+
+
+def keep_details(attempt: Attempt, result: BuildResult) -> None:
+    """What people may want to know about a finished attempt."""
+    details = result.to_json()
+    attempt.evidence = result.evidence
+    attempt.steps = details["steps"]
+    attempt.materials = details["materials"]
+    attempt.environment = details["environment"]
+    attempt.resources = details["resources"]

@@ -1,0 +1,5 @@
+"""``python -m master.cli`` is ``wheelfarm``."""
+
+from master.cli import main
+
+main()

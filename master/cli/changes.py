@@ -1,0 +1,123 @@
+"""``wheelfarm request``, ``retry``, ``rebuild``, ``remove``: what people ask the farm to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from master import operate, requests
+from master.cli.farm import writing
+from schema import names
+from schema.db.models import Build
+from schema.door import Door, Group, Release, answer, answer_json, as_json, for_platform, pass_door, release
+from schema.errors import UsageError
+from schema.platforms import Platform
+from schema.states import BuildPolicy
+
+
+@click.command()
+@click.argument("requirements", nargs=-1, metavar="NAME[==VERSION]...")
+@click.option(
+    "-r",
+    "--requirement",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A requirements file; may be given several times.",
+)
+@for_platform
+@click.option(
+    "--build",
+    "policy",
+    type=click.Choice(list(BuildPolicy)),
+    help="Build where the upstream has no usable wheel (missing), or in any case (always); else as farm.build says.",
+)
+@as_json
+@pass_door
+def request(
+    door: Door,
+    *,
+    requirements: tuple[str, ...],
+    files: tuple[Path, ...],
+    platform: Platform | None,
+    policy: BuildPolicy | None,
+    as_json: bool,
+) -> None:
+    """Ask for projects, and for all that their wheels need."""
+    settings = door.settings
+    wanted = [names.requirement(text) for text in requirements]
+    for file in files:
+        wanted += requests.read_requirements(file)
+    if not wanted:
+        raise UsageError("nothing to request", advice="name a project, or a requirements file with -r")
+    platforms = (platform,) if platform else ()
+    with writing(settings) as session:
+        for item in wanted:
+            requests.add(
+                session,
+                item,
+                platforms=platforms,
+                policy=BuildPolicy(policy) if policy else settings.farm.build,
+                origin="person",
+                because="",
+            )
+    told = [str(item) for item in wanted]
+    answer_json({"requested": told}) if as_json else answer(
+        f"requested {', '.join(told)}; wheelfarm why NAME tells more"
+    )
+
+
+@click.command()
+@click.argument("build", type=click.IntRange(min=1))
+@as_json
+@pass_door
+def retry(door: Door, *, build: int, as_json: bool) -> None:
+    """Queue BUILD again, which failed, was poisoned, held or withdrawn."""
+    with writing(door.settings) as session:
+        _tell([operate.retry(session, build)], as_json=as_json)
+
+
+@click.command()
+@click.argument("name_version", metavar="NAME==VERSION", type=release)
+@for_platform
+@as_json
+@pass_door
+def rebuild(door: Door, *, name_version: Release, platform: Platform | None, as_json: bool) -> None:
+    """Build a published release again, under the next build number."""
+    name, version = name_version
+    if version is None:
+        raise UsageError(f"which version of {name}?", advice=f"write {name}==VERSION")
+    with writing(door.settings) as session:
+        _tell(operate.rebuild(session, name, version, platform), as_json=as_json)
+
+
+@click.command()
+@click.argument("name_version", metavar="NAME[==VERSION]", type=release)
+@click.option("--reason", default="an operator removed it", show_default=True, help="Shown to whoever asks why.")
+@as_json
+@pass_door
+def remove(door: Door, *, name_version: Release, reason: str, as_json: bool) -> None:
+    """Take wheels off the index for good; their file names stay taken."""
+    name, version = name_version
+    with writing(door.settings) as session:
+        removed = [wheel.filename for wheel in operate.remove(session, name, version, reason=reason)]
+    answer_json({"removed": removed}) if as_json else answer("\n".join(f"removed {item}" for item in removed))
+
+
+def _tell(queued: list[Build], *, as_json: bool) -> None:
+    rows = [
+        {"build": build.id, "project": build.project.name, "version": build.version, "platform": build.platform}
+        for build in queued
+    ]
+    if as_json:
+        answer_json(rows)
+        return
+    for row in rows:
+        answer(f"build {row['build']} of {row['project']} {row['version']} for {row['platform']} is queued")
+
+
+def add_to(group: Group) -> None:
+    """Add these commands to *group*."""
+    for command in (request, retry, rebuild, remove):
+        group.add_command(command)

@@ -1,0 +1,90 @@
+"""``wheelfarm node`` and ``wheelfarm image``: the machines that build, and the images they build in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from master import enrol as enrolment
+from master import reports
+from master.cli.farm import database, reading
+from master.cli.processes import become
+from master.cli.questions import node_table
+from master.main_job import python
+from schema import names
+from schema.attest.authority import Authority
+from schema.door import Door, Group, answer, answer_json, as_json, pass_door, progress
+from schema.platforms import Platform
+
+
+@click.group(cls=Group)
+def node() -> None:
+    """The nodes that build."""
+
+
+@node.command("list")
+@as_json
+@pass_door
+def list_nodes(door: Door, *, as_json: bool) -> None:
+    """Every enrolled node, and whether it lives."""
+    with reading(door.settings) as session:
+        rows = reports.nodes(session, silent_s=door.settings.timing.lease_s)
+    answer_json([asdict(row) for row in rows]) if as_json else answer(node_table(tuple(rows)))
+
+
+@node.command()
+@click.argument("name", type=names.node_name)
+@click.option(
+    "--csr",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The certificate request that the node made (node.csr in its keys folder).",
+)
+@click.option(
+    "--platform",
+    "platforms",
+    type=Platform.parse,
+    metavar="PLATFORM",
+    multiple=True,
+    help="What it may build for; else all that the farm builds for.",
+)
+@click.option(
+    "--outbox", type=click.Path(path_type=Path), required=True, help="The folder that the master collects from."
+)
+@pass_door
+def enrol(door: Door, *, name: names.NodeName, csr: Path, platforms: tuple[Platform, ...], outbox: Path) -> None:
+    """Sign the key of node NAME and print its certificate."""
+    settings = door.settings
+    with database(settings) as opened:
+        certificate = enrolment.enrol(
+            opened,
+            Authority.create(settings.authority),
+            node=name,
+            csr_pem=csr.read_text(encoding="ascii"),
+            platforms=platforms or settings.farm.platforms,
+            outbox=outbox,
+        )
+    progress(f"node {name} is enrolled; install this certificate beside its key:")
+    answer(certificate.rstrip("\n"))
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    options_metavar="",
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="list|make|check [NAME]")
+@pass_door
+def image(door: Door, *, arguments: tuple[str, ...]) -> None:
+    """The images of this machine: ``wheelfarm-node image``."""
+    # The images belong to the node's half of the farm, which the master's half never imports.
+    chosen = ["--settings", str(door.settings_file)] if door.settings_file else []
+    become(python("builder.cli", *chosen, "image", *arguments))
+
+
+def add_to(group: Group) -> None:
+    """Add these commands to *group*."""
+    for command in (node, image):
+        group.add_command(command)

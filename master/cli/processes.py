@@ -1,0 +1,153 @@
+"""``wheelfarm run``, ``master``, ``web``, ``settings``: the farm's own processes, and what they are set to."""
+
+from __future__ import annotations
+
+import os
+import platform as machine
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from master import lists, service
+from master.cli.farm import writing
+from master.embedded_redis import address
+from master.main_job import MainJob, python
+from master.trial import Trial
+from schema import log
+from schema.door import INTERRUPTED, Door, Group, answer, answer_json, as_json, pass_door
+from schema.platforms import this_machine
+from schema.settings import Settings, find
+
+
+@click.command()
+@click.option("--until-idle", is_flag=True, help="End once nothing is left to do and all was tried; 1 if it failed.")
+@click.option(
+    "--list",
+    "wishes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Request these projects instead of the shipped example list.",
+)
+@as_json
+@pass_door
+def run(door: Door, *, until_idle: bool, wishes: Path | None, as_json: bool) -> int:
+    """Run the whole farm on this machine: Redis, master, node and web, until Ctrl-C.
+
+    The projects of the list are requested the first time; a second run goes on where the first stopped.
+    """
+    settings = door.settings
+    console = Console(stderr=True)
+    job = MainJob(settings, console=console, environment=_environment(door))
+    list_file = wishes or lists.EXAMPLE
+
+    def opened() -> None:
+        with writing(settings) as session:
+            lists.request(session, list_file, settings=settings)
+        answer(_welcome(settings, lists.read(list_file)[-1].name))
+
+    try:
+        trials = job.run(until_idle=until_idle, opened=opened)
+    except KeyboardInterrupt:
+        console.print("Stopped; the next run goes on from here.")
+        # Whoever asked for an end gets none; a server that was told to stop has done its work.
+        return INTERRUPTED if until_idle else 0
+    if as_json:
+        answer_json([asdict(trial) for trial in trials])
+    else:
+        _show(trials)
+    return 1 if any(trial.trouble for trial in trials) else 0
+
+
+def _welcome(settings: Settings, project: str) -> str:
+    index = f"{settings.public_url}{_view(settings)}/simple/"
+    return f"The farm serves at {settings.public_url}/\nTry it:  pip install --extra-index-url {index} {project}"
+
+
+def _view(settings: Settings) -> str:
+    """The part of the index for this very machine: its distribution's own, else that of the portable wheels."""
+    try:
+        release = machine.freedesktop_os_release()
+    except OSError:
+        return ""
+    here = f"{release['ID']}{release.get('VERSION_ID', '').replace('.', '')}-{this_machine()}"
+    return f"/{here}" if here in {item.view for item in settings.farm.platforms} else ""
+
+
+def _show(trials: list[Trial]) -> None:
+    table = Table("project", "version", "platform", "verdict", "why", box=None, pad_edge=False)
+    for trial in trials:
+        item = trial.wanted
+        style = "red" if trial.trouble else "green"
+        cells = (item.project, item.version, item.platform, trial.verdict, trial.trouble)
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    Console().print(table)
+
+
+@click.command()
+@pass_door
+def master(door: Door) -> None:
+    """Run the master: watch, plan, dispatch, collect, publish."""
+    log.set_up("master")
+    service.serve(door.settings)
+
+
+@click.command()
+@pass_door
+def web(door: Door) -> None:
+    """Run the front-end: the index and the pages."""
+    os.environ.update(_environment(door))
+    become(python("web"))
+
+
+@click.command()
+@as_json
+@pass_door
+def settings(door: Door, *, as_json: bool) -> None:
+    """The settings in force, defaults included; URLs are shown without their passwords."""
+    file = find(door.settings_file)
+    values = _plain(door.settings)
+    if as_json:
+        answer_json({"file": file, "settings": values})
+        return
+    lines = [f"# from {file}" if file else "# no settings file: the defaults"]
+    for section, keys in values.items():
+        lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
+    answer("\n".join(lines))
+
+
+def become(command: list[str]) -> NoReturn:
+    """Let this process go on as another half of the farm, which this half never imports."""
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+
+
+def _plain(found: Settings) -> dict[str, dict[str, object]]:
+    values: dict[str, dict[str, object]] = asdict(found)
+    values["farm"]["platforms"] = [str(item) for item in found.farm.platforms]
+    values["redis"]["url"] = address(found.redis_url)
+    values["database"]["url"] = address(found.database_url)
+    values["upstream"]["index_url"] = address(found.upstream.index_url)
+    values["web"]["public_url"] = found.public_url
+    return values
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, (int, float)):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _environment(door: Door) -> dict[str, str]:
+    """What tells a child which settings file this process was given."""
+    return {"WHEELFARM_SETTINGS": str(door.settings_file.resolve())} if door.settings_file else {}
+
+
+def add_to(group: Group) -> None:
+    """Add these commands to *group*."""
+    for command in (run, master, web, settings):
+        group.add_command(command)

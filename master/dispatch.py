@@ -1,0 +1,116 @@
+"""Hand the best queued build to each free slot: just in time, to one node, never to a shared queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from sqlalchemy import exists, func, or_, select
+from sqlalchemy.orm import Session, joinedload
+
+from master import builds, recipes
+from schema.db.models import Attempt, Build, Node, UpstreamFile
+from schema.db.session import now
+from schema.jobs import BuildJob, Limits, Sdist
+from schema.names import NodeName, Sha256
+from schema.states import RETRY, BuildState, FailureClass
+
+log = logging.getLogger(__name__)
+
+_ELSEWHERE = sorted(item for item in FailureClass if RETRY[item].elsewhere)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatcher:
+    """What a job is made of beside its rows.
+
+    recipe_folders: the operator's, before the shipped ones
+    silent_after_s: a node that was not heard for so long gets nothing
+    """
+
+    recipe_folders: Sequence[Path]
+    limits: Limits
+    lease_s: float
+    silent_after_s: float
+
+    def dispatch(self, session: Session) -> list[tuple[NodeName, BuildJob]]:
+        """Lease builds to every free slot; the caller sends the jobs after the transaction."""
+        heard_since = now(session) - timedelta(seconds=self.silent_after_s)
+        nodes = session.scalars(
+            select(Node).where(Node.state == "active", Node.heard_at >= heard_since).order_by(Node.name)
+        ).all()
+        busy = _busy_slots(session)
+        return [
+            (NodeName(node.name), job)
+            for node in nodes
+            for _ in range(node.slots - busy.get(node.name, 0))
+            if (job := self._grant(session, node)) is not None
+        ]
+
+    def _grant(self, session: Session, node: Node) -> BuildJob | None:
+        build = _next_build(session, node.name, node.platforms)
+        if build is None:
+            return None
+        job_lease = builds.lease(session, build, node=NodeName(node.name), lease_s=self.lease_s)
+        if job_lease is None or build.sdist is None:
+            return None
+        project = NormalizedName(build.project.name)
+        return BuildJob(
+            build_id=build.id,
+            fence=job_lease.fence,
+            project=project,
+            version=build.version,
+            platform=build.platform,
+            sdist=sdist_of(build.sdist),
+            build_number=build.build_number,
+            recipe=recipes.recipe_for(project, self.recipe_folders),
+            limits=self.limits,
+        )
+
+
+def sdist_of(file: UpstreamFile) -> Sdist:
+    """The wire's form of a source distribution's row; only rows with a digest are ever built."""
+    return Sdist(
+        filename=file.filename,
+        url=file.url,
+        sha256=Sha256(file.sha256 or ""),
+        size_bytes=file.size_bytes,
+        uploaded_at=file.uploaded_at,
+    )
+
+
+def _busy_slots(session: Session) -> dict[str, int]:
+    rows = session.execute(
+        select(Build.leased_to, func.count()).where(Build.state == BuildState.LEASED).group_by(Build.leased_to)
+    )
+    return {node: count for node, count in rows if node is not None}
+
+
+def _next_build(session: Session, node: str, platforms: Collection[str]) -> Build | None:
+    """The most urgent build that this node may have.
+
+    A build that failed here in a class that is tried again elsewhere only is left to the other nodes.
+    """
+    failed_here = exists().where(
+        Attempt.build_id == Build.id,
+        Attempt.node == node,
+        Attempt.failure_class.in_(_ELSEWHERE),
+        Attempt.fence > Build.pardoned_fence,
+    )
+    return session.scalar(
+        select(Build)
+        .where(
+            Build.state == BuildState.QUEUED,
+            Build.platform.in_(platforms),
+            Build.sdist_id.is_not(None),
+            or_(Build.not_before.is_(None), Build.not_before <= now(session)),
+            ~failed_here,
+        )
+        .options(joinedload(Build.sdist), joinedload(Build.project))
+        .order_by(Build.priority, Build.id)
+        .limit(1)
+    )

@@ -1,0 +1,46 @@
+"""Enrol a node: sign its key, note what it may build and where its outbox is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from schema.attest.authority import Authority, NodeKey
+from schema.db.models import Node
+from schema.db.session import now, transaction
+from schema.names import NodeName, node_name
+from schema.platforms import Platform
+from schema.settings import Settings
+
+
+def enrol(
+    database: Engine, authority: Authority, *, node: NodeName, csr_pem: str, platforms: Sequence[Platform], outbox: Path
+) -> str:
+    """Note the node and give its certificate (PEM); enrolling again replaces certificate and platforms."""
+    names = [str(platform) for platform in platforms]
+    certificate = authority.certify(csr_pem, node=node, platforms=names)
+    with transaction(database) as session:
+        row = session.get(Node, node)
+        if row is None:
+            row = Node(name=node, certificate=certificate, outbox=str(outbox), enrolled_at=now(session))
+            session.add(row)
+        row.certificate, row.outbox, row.allowed_platforms = certificate, str(outbox), names
+    return certificate
+
+
+def enrol_local(database: Engine, settings: Settings) -> None:
+    """Enrol this machine's own node for the farm's platforms; the authority and the key are made where missing."""
+    name = node_name(settings.node.name)
+    authority = Authority.create(settings.authority)
+    key = NodeKey.create(settings.node_keys, name)
+    certificate = enrol(
+        database,
+        authority,
+        node=name,
+        csr_pem=key.csr_pem(),
+        platforms=settings.farm.platforms,
+        outbox=settings.outbox,
+    )
+    key.install(certificate)

@@ -1,0 +1,104 @@
+"""A guard over connections: where they may lead, and how long they may take, whatever the other end does (T20)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import Any
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from schema.errors import UpstreamError
+
+
+class Guard:
+    """Looks at each connection that is made, and cuts the one in use when the time of its exchange is over.
+
+    A socket's own time-out begins anew with each byte, so it does not end a server that trickles.
+    """
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._socket: socket.socket | None = None
+        self.cut = False
+
+    @contextmanager
+    def limit(self, seconds: float) -> Iterator[None]:
+        """Cut what is connected inside after *seconds*."""
+        self.cut, self._socket = False, None
+        timer = threading.Timer(seconds, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _cut(self) -> None:
+        self.cut = True
+        if self._socket is not None:
+            with suppress(OSError):  # it may just have ended by itself
+                # TLS sockets override shutdown() in a way that is not safe from another thread.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def watch(self, connection: HTTPConnection) -> None:
+        """This connection is in use now."""
+        self._socket = connection.sock
+        if self.cut and self._socket is not None:
+            raise TimeoutError("too slow to connect")
+
+    def admit(self, connection: HTTPConnection) -> None:
+        """Refuse a peer in a private network, unless the index itself is in one; the peer is the address in use."""
+        if connection.has_connected_to_proxy or connection.sock is None or connection.host == self._home:
+            return
+        address = str(connection.sock.getpeername()[0])
+        if not _is_public(address) and not self._home_is_private:
+            connection.close()
+            raise UpstreamError(f"{connection.host} is {address}, in a private network: the index must not lead there")
+
+    @cached_property
+    def _home_is_private(self) -> bool:
+        found = socket.getaddrinfo(self._home, None, type=socket.SOCK_STREAM)
+        return any(not _is_public(str(address[0])) for *_, address in found)
+
+
+def watched_pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3's own pools, with connections that *guard* sees."""
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            guard.admit(self)
+
+        def request(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - urllib3's own
+            super().request(*args, **options)
+            guard.watch(self)
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            guard.admit(self)
+
+        def request(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - urllib3's own
+            super().request(*args, **options)
+            guard.watch(self)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def _is_public(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return bool((mapped or parsed).is_global)

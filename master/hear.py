@@ -1,0 +1,85 @@
+"""What nodes say: heartbeats and progress. Messages are hints; each changes only what its lease really covers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from master import builds, sweep
+from schema.db.models import Node
+from schema.db.session import now
+from schema.errors import FarmError
+from schema.jobs import Heartbeat, Lease, Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the master has to do after a heartbeat.
+
+    collect: results to take from the node's outbox
+    forget: results that nobody waits for any more
+    cancel: builds the node works on although the lease is not its own any more
+    """
+
+    collect: tuple[Lease, ...] = ()
+    forget: tuple[Lease, ...] = ()
+    cancel: tuple[Lease, ...] = ()
+
+
+def heartbeat(session: Session, message: Heartbeat, *, lease_s: float, lost_message_s: float) -> Heard:
+    """Note that a node lives and what it does; extend the leases it really holds.
+
+    A node that was never enrolled is not believed: it gets no answer and no builds.
+    """
+    node = session.get(Node, message.node)
+    if node is None:
+        log.warning("a heartbeat from %s, which was never enrolled, is ignored", message.node)
+        return Heard()
+    node.heard_at = now(session)
+    node.sequence = message.sequence
+    node.version = message.version
+    node.slots = message.slots
+    node.facts = message.facts
+    node.platforms = [item for item in message.platforms if item in node.allowed_platforms]
+    session.flush()
+    builds.extend(session, {*message.running, *message.finished}, node=message.node, lease_s=lease_s)
+    sweep.unheard(session, message, lost_message_s=lost_message_s)
+    waited_for = {item for item in message.finished if builds.held_by(session, item, message.node)}
+    return Heard(
+        collect=tuple(sorted(waited_for)),
+        forget=tuple(item for item in message.finished if item not in waited_for),
+        cancel=tuple(item for item in message.running if not builds.held_by(session, item, message.node)),
+    )
+
+
+def progress(session: Session, message: Progress) -> bool:
+    """Keep the steps of a running attempt; say whether the message was of a lease that is held."""
+    if builds.held_by(session, message.lease, message.node) is None:
+        return False
+    builds.attempt_of(session, message.lease).steps = [step.to_json() for step in message.steps]
+    return True
+
+
+def keep_log(logs: Path, message: Progress, *, limit_bytes: int) -> None:
+    """Append a piece of a running build's log; one beyond a gap is left out: the whole log comes with the result."""
+    path = log_path(logs, message.lease)
+    data = message.log.encode("utf-8", "surrogateescape")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            held = file.tell()
+            if message.log_offset <= held and message.log_offset + len(data) <= limit_bytes:
+                file.truncate(message.log_offset)
+                file.write(data)
+    except OSError as err:
+        raise FarmError(f"the log {path} cannot be written: {err.strerror}") from err
+
+
+def log_path(logs: Path, lease: Lease) -> Path:
+    """Where the log of one attempt lies."""
+    return logs / str(lease.build_id) / f"{lease.fence}.log"

@@ -1,0 +1,56 @@
+"""Loops that outlive every fault: each runs one small action again and again in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from sqlalchemy.exc import DBAPIError
+
+from schema.errors import FarmError
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S = 30.0
+
+
+class Loop:
+    """Runs *action* every *pause_s* seconds until stopped; ``wake`` runs it at once.
+
+    A fault is logged and followed by a pause that grows to half a minute: no loop ever ends by itself.
+    """
+
+    def __init__(self, name: str, action: Callable[[], object], *, pause_s: float) -> None:
+        self._name, self._action, self._pause_s = name, action, pause_s
+        self._wake, self._stopping = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin; may be called once."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Do not wait for the rest of the pause."""
+        self._wake.set()
+
+    def stop(self, *, timeout_s: float = 10.0) -> None:
+        """Let the running action end, for *timeout_s* seconds at most."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        pause_s = self._pause_s
+        while not self._stopping.is_set():
+            try:
+                self._action()
+                pause_s = self._pause_s
+            except (FarmError, DBAPIError) as err:
+                pause_s = min(max(pause_s, 0.5) * 2, _LONGEST_PAUSE_S)
+                log.warning("%s: %s; again in %.0f s", self._name, err, pause_s)
+            except Exception:
+                pause_s = min(max(pause_s, 0.5) * 2, _LONGEST_PAUSE_S)
+                log.exception("%s failed; again in %.0f s", self._name, pause_s)
+            self._wake.wait(pause_s)
+            self._wake.clear()

@@ -1,0 +1,169 @@
+"""Publish a checked wheel: bytes into the store first, then one transaction; or find that it brings nothing new."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import logging
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.tags import Tag
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from master import builds
+from master.store import Store
+from schema.attest import statement, verify
+from schema.attest.authority import Authority
+from schema.db.models import Build, Wheel
+from schema.db.session import now, transaction
+from schema.jobs import BuildResult, Lease
+from schema.names import NodeName, Sha256, sha256_of
+from schema.platforms import Platform
+from schema.states import AttemptOutcome, BuildState
+from schema.wheels.canonical import repack
+from schema.wheels.check import WheelFacts
+
+log = logging.getLogger(__name__)
+
+_MEMBERS_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A result whose wheel and statement the master has checked itself."""
+
+    farm: str
+    node: NodeName
+    lease: Lease
+    wheel: Path
+    facts: WheelFacts
+    attestation: dict[str, Any]
+    result: BuildResult
+
+
+def publish(database: Engine, store: Store, authority: Authority, accepted: Accepted) -> None:
+    """Store the bytes, then make them public in one transaction; a crash in between leaves only an orphan in the store.
+
+    Safe to repeat. Nothing happens if the lease is not held any more.
+    """
+    store.put(accepted.wheel, expected=accepted.facts.sha256)
+    store.put_bytes(accepted.facts.metadata)
+    with transaction(database) as session:
+        at = now(session)
+        platform = _platform_of(session, accepted)
+    provenance = verify.make_provenance(
+        accepted.attestation,
+        authority.sign(
+            statement.summary(
+                farm=accepted.farm,
+                wheel=accepted.result.wheel or _no_wheel(),
+                provenance_attestation=accepted.attestation,
+                at=at,
+                platform=platform,
+            )
+        ),
+        accepted.farm,
+    )
+    provenance_sha256 = store.put_bytes(json.dumps(provenance, sort_keys=True).encode())
+    with transaction(database) as session:
+        _publish(session, accepted, provenance_sha256)
+
+
+def _no_wheel() -> Any:  # noqa: ANN401 - never returns
+    raise ValueError("an accepted result without a wheel")
+
+
+def _platform_of(session: Session, accepted: Accepted) -> str:
+    return session.scalars(select(Build.platform).where(Build.id == accepted.lease.build_id)).one()
+
+
+def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256) -> None:
+    build = builds.held_by(session, accepted.lease, accepted.node)
+    if build is None:
+        log.info("build %s: its lease is not held any more; nothing is published", accepted.lease.build_id)
+        return
+    attempt = builds.attempt_of(session, accepted.lease)
+    builds.end_attempt(attempt, at=accepted.result.finished_at, outcome=AttemptOutcome.BUILT)
+    builds.keep_details(attempt, accepted.result)
+    facts = accepted.facts
+    taken = session.get(Wheel, facts.filename)
+    if taken is not None and taken.sha256 == facts.sha256 and taken.removed_at is None:
+        reason = f"{facts.filename} is there already, with the same bytes"
+        builds.move(session, build, BuildState.UNNEEDED, reason=reason, lease=accepted.lease)
+        return
+    if taken is not None:
+        number = _next_build_number(session, build)
+        reason = f"the name {facts.filename} is taken by other bytes; built again with build number {number}"
+        builds.move(session, build, BuildState.QUEUED, reason=reason, lease=accepted.lease, build_number=number)
+        return
+    earlier = _earlier(session, build, facts)
+    if earlier is not None and _is_repeat(session, build, earlier, accepted):
+        return
+    session.add(_row(session, build, facts, provenance_sha256))
+    builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}", lease=accepted.lease)
+
+
+def _row(session: Session, build: Build, facts: WheelFacts, provenance_sha256: Sha256) -> Wheel:
+    return Wheel(
+        filename=facts.filename,
+        project_id=build.project_id,
+        build_id=build.id,
+        version=build.version,
+        tags=" ".join(sorted(map(str, facts.tags))),
+        view=None if facts.portable else Platform.parse(build.platform).view,
+        sha256=facts.sha256,
+        size_bytes=facts.size_bytes,
+        metadata_sha256=facts.metadata_sha256,
+        provenance_sha256=provenance_sha256,
+        requires_python=facts.requires_python,
+        published_at=now(session),
+        yanked=build.sdist.yanked if build.sdist else None,
+    )
+
+
+def _next_build_number(session: Session, build: Build) -> int:
+    highest = session.scalar(
+        select(func.max(Build.build_number)).where(Build.project_id == build.project_id, Build.version == build.version)
+    )
+    return (highest or 0) + 1
+
+
+def _earlier(session: Session, build: Build, facts: WheelFacts) -> Wheel | None:
+    """The newest published wheel of the same release with the same tags: what a rebuild is compared with."""
+    candidates = session.scalars(
+        select(Wheel)
+        .where(Wheel.project_id == build.project_id, Wheel.version == build.version, Wheel.removed_at.is_(None))
+        .order_by(Wheel.published_at.desc())
+    )
+    return next((wheel for wheel in candidates if _tags(wheel) == facts.tags), None)
+
+
+def _tags(wheel: Wheel) -> frozenset[Tag]:
+    return frozenset(Tag(*tag.split("-")) for tag in wheel.tags.split())
+
+
+def _is_repeat(session: Session, build: Build, earlier: Wheel, accepted: Accepted) -> bool:
+    """Whether a rebuild gives the very bytes of the earlier wheel; either way the earlier one's page says so."""
+    session.refresh(build)
+    number = earlier.build.build_number
+    with tempfile.TemporaryDirectory(dir=accepted.wheel.parent) as folder:
+        again = repack(accepted.wheel, Path(folder), epoch=_epoch(accepted.wheel), build_number=number)
+        earlier.repeated = sha256_of(again) == earlier.sha256
+    if earlier.repeated:
+        earlier.repeated_note = f"build {build.id} gave the same bytes"
+        reason = f"gives the very bytes of {earlier.filename}: repeatable, so there is nothing new to publish"
+        builds.move(session, build, BuildState.UNNEEDED, reason=reason, lease=accepted.lease)
+        return True
+    earlier.repeated_note = f"build {build.id} gave other bytes"
+    return False
+
+
+def _epoch(canonical: Path) -> int:
+    """The one time that every member of a canonical wheel carries."""
+    with zipfile.ZipFile(canonical) as archive:
+        return calendar.timegm((*archive.infolist()[0].date_time, 0, 0, 0))

@@ -1,0 +1,149 @@
+"""What operators ask the database: how the farm stands, which builds there are, which nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from packaging.utils import NormalizedName
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, contains_eager
+
+from schema.db.models import Build, Node, Project, Request, Wheel
+from schema.db.session import now
+from schema.errors import UsageError
+from schema.platforms import Platform
+from schema.states import BuildState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarmStatus:
+    """The farm in figures.
+
+    builds: by state, in the order of a build's life; states without builds are left out
+    unresolved: requests not yet turned into builds; upstream_errors: projects whose last look failed
+    """
+
+    projects: int
+    unresolved: int
+    upstream_errors: int
+    builds: dict[str, int]
+    wheels: int
+    wheel_bytes: int
+    last_published_at: datetime | None
+    nodes: tuple[NodeRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """A node as operators see it.
+
+    state: ``active``, ``draining``, ``quarantined``, or ``silent`` for an active one that was not heard lately
+    """
+
+    name: str
+    state: str
+    platforms: tuple[str, ...]
+    slots: int
+    busy: int
+    heard_at: datetime | None
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRow:
+    """A build as operators see it."""
+
+    id: int
+    project: str
+    version: str
+    platform: str
+    build_number: int
+    state: str
+    attempts: int
+    reason: str
+    changed_at: datetime
+
+
+def status(session: Session, *, silent_s: float) -> FarmStatus:
+    """The whole farm; an active node that was not heard for *silent_s* seconds counts as silent."""
+    counted = dict(session.execute(select(Build.state, func.count()).group_by(Build.state)).tuples().all())
+    here = Wheel.removed_at.is_(None)
+    wheels, size, newest = session.execute(
+        select(func.count(), func.coalesce(func.sum(Wheel.size_bytes), 0), func.max(Wheel.published_at)).where(here)
+    ).one()
+    return FarmStatus(
+        projects=session.scalars(select(func.count()).select_from(Project)).one(),
+        unresolved=session.scalars(
+            select(func.count()).select_from(Request).where(Request.resolved_at.is_(None))
+        ).one(),
+        upstream_errors=session.scalars(select(func.count()).select_from(Project).where(Project.errors > 0)).one(),
+        builds={state.value: counted[state] for state in BuildState if state in counted},
+        wheels=wheels,
+        wheel_bytes=int(size),
+        last_published_at=newest,
+        nodes=tuple(nodes(session, silent_s=silent_s)),
+    )
+
+
+def nodes(session: Session, *, silent_s: float) -> list[NodeRow]:
+    """Every node, by name."""
+    held = select(Build.leased_to, func.count()).where(Build.state == BuildState.LEASED).group_by(Build.leased_to)
+    busy = {str(name): count for name, count in session.execute(held)}
+    oldest = now(session) - timedelta(seconds=silent_s)
+    return [
+        NodeRow(
+            name=node.name,
+            state="silent" if node.state == "active" and (node.heard_at or oldest) <= oldest else node.state,
+            platforms=tuple(node.platforms or node.allowed_platforms),
+            slots=node.slots,
+            busy=busy.get(node.name, 0),
+            heard_at=node.heard_at,
+            version=node.version,
+            reason=node.state_reason,
+        )
+        for node in session.scalars(select(Node).order_by(Node.name))
+    ]
+
+
+def builds(
+    session: Session,
+    *,
+    states: Sequence[BuildState] = (),
+    platform: Platform | None = None,
+    project: NormalizedName | None = None,
+    limit: int | None = None,
+) -> list[BuildRow]:
+    """The builds that fit, the latest change first."""
+    query = select(Build).join(Project).options(contains_eager(Build.project)).order_by(Build.changed_at.desc())
+    if states:
+        query = query.where(Build.state.in_(states))
+    if platform is not None:
+        query = query.where(Build.platform == str(platform))
+    if project is not None:
+        query = query.where(Project.name == project)
+    return [_row(build) for build in session.scalars(query.order_by(Build.id.desc()).limit(limit))]
+
+
+def build(session: Session, build_id: int) -> BuildRow:
+    """One build; raise UsageError if there is none of that number."""
+    found = session.get(Build, build_id)
+    if found is None:
+        raise UsageError(f"there is no build {build_id}", advice="wheelfarm builds lists them")
+    return _row(found)
+
+
+def _row(build: Build) -> BuildRow:
+    return BuildRow(
+        id=build.id,
+        project=build.project.name,
+        version=build.version,
+        platform=build.platform,
+        build_number=build.build_number,
+        state=build.state,
+        attempts=build.fence,
+        reason=build.reason,
+        changed_at=build.changed_at,
+    )

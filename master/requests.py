@@ -1,0 +1,136 @@
+"""Somebody wants a project: people, lists, and the wheels that need it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from schema import names
+from schema.db.models import Project, Request
+from schema.errors import UsageError
+from schema.platforms import Platform
+from schema.states import BuildPolicy
+
+log = logging.getLogger(__name__)
+
+Origin = Literal["person", "list", "dependency"]
+
+_SPECIFIER_LIMIT = 255
+
+
+def add(
+    session: Session,
+    requirement: Requirement,
+    *,
+    now: datetime,
+    platforms: Sequence[Platform] = (),
+    policy: BuildPolicy = BuildPolicy.MISSING,
+    dependencies: BuildPolicy = BuildPolicy.MISSING,
+    origin: Origin = "person",
+    because: str = "",
+) -> list[Request]:
+    """Ask for *requirement*; asking again changes nothing, except that the stronger policy and further extras stay.
+
+    platforms: () for all that the farm builds for, now and later; a marker needs them named: it is evaluated here
+    dependencies: the policy for what the wheel needs in turn
+    because: why a dependency is wanted, such as ``paramiko 4.0.0 needs it``; the name of a list
+
+    Raise UsageError for what cannot be asked. An empty list means that the marker excludes every platform.
+    """
+    name = names.project_name(requirement.name)
+    specifier = str(requirement.specifier)
+    if requirement.url:
+        raise UsageError(f"{name}: a requirement by URL cannot be built", advice="the farm builds what the index has")
+    if len(specifier) > _SPECIFIER_LIMIT or len(_joined(requirement.extras)) > _SPECIFIER_LIMIT:
+        raise UsageError(f"{name}: a range of versions or list of extras of more than {_SPECIFIER_LIMIT} characters")
+    wanted = _platforms(requirement, platforms)
+    if not wanted:
+        return []
+    project = _project(session, name, title=requirement.name, now=now)
+    if origin == "person":  # who does not want to wait for the next look
+        project.check_at = min(project.check_at, now)
+    return [
+        _request(
+            session,
+            project,
+            Request(
+                project_id=project.id,
+                specifier=specifier,
+                platform=platform,
+                extras=_joined(requirement.extras),
+                policy=policy,
+                dependencies=dependencies,
+                origin=origin,
+                because=because,
+                created_at=now,
+            ),
+        )
+        for platform in wanted
+    ]
+
+
+def stronger(*policies: str) -> BuildPolicy:
+    """``always``, if any of them is."""
+    return BuildPolicy.ALWAYS if BuildPolicy.ALWAYS in policies else BuildPolicy.MISSING
+
+
+def extras_of(request: Request) -> frozenset[str]:
+    """The extras that a request asks for."""
+    return frozenset(request.extras.split(",")) - {""}
+
+
+def _platforms(requirement: Requirement, platforms: Sequence[Platform]) -> list[str]:
+    if requirement.marker is None:
+        return [str(item) for item in platforms] or [""]
+    if not platforms:
+        raise UsageError(
+            f"{requirement.name}: the marker {str(requirement.marker)!r} needs platforms to be evaluated for"
+        )
+    return [str(item) for item in platforms if requirement.marker.evaluate(dict(item.marker_environment))]
+
+
+def _project(session: Session, name: NormalizedName, *, title: str, now: datetime) -> Project:
+    """The project's row; a new one is looked at as soon as possible."""
+    project = session.scalar(select(Project).where(Project.name == name))
+    if project is None:
+        project = Project(name=name, title=title, check_at=now)
+        session.add(project)
+        session.flush()
+    return project
+
+
+def _request(session: Session, project: Project, new: Request) -> Request:
+    found = session.scalar(
+        select(Request).where(
+            Request.project_id == project.id,
+            Request.specifier == new.specifier,
+            Request.platform == new.platform,
+            Request.because == new.because,
+        )
+    )
+    if found is None:
+        session.add(new)
+        session.flush()
+        log.info("%s%s is wanted%s", project.name, new.specifier, f": {new.because}" if new.because else "")
+        return new
+    merged = {
+        "policy": stronger(found.policy, new.policy),
+        "dependencies": stronger(found.dependencies, new.dependencies),
+        "extras": _joined(extras_of(found) | extras_of(new)),
+    }
+    for key, value in merged.items():
+        if getattr(found, key) != value:
+            setattr(found, key, value)
+            found.resolved_at = None
+    return found
+
+
+def _joined(extras: Iterable[str]) -> str:
+    return ",".join(sorted(names.project_name(item) for item in extras))

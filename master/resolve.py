@@ -1,0 +1,282 @@
+"""Turn requests into builds: what is wanted becomes, by the decisions of ``plan``, a row for each platform.
+
+Safe to repeat: what runs, what is published and what a person decided is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from packaging.specifiers import SpecifierSet
+from packaging.tags import parse_tag
+from packaging.version import Version
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload
+
+from master import builds, plan
+from master.catalogue import TAKEN_BACK, listed_files, withdraw
+from master.pages import File
+from master.plan import Built, Decision, Verdict
+from master.requests import stronger
+from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
+from schema.platforms import Platform
+from schema.states import BuildPolicy, BuildState
+
+log = logging.getLogger(__name__)
+
+# Lower is built sooner: people wait for what they and their lists name, wheels for what they need.
+PRIORITY = {"person": 0, "list": 10, "dependency": 20}
+
+_NOT_BEGUN = frozenset({BuildState.QUEUED, BuildState.WAITING})
+_STATE_OF = {
+    Verdict.BUILD: BuildState.QUEUED,
+    Verdict.UNNEEDED: BuildState.UNNEEDED,
+    Verdict.IMPOSSIBLE: BuildState.FAILED,
+}
+
+
+def pending(session: Session, *, limit: int = 50) -> list[int]:
+    """The projects with requests that are still to be resolved, the longest waiting first; the upstream was asked."""
+    query = (
+        select(Request.project_id)
+        .join(Project)
+        .where(Request.resolved_at.is_(None), Project.checked_at.is_not(None))
+        .group_by(Request.project_id)
+        .order_by(func.min(Request.id))
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def resolve_project(session: Session, project_id: int, *, platforms: Sequence[Platform], now: datetime) -> None:
+    """Resolve every request of a project that is still to be resolved.
+
+    platforms: what the farm builds for, where a request names none
+    """
+    project = session.get_one(Project, project_id)
+    requests = session.scalars(select(Request).where(Request.project_id == project_id).order_by(Request.id)).all()
+    _withdraw_lost(session, project, requests, now)
+    scene = _look_around(session, project)
+    for request in requests:
+        if request.resolved_at is None:
+            _resolve(session, request, scene, platforms=platforms, now=now)
+
+
+def resolve(session: Session, request: Request, *, platforms_default: Sequence[Platform], now: datetime) -> None:
+    """Resolve one request, whether or not that was done before."""
+    request.resolved_at = None
+    session.flush()
+    resolve_project(session, request.project_id, platforms=platforms_default, now=now)
+
+
+def built(wheel: Wheel) -> Built:
+    """A published wheel as ``plan`` sees it."""
+    tags = frozenset(tag for text in wheel.tags.split() for tag in parse_tag(text))
+    return Built(filename=wheel.filename, version=Version(wheel.version), tags=tags, view=wheel.view)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """What there is of a project, upstream and here."""
+
+    project: Project
+    files: Sequence[File]
+    ids: dict[str, int]
+    built: Sequence[Built]
+
+
+def _look_around(session: Session, project: Project) -> _Scene:
+    ids = select(UpstreamFile.filename, UpstreamFile.id).where(UpstreamFile.project_id == project.id)
+    wheels = (
+        select(Wheel)
+        .join(Build, Wheel.build_id == Build.id)
+        .where(Wheel.project_id == project.id, Wheel.removed_at.is_(None), Build.state == BuildState.PUBLISHED)
+    )
+    return _Scene(
+        project=project,
+        files=listed_files(session, project),
+        ids=dict(session.execute(ids).tuples().all()),
+        built=[built(wheel) for wheel in session.scalars(wheels)],
+    )
+
+
+def _resolve(
+    session: Session, request: Request, scene: _Scene, *, platforms: Sequence[Platform], now: datetime
+) -> None:
+    problems: dict[str, str] = {}
+    wanted = [Platform.parse(request.platform)] if request.platform else platforms
+    blocked = _blocked(scene.project)
+    for platform in wanted:
+        reason = blocked or _resolve_on(session, request, scene, platform, now)
+        if reason:
+            problems[str(platform)] = reason
+    request.problem = _told(problems)
+    request.resolved_at = now
+    if request.problem:
+        log.warning("%s%s: %s", scene.project.name, request.specifier, request.problem)
+
+
+def _blocked(project: Project) -> str:
+    """Why nothing of the project is built at all, or ""."""
+    if project.status == "missing":
+        return f"the upstream index has no project {project.name}"
+    if project.status == "quarantined":
+        reason = f": {project.status_reason}" if project.status_reason else ""
+        return f"{project.name} is quarantined upstream{reason}"
+    return ""
+
+
+def _told(problems: dict[str, str]) -> str:
+    """One sentence where all platforms have the same problem, else one for each."""
+    if len(set(problems.values())) == 1:
+        return next(iter(problems.values()))
+    return "; ".join(f"{platform}: {problem}" for platform, problem in problems.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """One request on one platform, decided."""
+
+    request: Request
+    project: Project
+    platform: Platform
+    decision: Decision
+    sdist_id: int | None
+    policy: BuildPolicy
+    now: datetime
+
+
+def _resolve_on(session: Session, request: Request, scene: _Scene, platform: Platform, now: datetime) -> str:
+    """Make or move the build of the version that fits; return what is in its way, or ""."""
+    choice = plan.choose(scene.files, specifier=SpecifierSet(request.specifier), platform=platform)
+    build = _newest_build(session, scene.project, choice.version, platform)
+    policy = stronger(request.policy, build.policy) if build else BuildPolicy(request.policy)
+    decision = plan.judge(choice, platform=platform, policy=policy, built=scene.built)
+    if decision.version is None:
+        return decision.reason
+    wish = _Wish(
+        request=request,
+        project=scene.project,
+        platform=platform,
+        decision=decision,
+        sdist_id=scene.ids[decision.sdist.filename] if decision.sdist else None,
+        policy=policy,
+        now=now,
+    )
+    if build is None:
+        _insert(session, wish)
+    else:
+        _adjust(session, build, wish)
+    return decision.reason if decision.verdict is Verdict.IMPOSSIBLE else ""
+
+
+def _newest_build(session: Session, project: Project, version: Version | None, platform: Platform) -> Build | None:
+    return session.scalar(
+        select(Build)
+        .where(Build.project_id == project.id, Build.version == str(version), Build.platform == str(platform))
+        .order_by(Build.build_number.desc())
+        .limit(1)
+    )
+
+
+def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
+    state, reason = _STATE_OF[wish.decision.verdict], wish.decision.reason
+    session.add(
+        Build(
+            project_id=wish.project.id,
+            version=str(wish.decision.version),
+            platform=str(wish.platform),
+            build_number=build_number,
+            sdist_id=wish.sdist_id,
+            policy=wish.policy,
+            state=state,
+            reason=reason,
+            priority=PRIORITY[wish.request.origin],
+            created_at=wish.now,
+            changed_at=wish.now,
+        )
+    )
+    session.flush()
+    log.info("%s %s on %s: %s: %s", wish.project.name, wish.decision.version, wish.platform, state, reason)
+    builds.touch_page(session, wish.project.id)
+
+
+def _adjust(session: Session, build: Build, wish: _Wish) -> None:
+    """Bring a build that is there in line with the decision."""
+    was_impossible = build.sdist_id is None
+    build.policy = wish.policy
+    build.priority = min(build.priority, PRIORITY[wish.request.origin])
+    if build.state in {*_NOT_BEGUN, BuildState.UNNEEDED, BuildState.FAILED} and wish.sdist_id is not None:
+        build.sdist_id = wish.sdist_id
+    if wish.request.extras or wish.request.dependencies == BuildPolicy.ALWAYS:
+        build.followed_at = None  # it may need more than was looked at
+    session.flush()
+    if build.state == BuildState.WITHDRAWN:
+        _bring_back(session, build, wish)
+    elif wish.decision.verdict is Verdict.BUILD:
+        if build.state == BuildState.UNNEEDED or (build.state == BuildState.FAILED and was_impossible):
+            _queue(session, build, wish)
+    elif wish.decision.verdict is Verdict.UNNEEDED:
+        _spare(session, build, wish)
+
+
+def _queue(session: Session, build: Build, wish: _Wish) -> None:
+    builds.move(session, build, BuildState.QUEUED, reason=wish.decision.reason, not_before=None, followed_at=None)
+
+
+def _spare(session: Session, build: Build, wish: _Wish) -> None:
+    """Do not build what is there already, unless it is a person's rebuild."""
+    if build.build_number:
+        return
+    if build.state in {*_NOT_BEGUN, BuildState.FAILED}:
+        builds.move(session, build, BuildState.UNNEEDED, reason=wish.decision.reason, not_before=None)
+    elif build.state == BuildState.UNNEEDED:
+        build.reason = wish.decision.reason
+
+
+def _bring_back(session: Session, build: Build, wish: _Wish) -> None:
+    """The upstream has the release again; what a person withdrew stays withdrawn.
+
+    A build that was published once takes the next number: its file name is taken for ever (A-11).
+    """
+    if not build.reason.startswith(TAKEN_BACK) or wish.decision.verdict is Verdict.IMPOSSIBLE:
+        return
+    if build.wheels:
+        _insert(session, wish, build_number=build.build_number + 1)
+        return
+    build.sdist_id = wish.sdist_id
+    session.flush()
+    _queue(session, build, wish)
+    if wish.decision.verdict is Verdict.UNNEEDED:
+        _spare(session, build, wish)
+
+
+def _withdraw_lost(session: Session, project: Project, requests: Sequence[Request], now: datetime) -> None:
+    """Withdraw builds whose source the upstream no longer offers, before a node wastes hours on them."""
+    states = [*_NOT_BEGUN, BuildState.LEASED] if project.status == "quarantined" else list(_NOT_BEGUN)
+    found = session.scalars(
+        select(Build).where(Build.project_id == project.id, Build.state.in_(states)).options(joinedload(Build.sdist))
+    ).all()
+    for build in found:
+        why = _blocked(project) or _lost(build, requests)
+        if why:
+            withdraw(session, build, why, now)
+
+
+def _lost(build: Build, requests: Sequence[Request]) -> str:
+    sdist = build.sdist
+    if sdist is None:
+        return ""
+    if sdist.gone_at is not None:
+        return f"{sdist.filename} is no longer listed"
+    if sdist.yanked is not None and not any(_pins(request, build) for request in requests):
+        return f"{build.version} is yanked{f' ({sdist.yanked})' if sdist.yanked else ''}"
+    return ""
+
+
+def _pins(request: Request, build: Build) -> bool:
+    specifier = SpecifierSet(request.specifier)
+    return plan.is_pinned(specifier) and specifier.contains(build.version, prereleases=True)

@@ -1,0 +1,130 @@
+"""Renders the site: the pages of one project, the lists of projects, the constraints files; or all of it anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from master.site import constraints, pages, tree
+from master.site.pages import Place
+from master.site.shown import Shown, View, names_by_view, shown, views
+from master.store import Store
+from schema.db.models import Project, Wheel
+from schema.names import Sha256
+from schema.platforms import Platform
+
+log = logging.getLogger(__name__)
+
+_SIDECARS = ("", ".metadata", ".provenance")
+_PAGES = frozenset({"index.json", "index.html", "index.json.gz", "index.html.gz"})
+_BESIDE_VIEWS = frozenset({"files", "constraints", "authority.pem"})
+_LONGEST_FILENAME = 255 - len(".provenance")
+
+
+class Site:
+    """The tree below *folder*; its files are links into the *store*.
+
+    public_url: how people reach the front-end
+    platforms: what the farm builds for; each has a view and a constraints file
+    """
+
+    def __init__(self, folder: Path, store: Store, public_url: str, platforms: Sequence[Platform]) -> None:
+        self.folder = folder
+        self.platforms = tuple(platforms)
+        self.views = views(platforms)
+        self._store = store
+        self._files = folder / "files"
+        self._files_url = f"{public_url.rstrip('/')}/files/"
+
+    def render(self, session: Session, project_id: int) -> None:
+        """Bring the files and pages of one project up to date; safe to repeat, whatever was interrupted before.
+
+        Files come before the pages that name them (I-15), and go after those that did. Raise StoreError if the disk
+        takes no more.
+        """
+        project = session.get_one(Project, project_id)
+        tree.folder(self._files)
+        offered = [item for item in shown(session, project) if self._place(item.wheel)]
+        tree.sync(self._files)
+        for view in self.views:
+            self._render_page(project, [item for item in offered if view.shows(item.wheel.tags, item.wheel.view)], view)
+        keep = {item.wheel.filename for item in offered}
+        for filename in session.scalars(select(Wheel.filename).where(Wheel.project_id == project_id)):
+            if filename not in keep:
+                self._take_down(filename)
+
+    def render_roots(self, session: Session) -> None:
+        """Write the list of projects of each view, where the set of names changed."""
+        for view, names in names_by_view(session, self.views).items():
+            folder = tree.folder(self.folder / view.path)
+            tree.write_compressed(folder / "index.json", pages.root_json(names))
+            tree.write_compressed(folder / "index.html", pages.root_html(names))
+            tree.sync(folder)
+
+    def render_constraints(self, session: Session) -> None:
+        """Write what is held back on each platform."""
+        folder = tree.folder(self.folder / "constraints")
+        for platform in self.platforms:
+            held = constraints.held_back(session, platform)
+            tree.write_compressed(folder / f"{platform}.txt", constraints.text(platform, held))
+        tree.sync(folder)
+
+    def place_authority(self, certificate_pem: str) -> None:
+        """Publish the certificate that the farm's signatures end in."""
+        tree.write(tree.folder(self.folder) / "authority.pem", certificate_pem.encode())
+        tree.sync(self.folder)
+
+    def rebuild(self, session: Session) -> None:
+        """Render everything anew from the database, and remove what should not be there."""
+        for project_id in session.scalars(select(Project.id).order_by(Project.id)).all():
+            self.render(session, project_id)
+        self.render_roots(session)
+        self.render_constraints(session)
+        self._sweep(session)
+
+    def _render_page(self, project: Project, wheels: Sequence[Shown], view: View) -> None:
+        folder = self.folder / view.path / project.name
+        if not wheels:
+            tree.remove_folder(folder)
+            return
+        place = Place(files="../" * (view.path.count("/") + 2) + "files/", provenance=self._files_url)
+        tree.folder(folder)
+        changed = tree.write_compressed(folder / "index.json", pages.project_json(project, wheels, place))
+        changed |= tree.write_compressed(folder / "index.html", pages.project_html(project, wheels, place))
+        if changed:
+            tree.sync(folder)
+            tree.sync(folder.parent)
+
+    def _place(self, wheel: Wheel) -> bool:
+        """Link the wheel and what belongs to it; return whether it can be offered: a dead link stops pip (I-15)."""
+        digests = [Sha256(digest) for digest in (wheel.sha256, wheel.metadata_sha256, wheel.provenance_sha256)]
+        if missing := [digest for digest in digests if digest not in self._store]:
+            log.error("%s is left out of the index: the store has lost %s", wheel.filename, ", ".join(missing))
+            return False
+        if len(wheel.filename) > _LONGEST_FILENAME:
+            log.error("%s is left out of the index: its name is too long for a file system", wheel.filename)
+            return False
+        for suffix, digest in zip(_SIDECARS, digests, strict=True):
+            tree.link(self._store.path(digest), self._files / f"{wheel.filename}{suffix}")
+        return True
+
+    def _take_down(self, filename: str) -> None:
+        if len(filename) <= _LONGEST_FILENAME:
+            for suffix in _SIDECARS:
+                tree.remove(self._files / f"{filename}{suffix}")
+
+    def _sweep(self, session: Session) -> None:
+        """Remove pages, files, views and leftovers that no row stands for."""
+        for view, names in names_by_view(session, self.views).items():
+            tree.keep_only(self.folder / view.path, {*names, *_PAGES})
+            for name in names:
+                tree.keep_only(self.folder / view.path / name, _PAGES)
+        filenames = session.scalars(select(Wheel.filename).where(Wheel.removed_at.is_(None)))
+        tree.keep_only(self._files, {f"{name}{suffix}" for name in filenames for suffix in _SIDECARS})
+        texts = {f"{platform}.txt" for platform in self.platforms}
+        tree.keep_only(self.folder / "constraints", texts | {f"{name}.gz" for name in texts})
+        tree.keep_only(self.folder, {view.name or "simple" for view in self.views} | _BESIDE_VIEWS)

@@ -1,0 +1,53 @@
+"""Take back what went silent: leases that ran out, and jobs whose message never arrived."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from master import builds
+from schema.db.models import Attempt, Build
+from schema.db.session import now
+from schema.jobs import Heartbeat
+from schema.states import BuildState
+
+
+def expired(session: Session) -> int:
+    """Give back every build whose lease ran out; say how many."""
+    late = session.scalars(
+        select(Build).where(
+            Build.state.in_((BuildState.LEASED, BuildState.COLLECTING)), Build.lease_until < now(session)
+        )
+    ).all()
+    for build in late:
+        builds.give_back(session, build, why=f"node {build.leased_to} went silent")
+    return len(late)
+
+
+def unheard(session: Session, heartbeat: Heartbeat, *, lost_message_s: float) -> int:
+    """Give back what this node should work on but does not mention; say how many.
+
+    A build that had begun was lost with the node's process; one that had not was a lost message, and nobody's fault.
+    """
+    mentioned = {(item.build_id, item.fence) for item in (*heartbeat.running, *heartbeat.finished)}
+    granted_before = now(session) - timedelta(seconds=lost_message_s)
+    silent = [
+        (build, attempt)
+        for build, attempt in session.execute(
+            select(Build, Attempt)
+            .join(Attempt, (Attempt.build_id == Build.id) & (Attempt.fence == Build.fence))
+            .where(
+                Build.leased_to == heartbeat.node,
+                Build.state == BuildState.LEASED,
+                Build.leased_at < granted_before,
+            )
+        )
+        if (build.id, build.fence) not in mentioned
+    ]
+    for build, attempt in silent:
+        begun = bool(attempt.steps)
+        why = f"node {heartbeat.node} was restarted" if begun else f"the message to node {heartbeat.node} was lost"
+        builds.give_back(session, build, why=why, blame=begun)
+    return len(silent)

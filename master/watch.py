@@ -1,0 +1,105 @@
+"""Look at the projects that somebody asked for, one after the other: what is new, what is gone (W-04, W-06, W-08).
+
+A page is fetched outside any transaction, and taken in one short one. A project whose page fails waits longer and
+longer; the others do not notice (R14).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from datetime import datetime, timedelta
+
+from packaging.utils import NormalizedName
+from sqlalchemy import Engine, exists, select
+from sqlalchemy.orm import Session
+
+from master import catalogue
+from master.upstream import NotModified, Page, Upstream
+from schema.db.models import Project, Request
+from schema.db.session import now as clock
+from schema.db.session import transaction
+from schema.errors import UnknownProjectError, UpstreamError
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 15.0
+_LONGEST_PAUSE_S = 6 * 3600.0
+
+
+def due(session: Session, now: datetime, *, limit: int = 50) -> list[int]:
+    """The projects to look at, the longest due first; only those that somebody asked for."""
+    query = (
+        select(Project.id)
+        .where(Project.check_at <= now, exists().where(Request.project_id == Project.id))
+        .order_by(Project.check_at, Project.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def look(database: Engine, upstream: Upstream, project_id: int, *, poll_s: float, now: datetime | None = None) -> bool:
+    """Look at one project; say whether anything of it has changed. Nothing that the upstream does is raised.
+
+    poll_s: until the next look, give or take; now: None for the database's clock
+    """
+    with transaction(database) as session:
+        project = session.get_one(Project, project_id)
+        name, etag, last_modified = NormalizedName(project.name), project.etag, project.last_modified
+    seen: Page | NotModified | UpstreamError
+    try:
+        seen = upstream.page(name, etag=etag, last_modified=last_modified)
+    except UpstreamError as err:
+        seen = err
+    try:
+        with transaction(database) as session:
+            return _take(session, project_id, seen, poll_s=poll_s, now=now or clock(session))
+    except UpstreamError as err:  # a page that can be read but not believed: the transaction is undone
+        with transaction(database) as session:
+            return _take(session, project_id, err, poll_s=poll_s, now=now or clock(session))
+
+
+def look_round(database: Engine, upstream: Upstream, *, poll_s: float, stop: threading.Event) -> int:
+    """Look at every project that is due, until none is, *stop* is set, or the upstream asks for a rest; count them."""
+    looked = 0
+    with transaction(database) as session:
+        projects = due(session, clock(session), limit=1000)
+    for project_id in projects:
+        if stop.is_set() or upstream.rest_s:
+            break
+        look(database, upstream, project_id, poll_s=poll_s)
+        looked += 1
+    return looked
+
+
+def _take(
+    session: Session, project_id: int, seen: Page | NotModified | UpstreamError, *, poll_s: float, now: datetime
+) -> bool:
+    project = session.get_one(Project, project_id)
+    project.check_at = now + timedelta(seconds=_about(poll_s))
+    if isinstance(seen, UnknownProjectError):
+        return catalogue.missing(session, project, now)
+    if isinstance(seen, UpstreamError):
+        _note_error(project, seen, now)
+        return False
+    if isinstance(seen, NotModified):
+        return catalogue.confirm(session, project, now)
+    return catalogue.take(session, project, seen, now)
+
+
+def _note_error(project: Project, err: UpstreamError, now: datetime) -> None:
+    project.errors += 1
+    project.error = str(err)[:1000]
+    pause_s = max(pause(project.errors), err.retry_after_s or 0.0)
+    project.check_at = now + timedelta(seconds=pause_s)
+    log.warning("%s: %s; the next look is in %.0f s", project.name, project.error, pause_s)
+
+
+def pause(errors: int) -> float:
+    """Seconds until another look after so many failed ones in a row: doubled each time, and never quite the same."""
+    return _about(min(_FIRST_PAUSE_S * 2.0 ** min(errors - 1, 30), _LONGEST_PAUSE_S))
+
+
+def _about(seconds: float) -> float:
+    return seconds * random.uniform(0.85, 1.15)  # noqa: S311 - spreads load only

@@ -1,0 +1,129 @@
+"""The manners that every command shares: answers on stdout, progress on stderr, and one place for exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from schema import names
+from schema.errors import FarmError
+from schema.platforms import Platform
+from schema.printable import one_line, printable
+from schema.settings import Settings, load
+
+INTERRUPTED = 130
+_NOBODY_READS = 141  # as a shell counts a process that SIGPIPE ended
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    done, or the answer is yes
+  1    the answer is no, or something failed
+  2    wrong usage or settings
+  3    Redis or the database cannot be reached
+  130  interrupted"""
+
+
+Release = tuple[NormalizedName, Version | None]
+
+
+class Group(click.Group):
+    """A group of commands, each of which tells its exit codes."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add *cmd*, with the exit codes at the end of its help."""
+        cmd.epilog = cmd.epilog or _EXIT_CODES
+        super().add_command(cmd, name)
+
+
+Group.group_class = Group
+
+
+class Door:
+    """What one call of a command knows: the settings, read once, when first asked for."""
+
+    def __init__(self, settings_file: Path | None) -> None:
+        self.settings_file = settings_file
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force; raise SettingsError."""
+        if self._settings is None:
+            self._settings = load(self.settings_file)
+        return self._settings
+
+
+pass_door = click.make_pass_decorator(Door)
+as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+for_platform = click.option(
+    "--platform", type=Platform.parse, metavar="PLATFORM", help="Such as debian12-x86_64-cp311."
+)
+settings_file = click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings file; else $WHEELFARM_SETTINGS, ./farm.toml, /etc/wheelfarm/farm.toml, or the defaults.",
+)
+
+
+def release(text: str) -> Release:
+    """The name and version of ``NAME`` or ``NAME==VERSION``; raise UsageError."""
+    name, separator, version = text.partition("==")
+    return names.project_name(name.strip()), names.version(version.strip()) if separator else None
+
+
+def run(command: click.Command, *, name: str, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run *command* with *arguments* (else the process's own), and end the process with its exit code.
+
+    A command, or the one that a group hands over to, gives its exit code back, or None for 0.
+    """
+    try:
+        code = command.main(args=arguments, prog_name=name, standalone_mode=False)
+    except FarmError as err:
+        click.secho(f"{name}: {printable(str(err))}", fg="red", err=True)
+        sys.exit(err.exit_code)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(err.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{name}: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def answer(text: str) -> None:
+    """Write *text* to stdout; end the process quietly when nobody reads it any more (``wheelfarm builds | head``)."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Else the interpreter flushes once more at its exit, and complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_NOBODY_READS)
+
+
+def answer_json(data: object) -> None:
+    """Write *data* to stdout as JSON; what JSON does not know (times, paths, versions) as its text."""
+    answer(json.dumps(data, indent=2, default=str))
+
+
+def progress(text: str) -> None:
+    """Tell on stderr what goes on."""
+    click.echo(printable(text), err=True)
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Plain aligned text, one row a line: readable by people, and by ``awk`` as well."""
+    lines = [list(header), *([one_line(str("" if cell is None else cell)) or "-" for cell in row] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

@@ -1,0 +1,110 @@
+"""Whether a platform tag is true: what auditwheel's policies allow each manylinux tag, and a release's own glibc (A-13, PEP 600)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from auditwheel.architecture import Architecture
+from auditwheel.libc import Libc
+from auditwheel.policy import WheelPolicies
+
+from schema.platforms import Platform
+from schema.wheels.elf import Elf
+
+_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
+_LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+_NUMBERS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What wheels with a platform tag may rely on.
+
+    glibc: (2, 17) for manylinux2014; libraries: sonames that are always there
+    symbols: prefix such as ``GLIBCXX`` → its versions that may be needed
+    """
+
+    glibc: tuple[int, int]
+    libraries: frozenset[str]
+    symbols: dict[str, frozenset[str]]
+
+
+def claimed_glibc(tag: str) -> tuple[int, int] | None:
+    """The glibc that a manylinux tag promises to be enough; None for any other platform tag."""
+    match = _MANYLINUX.fullmatch(tag)
+    if match:
+        return int(match[1]), int(match[2])
+    return _LEGACY.get(tag.partition("_")[0])
+
+
+def policy_for(glibc: tuple[int, int], arch: str) -> Policy | None:
+    """The newest policy that is not newer than *glibc*: a tag between two policies may rely on the older one only."""
+    return max(
+        (policy for policy in _policies(arch) if policy.glibc <= glibc), key=lambda policy: policy.glibc, default=None
+    )
+
+
+def newest_policy(arch: str) -> Policy | None:
+    """The policy with the most libraries and symbols."""
+    return max(_policies(arch), key=lambda policy: policy.glibc, default=None)
+
+
+def is_loader(library: str) -> bool:
+    """Whether a DT_NEEDED names the dynamic loader itself, which every program has."""
+    return library.startswith("ld-linux") or library in ("ld64.so.1", "ld64.so.2")
+
+
+def beyond(elf: Elf, policy: Policy, bundled: frozenset[str]) -> Iterator[str]:
+    """What an ELF file needs and a policy does not promise, a sentence each; *bundled* are the wheel's own libraries."""
+    for library in elf.needed:
+        if library not in policy.libraries and library not in bundled and not is_loader(library):
+            yield f"needs {library}, which is neither in the wheel nor on every such system"
+    for library, versions in elf.versions.items():
+        if library in bundled or is_loader(library):
+            continue
+        over = [version for version in versions if not _allowed(version, policy)]
+        if over:
+            yield f"needs {max(over, key=_by_number)} of {library}"
+
+
+def beyond_release(elf: Elf, platform: Platform) -> Iterator[str]:
+    """What a ``linux_*`` wheel needs of a newer glibc than its release has, a sentence each."""
+    glibc = platform.distribution.glibc
+    newest = max((version for versions in elf.versions.values() for version in versions), key=_glibc, default="")
+    if _glibc(newest)[:2] > glibc:
+        yield f"needs {newest}, but {platform.distribution.title} has {'.'.join(map(str, glibc))}"
+
+
+def _allowed(version: str, policy: Policy) -> bool:
+    prefix, _, number = version.partition("_")
+    return prefix not in policy.symbols or number in policy.symbols[prefix]
+
+
+def _by_number(version: str) -> tuple[int, ...]:
+    return tuple(int(number[:9]) for number in _NUMBERS.findall(version))
+
+
+def _glibc(version: str) -> tuple[int, ...]:
+    return _by_number(version) if version.startswith("GLIBC_") else ()
+
+
+@lru_cache(maxsize=16)
+def _policies(arch: str) -> tuple[Policy, ...]:
+    """Auditwheel's glibc policies of an architecture, empty where it knows none (armv6l)."""
+    try:
+        architecture = Architecture(arch)
+    except ValueError:
+        return ()
+    return tuple(_read(WheelPolicies(libc=Libc.GLIBC, arch=architecture), arch))
+
+
+def _read(policies: WheelPolicies, arch: str) -> Iterator[Policy]:
+    for policy in policies:
+        match = _MANYLINUX.fullmatch(policy.name)
+        if match and match[3] == arch:
+            yield Policy(
+                glibc=(int(match[1]), int(match[2])), libraries=policy.whitelist, symbols=policy.symbol_versions
+            )

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import Engine
+
+from master.dispatch import Dispatcher
+from schema.db.models import Build
+from schema.db.session import now, transaction
+from schema.jobs import Limits
+from schema.states import AttemptOutcome, BuildState, FailureClass
+from tests import rows
+
+DISPATCHER = Dispatcher(recipe_folders=(), limits=Limits(), lease_s=90, silent_after_s=15)
+
+
+def test_the_most_urgent_build_goes_first_and_no_slot_gets_two(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session, slots=2)
+        for name, priority in (("later", 20), ("sooner", 0), ("last", 30)):
+            rows.build(session, rows.project(session, name), priority=priority)
+
+        jobs = DISPATCHER.dispatch(session)
+
+        assert [(node, job.project) for node, job in jobs] == [("n1", "sooner"), ("n1", "later")]
+        assert DISPATCHER.dispatch(session) == []
+
+
+def test_a_job_carries_the_fence_of_its_lease(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session)
+        build = rows.build(session)
+
+        [(_, job)] = DISPATCHER.dispatch(session)
+
+        assert (job.build_id, job.fence) == (build.id, 1)
+        assert session.get_one(Build, build.id).state == BuildState.LEASED
+
+
+def test_a_silent_a_draining_and_a_foreign_node_get_nothing(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.build(session)
+        rows.node(session, "silent", silent_s=60)
+        rows.node(session, "draining", state="draining")
+        rows.node(session, "foreign", platforms=["debian12-aarch64-cp311"])
+
+        assert DISPATCHER.dispatch(session) == []
+
+
+def test_a_build_waits_out_its_pause(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session)
+        build = rows.build(session, not_before=now(session) + timedelta(seconds=60))
+
+        assert DISPATCHER.dispatch(session) == []
+
+        build.not_before = now(session) - timedelta(seconds=1)
+        session.flush()
+        assert len(DISPATCHER.dispatch(session)) == 1
+
+
+def test_a_build_that_failed_on_a_node_is_left_to_the_others(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session, "n1")
+        build = rows.build(session)
+        rows.attempt(session, build, node="n1", outcome=AttemptOutcome.FAILED, failure_class=FailureClass.BUILD)
+
+        assert DISPATCHER.dispatch(session) == []
+
+        rows.node(session, "n2")
+        assert [node for node, _ in DISPATCHER.dispatch(session)] == ["n2"]

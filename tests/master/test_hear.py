@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine, update
+
+from master import builds, hear, sweep
+from schema.db.models import Build, Node
+from schema.db.session import now, transaction
+from schema.jobs import Lease, Progress, Step
+from schema.names import NodeName
+from schema.states import BuildState
+from tests import rows
+
+N1 = NodeName("n1")
+TIMES = {"lease_s": 90.0, "lost_message_s": 20.0}
+
+
+def _leased(database: Engine, *, seconds_ago: float = 0, begun: bool = False) -> Lease:
+    with transaction(database) as session:
+        rows.node(session)
+        lease = builds.lease(session, rows.build(session), node=N1, lease_s=90)
+        assert lease is not None
+        session.execute(update(Build).values(leased_at=now(session) - timedelta(seconds=seconds_ago)))
+        if begun:
+            builds.attempt_of(session, lease).steps = [{"name": "fetch"}]
+        return lease
+
+
+def test_a_node_that_was_never_enrolled_is_not_believed(database: Engine) -> None:
+    with transaction(database) as session:
+        heard = hear.heartbeat(session, rows.heartbeat("stranger"), **TIMES)
+
+        assert heard == hear.Heard()
+        assert session.get(Node, "stranger") is None
+
+
+def test_a_node_offers_only_what_its_certificate_allows(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session)
+
+        hear.heartbeat(session, rows.heartbeat(platforms=(rows.PLATFORM, "debian12-aarch64-cp311")), **TIMES)
+
+        assert session.get_one(Node, "n1").platforms == [rows.PLATFORM]
+
+
+def test_a_result_that_is_waited_for_is_collected_and_any_other_forgotten(database: Engine) -> None:
+    lease = _leased(database)
+    other = Lease(build_id=lease.build_id, fence=lease.fence + 7)
+    with transaction(database) as session:
+        heard = hear.heartbeat(session, rows.heartbeat(finished=(lease, other)), **TIMES)
+
+        assert (heard.collect, heard.forget) == ((lease,), (other,))
+
+
+def test_a_build_whose_lease_is_gone_is_cancelled_on_the_node(database: Engine) -> None:
+    lease = _leased(database)
+    with transaction(database) as session:
+        builds.give_back(session, session.get_one(Build, lease.build_id), why="silent")
+
+        assert hear.heartbeat(session, rows.heartbeat(running=(lease,)), **TIMES).cancel == (lease,)
+
+
+def test_a_job_that_a_node_never_mentions_was_a_lost_message(database: Engine) -> None:
+    lease = _leased(database, seconds_ago=30)
+    with transaction(database) as session:
+        hear.heartbeat(session, rows.heartbeat(), **TIMES)
+
+        build = session.get_one(Build, lease.build_id)
+        assert (build.state, build.reason) == (BuildState.QUEUED, "again: the message to node n1 was lost")
+
+
+def test_a_job_that_had_begun_and_is_mentioned_no_more_was_lost_with_the_node(database: Engine) -> None:
+    lease = _leased(database, seconds_ago=30, begun=True)
+    with transaction(database) as session:
+        hear.heartbeat(session, rows.heartbeat(), **TIMES)
+
+        build = session.get_one(Build, lease.build_id)
+        assert (build.state, build.reason) == (BuildState.QUEUED, "again: node n1 was restarted")
+        assert builds.attempt_of(session, lease).outcome == "lost"
+
+
+def test_a_job_just_sent_is_given_time_to_arrive(database: Engine) -> None:
+    lease = _leased(database, seconds_ago=5)
+    with transaction(database) as session:
+        hear.heartbeat(session, rows.heartbeat(), **TIMES)
+
+        assert session.get_one(Build, lease.build_id).state == BuildState.LEASED
+
+
+def test_a_lease_that_ran_out_is_given_back_and_a_living_one_is_not(database: Engine) -> None:
+    lease = _leased(database)
+    with transaction(database) as session:
+        assert sweep.expired(session) == 0
+
+        session.execute(update(Build).values(lease_until=now(session) - timedelta(seconds=1)))
+        assert sweep.expired(session) == 1
+
+    with transaction(database) as session:
+        assert session.get_one(Build, lease.build_id).reason == "again: node n1 went silent"
+
+
+def test_progress_is_kept_for_a_lease_that_is_held_and_only_then(database: Engine) -> None:
+    lease = _leased(database)
+    steps = (Step(name="fetch", started_at=datetime.now(UTC), seconds=0.5),)
+    with transaction(database) as session:
+        assert hear.progress(session, Progress(node=N1, lease=lease, steps=steps))
+        assert builds.attempt_of(session, lease).steps[0]["name"] == "fetch"
+
+        assert not hear.progress(session, Progress(node=NodeName("n2"), lease=lease, steps=()))
+        assert builds.attempt_of(session, lease).steps[0]["name"] == "fetch"
+
+
+def _piece(offset: int, text: str) -> Progress:
+    return Progress(node=N1, lease=Lease(build_id=1, fence=1), steps=(), log_offset=offset, log=text)
+
+
+def test_a_log_is_put_together_from_pieces_that_come_twice_or_leave_a_gap(tmp_path: Path) -> None:
+    path = hear.log_path(tmp_path, Lease(build_id=1, fence=1))
+
+    for offset, text in ((0, "hello "), (6, "wörld"), (6, "wörld"), (90, "lost"), (12, "!")):
+        hear.keep_log(tmp_path, _piece(offset, text), limit_bytes=100)
+
+    assert path.read_text() == "hello wörld!"
+
+
+def test_a_log_keeps_bytes_that_are_no_text_and_never_grows_over_its_limit(tmp_path: Path) -> None:
+    path = hear.log_path(tmp_path, Lease(build_id=1, fence=1))
+
+    hear.keep_log(tmp_path, _piece(0, b"\xff\xfe\x00".decode("utf-8", "surrogateescape")), limit_bytes=10)
+    hear.keep_log(tmp_path, _piece(3, "x" * 50), limit_bytes=10)
+
+    assert path.read_bytes() == b"\xff\xfe\x00"

@@ -1,0 +1,168 @@
+"""A farm in mid-work, for the tests of the pages: every state of a build, wheels, nodes, a log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from schema.db.models import Build
+from schema.settings import Settings
+from tests import entries
+from tests.entries import ARM, HERE, NOW, ago
+
+STEPS = ["fetch", "unpack", "requirements", "build", "repair", "check", "import", "sign"]
+
+
+def steps(count: int, *, running: bool = False) -> list[dict[str, object]]:
+    """The first *count* steps of an attempt that began five minutes ago; the last of them may still run."""
+    made: list[dict[str, object]] = []
+    for number, name in enumerate(STEPS[:count]):
+        last = running and number == count - 1
+        began = ago(seconds=300 - 10 * number).isoformat()
+        seconds = None if last else 0.7 + 11.3 * number
+        made.append({"name": name, "started_at": began, "seconds": seconds, "note": "3 files" if number == 2 else ""})
+    return made
+
+
+MATERIALS = [
+    {"kind": "image", "name": "debian12-x86_64", "version": "2026-11-20", "sha256": entries.digest("image")},
+    {"kind": "requirement", "name": "setuptools", "version": "82.0.1", "sha256": entries.digest("setuptools")},
+    {"kind": "debian", "name": "libffi-dev", "version": "3.4.4-1", "sha256": None},
+]
+ENVIRONMENT = {"SOURCE_DATE_EPOCH": "1725000000", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+RESOURCES = {"wall_s": 83.2, "cpu_s": 140.9, "peak_memory_bytes": 412_000_000.0, "disk_bytes": 61_000_000.0}
+LOG = "".join(f"[{number:4}] gcc -O2 -c src/part_{number}.c -o build/part_{number}.o\n" for number in range(1200))
+
+
+def farm(session: Session, settings: Settings) -> dict[str, Build]:
+    """Fill an empty database; the builds by state, and the published one of a rebuild by ``again``."""
+    made: dict[str, Build] = {}
+    entries.node(
+        session, "pi4-a", facts={"kernel": "6.12.0", "memory": "7.6 GiB", "load": "0.8"}, platforms=[HERE, ARM], slots=2
+    )
+    entries.node(session, "pi4-b", heard_at=ago(hours=3), platforms=[ARM])
+    entries.node(session, "builder-of-many-names", state="draining", state_reason="gets a new disk")
+    cffi = entries.project(session, "cffi")
+    sdist = entries.sdist(session, cffi)
+    entries.sdist(session, cffi, "1.17.0", yanked="broken on aarch64")
+    for version in ("1.16.0", "1.15.1", "1.15.0"):
+        entries.sdist(session, cffi, version)
+    entries.request(session, cffi, origin="list", policy="always")
+    entries.request(session, cffi, specifier=">=1.4.1", origin="dependency", because="PyNaCl 1.6.2 needs it")
+    made["published"] = _published(
+        session, settings, cffi_build=entries.build(session, cffi, state="published", sdist_id=sdist.id, fence=1)
+    )
+    made["failed"] = entries.build(session, cffi, platform=ARM, state="failed", sdist_id=sdist.id, fence=2)
+    for fence in (1, 2):
+        entries.attempt(
+            session,
+            made["failed"],
+            fence=fence,
+            node="pi4-b",
+            outcome="failed",
+            failure_class="build",
+            message="the backend ended with exit code 1",
+            evidence="src/c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory",
+            finished_at=ago(minutes=4),
+            steps=steps(4),
+        )
+        _log(settings, made["failed"], fence, LOG + "src/c/_cffi_backend.c:15:10: fatal error: ffi.h\n")
+    older = entries.build(session, cffi, "1.17.0", platform=ARM, state="published", fence=1)
+    entries.wheel(
+        session,
+        older,
+        "cffi-1.17.0-cp311-cp311-manylinux_2_34_aarch64.whl",
+        yanked="broken on aarch64",
+        published_at=ago(days=5),
+    )
+    paramiko = entries.project(session, "paramiko", title="Paramiko")
+    made["unneeded"] = entries.build(
+        session,
+        entries.project(session, "cryptography"),
+        "46.0.3",
+        state="unneeded",
+        reason="upstream has cryptography-46.0.3-cp311-abi3-manylinux_2_34_x86_64.whl",
+    )
+    made["leased"] = entries.build(
+        session,
+        paramiko,
+        "4.0.0",
+        state="leased",
+        leased_to="pi4-a",
+        leased_at=ago(minutes=5),
+        lease_until=NOW + timedelta(days=1),
+        fence=1,
+    )
+    entries.attempt(session, made["leased"], node="pi4-a", steps=steps(4, running=True))
+    _log(settings, made["leased"], 1, LOG)
+    made["collecting"] = entries.build(session, paramiko, "3.5.1", state="collecting", leased_to="pi4-a", fence=1)
+    made["queued"] = entries.build(session, entries.project(session, "pycurl"), "7.45.7")
+    made["waiting"] = entries.build(
+        session,
+        entries.project(session, "pynacl", title="PyNaCl"),
+        "1.6.2",
+        state="waiting",
+        reason="it needs cffi first",
+    )
+    made["held"] = entries.build(
+        session, entries.project(session, "numpy"), "2.4.1", state="held", reason="a new .pth file: numpy-nspkg.pth"
+    )
+    made["poisoned"] = entries.build(session, entries.project(session, "forkbomb"), "1.0", state="poisoned", fence=2)
+    for fence, node in ((1, "pi4-a"), (2, "pi4-b")):
+        entries.attempt(
+            session,
+            made["poisoned"],
+            fence=fence,
+            node=node,
+            outcome="lost",
+            failure_class="lost",
+            message="node went silent",
+            finished_at=ago(hours=1),
+        )
+    made["withdrawn"] = entries.build(
+        session, entries.project(session, "left-pad"), "1.0", state="withdrawn", reason="upstream deleted it"
+    )
+    entries.request(session, entries.project(session, "nosuchthing", status="missing"), resolved_at=None)
+    click = entries.project(session, "click")
+    pure = entries.build(session, click, "8.3.1", platform=ARM, state="published", fence=1)
+    entries.wheel(
+        session,
+        pure,
+        "click-8.3.1-py3-none-any.whl",
+        size_bytes=108_274,
+        published_at=ago(minutes=3),
+        repeated=False,
+        repeated_note="a build date stands in click/_date.py",
+    )
+    return made
+
+
+def _published(session: Session, settings: Settings, *, cffi_build: Build) -> Build:
+    entries.attempt(
+        session,
+        cffi_build,
+        node="pi4-a",
+        outcome="built",
+        finished_at=ago(minutes=3),
+        steps=steps(8),
+        materials=MATERIALS,
+        environment=ENVIRONMENT,
+        resources=RESOURCES,
+    )
+    _log(settings, cffi_build, 1, "a short log\n")
+    made = entries.wheel(
+        session, cffi_build, "cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl", repeated=True, requires_python=">=3.8"
+    )
+    files = settings.site / "files"
+    files.mkdir(parents=True, exist_ok=True)
+    (files / made.filename).write_bytes(b"a wheel\n")
+    metadata = "Metadata-Version: 2.4\nName: cffi\nVersion: 1.17.1\nRequires-Dist: pycparser; os_name != 'nt'\n\nText.\n"
+    (files / f"{made.filename}.metadata").write_text(metadata, encoding="utf-8")
+    return cffi_build
+
+
+def _log(settings: Settings, build: Build, fence: int, text: str) -> None:
+    file = settings.logs / str(build.id) / f"{fence}.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")

@@ -1,0 +1,90 @@
+"""The door of the front-end: ``python -m web`` serves index and pages with granian until it is told to stop."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import logging
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+
+import click
+from flask import Flask
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from schema import door
+from schema import log as logs
+from schema.errors import SettingsError
+from schema.settings import Settings, load
+from web.app import create_app
+
+log = logging.getLogger("web")
+
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_THREADS = 32  # of one worker: so many slow downloads go on at once
+_STOP_S = 10
+
+
+@click.command()
+@door.settings_file
+@click.option("--host", help="Address to listen on, instead of web.host.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on, instead of web.port.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
+def main(settings_file: Path | None, host: str | None, port: int | None, workers: int) -> None:
+    """Serve the index and the pages."""
+    logs.set_up("web")
+    settings = load(settings_file)
+    web = dataclasses.replace(settings.web, host=host or settings.web.host, port=port or settings.web.port)
+    _serve(dataclasses.replace(settings, web=web), workers=workers)
+
+
+def _serve(settings: Settings, *, workers: int) -> None:
+    """Answer requests until SIGTERM or SIGINT."""
+    _refuse_taken_port(settings.web.host, settings.web.port)
+    server = Server(
+        "web",
+        address=settings.web.host,
+        port=settings.web.port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=_THREADS,
+        websockets=False,
+        log_level=LogLevels.error,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_STOP_S,
+    )
+    log.info("serving %s on %s port %s", settings.public_url, settings.web.host, settings.web.port)
+    server.serve(target_loader=partial(_application, settings), wrap_loader=False)
+    log.info("stopped")
+
+
+def _application(settings: Settings) -> Flask:
+    """In each worker: an application of its own, and an end that comes with the parent's, even by SIGKILL.
+
+    granian shares the port among processes, so an orphan would go on answering beside the next farm's workers.
+    """
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    logs.set_up("web")
+    return create_app(settings)
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    """Raise SettingsError if nothing can listen there; granian itself would share the port with whoever has it."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as err:
+        raise SettingsError(
+            f"web: cannot listen on {host} port {port}: {err.strerror}",
+            advice="choose another with web.host and web.port in farm.toml, or with --host and --port",
+        ) from err
+
+
+if __name__ == "__main__":
+    door.run(main, name="web")

@@ -1,0 +1,145 @@
+"""A build's page: its attempts, and what is known of the one that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from schema.db import explain
+from schema.db.answers import Answer
+from schema.db.models import Attempt, Build, Wheel
+from schema.db.sentences import about
+from schema.errors import WireError
+from schema.jobs import Material, Step
+from schema.printable import one_line
+from schema.states import OPEN_STATES
+
+_RESOURCES = {"wall_s": "Time", "cpu_s": "Processor time", "peak_memory_bytes": "Memory, at most", "disk_bytes": "Disk"}
+_MATERIALS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedStep:
+    """A step; seconds: so far, while it runs; share: of the longest step, in percent."""
+
+    name: str
+    note: str
+    seconds: float
+    running: bool
+    share: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPage:
+    """A build and the attempt that is looked at (None before the first)."""
+
+    build: Build
+    answer: Answer
+    attempts: Sequence[Attempt]
+    attempt: Attempt | None
+    wheels: Sequence[Wheel]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the farm still has something to do, so that the page is worth a second look."""
+        return self.build.state in OPEN_STATES
+
+    @property
+    def steps(self) -> list[TimedStep]:
+        """Of the attempt; a step that never ended counts up to the attempt's end."""
+        return timed(self.attempt) if self.attempt else []
+
+    @property
+    def materials(self) -> list[Material]:
+        """What went into the attempt, by kind and name."""
+        found = [_material(item) for item in _listed(self.attempt.materials if self.attempt else [])]
+        return sorted((item for item in found if item), key=lambda item: (item.kind, item.name))
+
+    @property
+    def environment(self) -> list[tuple[str, str]]:
+        """The variables that the build saw."""
+        return sorted((str(key), str(value)) for key, value in _pairs(self.attempt and self.attempt.environment))
+
+    @property
+    def resources(self) -> list[tuple[str, str, float]]:
+        """Title, unit (``s``, ``bytes`` or "") and amount."""
+        found = _pairs(self.attempt and self.attempt.resources)
+        return [
+            (
+                _RESOURCES.get(key, key),
+                next((unit for unit in ("s", "bytes") if key.endswith(f"_{unit}")), ""),
+                float(value),
+            )
+            for key, value in found
+            if isinstance(value, (int, float))
+        ]
+
+
+def build_page(session: Session, build_id: int, *, fence: int | None, silent_s: float) -> BuildPage | None:
+    """None if there is no such build, or no such attempt at it."""
+    build = session.scalar(
+        select(Build).options(joinedload(Build.project), joinedload(Build.sdist)).where(Build.id == build_id)
+    )
+    if build is None:
+        return None
+    attempts = session.scalars(select(Attempt).where(Attempt.build_id == build_id).order_by(Attempt.fence)).all()
+    attempt = next((item for item in attempts if item.fence == fence), None)
+    if fence is not None and attempt is None:
+        return None
+    answer = about(build, explain.scene(session, [build], silent_s=silent_s))
+    wheels = session.scalars(select(Wheel).where(Wheel.build_id == build_id).order_by(Wheel.filename)).all()
+    return BuildPage(
+        build=build,
+        answer=answer,
+        attempts=attempts,
+        attempt=attempt or (attempts[-1] if attempts else None),
+        wheels=wheels,
+    )
+
+
+def timed(attempt: Attempt) -> list[TimedStep]:
+    """The steps of *attempt* with their durations; what is no step is left out."""
+    steps = [step for item in _listed(attempt.steps) if (step := _step(item))]
+    end = attempt.finished_at or datetime.now(UTC)
+    seconds = [
+        step.seconds if step.seconds is not None else max((end - step.started_at).total_seconds(), 0.0)
+        for step in steps
+    ]
+    longest = max(seconds, default=0.0) or 1.0
+    return [
+        TimedStep(
+            name=one_line(step.name, limit=60),
+            note=one_line(step.note),
+            seconds=passed,
+            running=step.seconds is None and attempt.finished_at is None,
+            share=round(100 * passed / longest),
+        )
+        for step, passed in zip(steps, seconds, strict=True)
+    ]
+
+
+def _step(item: object) -> Step | None:
+    try:
+        return Step.from_json(item)
+    except WireError:
+        return None
+
+
+def _material(item: object) -> Material | None:
+    try:
+        return Material.from_json(item)
+    except WireError:
+        return None
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - a JSON column that a node filled
+    return value[:_MATERIALS] if isinstance(value, list) else []
+
+
+def _pairs(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - as above
+    return list(value.items())[:_MATERIALS] if isinstance(value, Mapping) else []

@@ -1,0 +1,162 @@
+"""What the pages about the whole farm read: counts, builds, nodes, projects; each in a few queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from packaging.utils import canonicalize_name
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session, joinedload
+
+from schema.db import explain
+from schema.db.answers import Answer, Scene
+from schema.db.models import Build, Node, Project, Wheel
+from schema.db.sentences import about
+from schema.states import OPEN_STATES, BuildState
+
+PAGE = 50
+_NEWEST = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A build with its sentence."""
+
+    build: Build
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What the farm has and does. running: at most a page of builds; newest: wheels, the newest first."""
+
+    wheels: int
+    projects: int
+    size_bytes: int
+    last_published_at: datetime | None
+    states: dict[str, int]
+    running: Sequence[Shown]
+    newest: Sequence[Wheel]
+    nodes: int
+    nodes_heard: int
+
+    @property
+    def to_do(self) -> int:
+        """Builds that wait for a node, or for something else."""
+        return self.states.get(BuildState.QUEUED, 0) + self.states.get(BuildState.WAITING, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """A node and what it works on."""
+
+    node: Node
+    silent: bool
+    builds: list[Shown] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Projects by name. counts: project id → wheels here; more: the last name, where more follow, or ""."""
+
+    projects: Sequence[Project]
+    counts: dict[int, int]
+    more: str = ""
+
+
+def overview(session: Session, *, silent_s: float) -> Overview:
+    """For the home page."""
+    here = Wheel.removed_at.is_(None)
+    wheels, projects, size_bytes, last = session.execute(
+        select(
+            func.count(),
+            func.count(Wheel.project_id.distinct()),
+            func.coalesce(func.sum(Wheel.size_bytes), 0),
+            func.max(Wheel.published_at),
+        ).where(here)
+    ).one()
+    states = session.execute(select(Build.state, func.count()).group_by(Build.state))
+    newest = select(Wheel).where(here).order_by(Wheel.published_at.desc(), Wheel.filename).limit(_NEWEST)
+    running = _builds(session, Build.state.in_((BuildState.LEASED, BuildState.COLLECTING)))
+    scene = explain.scene(session, running, silent_s=silent_s)
+    return Overview(
+        wheels=wheels,
+        projects=projects,
+        size_bytes=int(size_bytes),
+        last_published_at=last,
+        states={str(state): count for state, count in states},
+        running=_shown(running, scene),
+        newest=session.scalars(newest.options(joinedload(Wheel.project), joinedload(Wheel.build))).all(),
+        nodes=len(scene.nodes),
+        nodes_heard=sum(not scene.is_silent(node) for node in scene.nodes),
+    )
+
+
+def latest_builds(
+    session: Session, *, state: str = "", platform: str = "", before: int = 0, silent_s: float
+) -> tuple[list[Shown], int]:
+    """The newest builds first, and the number to continue *before*; 0 at the end.
+
+    state: a ``BuildState``, ``open`` for all in which the farm has something to do, or "" for any
+    """
+    wanted: list[ColumnElement[bool]] = []
+    if state == "open":
+        wanted.append(Build.state.in_(OPEN_STATES))
+    elif state:
+        wanted.append(Build.state == state)
+    if platform:
+        wanted.append(Build.platform == platform)
+    if before:
+        wanted.append(Build.id < before)
+    found = _builds(session, *wanted, limit=PAGE + 1)
+    shown = found[:PAGE]
+    return _shown(shown, explain.scene(session, shown, silent_s=silent_s)), shown[-1].id if len(found) > PAGE else 0
+
+
+def nodes(session: Session, *, silent_s: float) -> list[Crew]:
+    """Every node with its builds, by name."""
+    running = _builds(session, Build.leased_to.is_not(None), limit=10 * PAGE)
+    scene = explain.scene(session, running, silent_s=silent_s)
+    crews = {node.name: Crew(node=node, silent=scene.is_silent(node)) for node in scene.nodes}
+    for item in _shown(running, scene):
+        if item.build.leased_to in crews:
+            crews[item.build.leased_to].builds.append(item)
+    return list(crews.values())
+
+
+def platforms(session: Session) -> list[str]:
+    """Every platform that some node offers."""
+    offered = session.scalars(select(Node.platforms)).all()
+    return sorted({str(name) for names in offered if isinstance(names, list) for name in names})
+
+
+def search(session: Session, text: str, *, after: str = "") -> Found:
+    """Projects whose normalised name contains *text*, a page of them, those beyond the name *after*."""
+    wanted = select(Project).order_by(Project.name).limit(PAGE + 1)
+    if text := canonicalize_name(text.strip())[:255]:
+        wanted = wanted.where(Project.name.contains(text, autoescape=True))
+    if after:
+        wanted = wanted.where(Project.name > after)
+    found = session.scalars(wanted).all()
+    projects = found[:PAGE]
+    counts = session.execute(
+        select(Wheel.project_id, func.count())
+        .where(Wheel.project_id.in_([item.id for item in projects]), Wheel.removed_at.is_(None))
+        .group_by(Wheel.project_id)
+    )
+    return Found(
+        projects=projects,
+        counts={int(project): count for project, count in counts},
+        more=projects[-1].name if len(found) > PAGE else "",
+    )
+
+
+def _builds(session: Session, *wanted: ColumnElement[bool], limit: int = PAGE) -> list[Build]:
+    newest = select(Build).where(*wanted).order_by(Build.id.desc()).limit(limit)
+    return list(session.scalars(newest.options(joinedload(Build.project))))
+
+
+def _shown(builds: Sequence[Build], scene: Scene) -> list[Shown]:
+    return [Shown(build=build, answer=about(build, scene)) for build in builds]
