@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 
 from packaging.version import Version
-from schema.wheels.check import Expected, WheelFacts, check
 
 from builder import collecting, debian, fetch, images, importing, network, repair, unpacking, workspace
 from builder.backend import Backend, build_environment
@@ -25,10 +24,11 @@ from builder.room import Room
 from builder.steps import Steps
 from schema.errors import JobError, NodeError
 from schema.jobs import BuildJob, Material, Step
-from schema.names import NodeName, node_name
+from schema.names import NodeName, node_name, sha256
 from schema.platforms import Platform
 from schema.settings import Settings
 from schema.wheels import canonical
+from schema.wheels.check import Expected, WheelFacts, check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,9 @@ class _Build:
             folder = self.room.folder.make("build")
             source = unpacking.unpack(self.room, self.base, sdist, job=self.job, build=folder)
         with self.steps.step("requirements"):
-            self.image = self._image_with_packages()
+            self.image = debian.with_packages(
+                self.base, self.job.recipe.debian_packages, log=self.room.log, cancelled=self.room.cancelled
+            )
             self.environment = build_environment(self.job, epoch=source.epoch, arch=self.platform.arch)
             backend = Backend(
                 room=self.room,
@@ -190,13 +192,6 @@ class _Build:
         self.steps.note(f"{sdist.filename}, {target.stat().st_size} bytes, sha256 {sdist.sha256}")
         return target
 
-    def _image_with_packages(self) -> Image:
-        if not self.job.recipe.debian_packages:
-            return self.base
-        return debian.with_packages(
-            self.base, self.job.recipe.debian_packages, log=self.room.log, cancelled=self.room.cancelled
-        )
-
     def _cache(self) -> Path:
         """Pip's cache: one for each build user, who owns it, but sees it in runs of our own code only."""
         uid = self.workshop.uid
@@ -208,11 +203,13 @@ class _Build:
 
     def _materials(self, house: Wheelhouse) -> tuple[Material, ...]:
         sdist, image = self.job.sdist, self.image
-        debian_packages = sorted(image.packages.items() - self.base.packages.items())
         return (
             Material(kind="sdist", name=sdist.filename, version=self.job.version, sha256=sdist.sha256),
             Material(kind="image", name=image.name, version=image.python, sha256=image.digest),
-            *(Material(kind="debian", name=name, version=version) for name, version in debian_packages),
+            *(
+                Material(kind="debian", name=name, version=version, sha256=sha256(deb))
+                for name, version, deb in image.added
+            ),
             *_tools(image),
             *house.materials,
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder import process, seccomp
+from builder.limits.watchdog import descendants
 from schema.errors import NodeError, ToolMissingError
 
 _START_S = 60.0
@@ -103,9 +104,8 @@ def opened(
         try:
             first_pid = _first_pid(status)
             first = _kept(ours, os.pidfd_open(first_pid))
-        except (ValueError, ProcessLookupError) as err:
-            outer.kill()
-            _reaped(outer, exited)
+        except (ValueError, KeyError, ProcessLookupError) as err:
+            _abort(outer, exited)
             words = _all(output).decode(errors="replace").strip()
             raise NodeError(f"bubblewrap does not start: {words or 'it says nothing'}") from err
         _step_back(first_pid)
@@ -139,11 +139,22 @@ def _popen(
 
 def _first_pid(status: int) -> int:
     """What bubblewrap reports when the sandbox stands; raise ValueError if it reports nothing."""
-    line = os.read(status, _CHUNK_BYTES).partition(b"\n")[0] if _readable(status, _START_S) else b""
-    pid = json.loads(line).get("child-pid")
-    if not isinstance(pid, int):
-        raise ValueError(line)  # noqa: TRY004 - one error for whatever is not the report
-    return pid
+    report = b""
+    # It comes in pieces.
+    while b"\n" not in report:
+        piece = os.read(status, _CHUNK_BYTES) if _readable(status, _START_S) else b""
+        if not piece:
+            raise ValueError(report)
+        report += piece
+    return int(json.loads(report.partition(b"\n")[0])["child-pid"])
+
+
+def _abort(outer: subprocess.Popen[bytes], exited: int) -> None:
+    """Kill a bubblewrap that does not get on; its child does not yet die with it."""
+    for pid in reversed(descendants(outer.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _reaped(outer, exited)
 
 
 def _step_back(pid: int) -> None:

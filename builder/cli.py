@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from builder import images, node, sandbox, trying
+from builder import images, isolation, node, trying
+from builder.images import Image
 from schema import log
 from schema.door import (
     Door,
@@ -51,12 +52,12 @@ def run(door: Door) -> None:
 @pass_door
 def check(door: Door, *, as_json: bool) -> int:
     """Whether this machine can build, and how well it keeps builds apart."""
-    problems, isolation = sandbox.problems(), sandbox.probe()
+    problems, found = isolation.problems(), isolation.probe()
     made = [item.name for item in images.installed(door.settings.images.folder)]
     if as_json:
-        answer_json({"problems": problems, "isolation": isolation, "images": made})
+        answer_json({"problems": problems, "isolation": found, "images": made})
     else:
-        rows = [*isolation.items(), ("images", ", ".join(made) or f"none in {door.settings.images.folder}")]
+        rows = [*found.items(), ("images", ", ".join(made) or f"none in {door.settings.images.folder}")]
         answer(columns(("WHAT", "HERE"), rows))
         for problem in problems:
             answer(f"problem: {problem}")
@@ -73,35 +74,35 @@ def image() -> None:
 @pass_door
 def list_images(door: Door, *, as_json: bool) -> None:
     """The images of this machine."""
-    rows = [
-        {
-            "name": item.name,
-            "python": item.python,
-            "packages": len(item.packages),
-            "digest": item.digest,
-            "folder": item.folder,
-        }
-        for item in images.installed(door.settings.images.folder)
-    ]
+    found = images.installed(door.settings.images.folder)
     if as_json:
-        answer_json(rows)
-    else:
-        header = ("NAME", "PYTHON", "PACKAGES", "DIGEST", "FOLDER")
-        answer(columns(header, [(*list(row.values())[:3], row["digest"][:12], row["folder"]) for row in rows]))
+        answer_json([_about(item) for item in found])
+        return
+    header = ("NAME", "PYTHON", "PACKAGES", "DIGEST", "FOLDER")
+    answer(
+        columns(header, [(item.name, item.python, len(item.packages), item.digest[:12], item.folder) for item in found])
+    )
+
+
+def _about(image: Image) -> dict[str, object]:
+    return {
+        "name": image.name,
+        "python": image.python,
+        "packages": len(image.packages),
+        "digest": image.digest,
+        "folder": str(image.folder),
+    }
 
 
 @image.command()
 @click.argument("name")
-@click.option("--again", is_flag=True, help="Make it anew although it is there.")
 @as_json
 @pass_door
-def make(door: Door, *, name: str, again: bool, as_json: bool) -> None:
+def make(door: Door, *, name: str, as_json: bool) -> None:
     """Make the image NAME, such as debian12-x86_64, unless it is there already.
 
     With --json each step is a line of its own: {"step": "...", "done": 0.4}.
     """
-    folder = door.settings.images.folder
-    Platform.of_image(name)
 
     def tell(step: str, done: float | None = None) -> None:
         if as_json:
@@ -109,11 +110,8 @@ def make(door: Door, *, name: str, again: bool, as_json: bool) -> None:
         else:
             progress(f"{'' if done is None else f'{done:4.0%} '}{step}")
 
-    found = next((item for item in images.installed(folder) if item.name == name), None)
-    if found is None or again:
-        found = images.make(folder, name, progress=tell)
-    told = {"name": found.name, "python": found.python, "digest": found.digest, "folder": str(found.folder)}
-    answer(json.dumps(told)) if as_json else answer(f"{found.name}: {found.folder} ({found.digest})")
+    made = images.make(door.settings.images.folder, name, progress=tell)
+    answer(json.dumps(_about(made))) if as_json else answer(f"{made.name}: {made.folder} ({made.digest})")
 
 
 @image.command("check")

@@ -15,7 +15,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from builder import build as building
-from builder import images, outbox, sandbox, tasks
+from builder import images, isolation, outbox, tasks
 from builder.attempt import Attempt, Bench, carry_out
 from builder.log import Log
 from schema import outbox as outboxes
@@ -34,7 +34,7 @@ _LOG_PIECE_BYTES = 256 * 1024
 
 def run(settings: Settings) -> None:
     """Run the node until SIGTERM or SIGINT; raise NodeError if this machine cannot build."""
-    if problems := sandbox.problems():
+    if problems := isolation.problems():
         raise NodeError("this machine cannot build: " + "; ".join(problems))
     app = wire.celery_app(settings.redis_url, name="wheelfarm-node")
     node = Node(settings, app=app)
@@ -53,7 +53,7 @@ class Node:
     def __init__(self, settings: Settings, *, app: Celery) -> None:
         self.name = node_name(settings.node.name)
         self._settings, self._app = settings, app
-        self._isolation = sandbox.probe()
+        self._isolation = isolation.probe()
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(settings.node.slots):
             self._slots.put(slot)

@@ -42,8 +42,8 @@ def run(
 
     on_line: called for each line as it comes
     environment: added to ours
-    Raise ProcessError if it exits non-zero, takes longer than *timeout_s* or is cancelled, ToolMissingError if it is not
-    installed. Its whole process group is gone when this returns.
+    Raise ProcessError if it exits non-zero, takes longer than *timeout_s* or is cancelled, ToolMissingError if it is
+    not installed. Its whole process group is gone when this returns.
     """
     try:
         process = subprocess.Popen(
@@ -97,7 +97,7 @@ def _no_process_left(process: subprocess.Popen[bytes]) -> Iterator[None]:
         in_time = True
     finally:
         if in_time:
-            # Its output has ended, so it is about to exit. It stays a zombie here, so that its group's number is still its own.
+            # Its output has ended, so it exits. It stays a zombie for now: its group's number is still its own.
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

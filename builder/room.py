@@ -85,7 +85,7 @@ class Room:
                 root=image.root,
                 binds=(
                     Bind(source=self._scripts, target="/inside"),
-                    Bind(source=image.tools, target="/tools"),
+                    Bind(source=image.tools.resolve(), target="/tools"),
                     Bind(source=result, target="/result", writable=True),
                     Bind(source=tmp, target="/tmp", writable=True),  # noqa: S108 - inside
                     *binds,

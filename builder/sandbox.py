@@ -1,7 +1,7 @@
-"""Run hostile code in an image: no network, no capabilities, no way out, within limits, and nothing left of it afterwards.
+"""Run hostile code in an image: no network, no capabilities, no way out, within limits, and nothing left afterwards.
 
-What the build sees is in ``builder.bubblewrap``, which system calls it may make in ``builder.seccomp``, what holds it to
-its limits in ``builder.limits``.
+What the build sees is in ``builder.bubblewrap``, which system calls it may make in ``builder.seccomp``, what holds it
+to its limits in ``builder.limits``, and what this machine can do of all that in ``builder.isolation``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from builder import bubblewrap, cell
 from builder.bubblewrap import Bind
 from builder.cell import Cell
+from builder.isolation import probe, problems
 from builder.limits import Meter, cgroup
 from builder.limits.cgroup import Group
 from builder.limits.disk import DiskMeter
@@ -25,7 +26,7 @@ from schema.errors import LimitExceededError, NodeError
 from schema.jobs import Limits
 from schema.states import FailureClass
 
-__all__ = ["Bind", "Finished", "Sandbox", "run"]
+__all__ = ["Bind", "Finished", "Sandbox", "probe", "problems", "run"]
 
 _TICK_S = 0.2
 _OPEN_FILES = 4096
@@ -83,9 +84,7 @@ def run(
     """
     _refuse_links(sandbox.binds, scratch)
     options = list(
-        bubblewrap.options(
-            sandbox.root, sandbox.binds, sandbox.environment, cwd=sandbox.cwd, network=sandbox.network
-        )
+        bubblewrap.options(sandbox.root, sandbox.binds, sandbox.environment, cwd=sandbox.cwd, network=sandbox.network)
     )
     started = time.monotonic()
     with (
@@ -98,7 +97,8 @@ def run(
             pid=running.first_pid, limits=limits, memory=group.memory is None, processes=group.pids is None
         )
         running.release()
-        over = _watch(running, limits, log, deadline, cancelled, (group, watchdog, disk))
+        patience = _Patience(limits=limits, log=log, deadline=deadline, cancelled=cancelled)
+        over = _watch(running, log, patience, (patience, group, watchdog, disk))
         running.end()
         for chunk in iter(running.read, b""):
             log.write(chunk)
@@ -114,26 +114,43 @@ def run(
         )
 
 
-def _watch(
-    running: Cell,
-    limits: Limits,
-    log: Log,
-    deadline: float,
-    cancelled: threading.Event,
-    meters: Sequence[Meter],
-) -> FailureClass | None:
+@dataclass(slots=True, kw_only=True)
+class _Patience:
+    """What the farm does not wait for.
+
+    heard_at: when the build last said something, by ``time.monotonic()``
+    """
+
+    limits: Limits
+    log: Log
+    deadline: float
+    cancelled: threading.Event
+    heard_at: float = field(default_factory=time.monotonic)
+
+    def look(self) -> FailureClass | None:
+        now = time.monotonic()
+        if self.cancelled.is_set():
+            return FailureClass.CANCELLED
+        if self.log.full:
+            return FailureClass.LOG
+        if now > self.deadline:
+            return FailureClass.TIMEOUT
+        return FailureClass.SILENCE if now - self.heard_at > self.limits.silence_s else None
+
+
+def _watch(running: Cell, log: Log, patience: _Patience, meters: Sequence[Meter]) -> FailureClass | None:
     """Take the output until the command has ended (None), or a limit is gone over."""
     poll = select.poll()
     for number in (running.output, running.exited):
         poll.register(number, select.POLLIN)
-    heard_at, look_at = time.monotonic(), 0.0
+    look_at = 0.0
     while True:
         ready = {number for number, _ in poll.poll(_TICK_S * 1000)}
         if running.exited in ready:
             return None
         now = time.monotonic()
         if running.output in ready:
-            heard_at = now
+            patience.heard_at = now
             if chunk := running.read():
                 log.write(chunk)
             else:
@@ -141,22 +158,9 @@ def _watch(
         if now < look_at and not log.full:
             continue
         look_at = now + _TICK_S
-        over = _over(limits, log, now - heard_at, now - deadline, cancelled)
-        over = over or next((found for meter in meters if (found := meter.look())), None)
+        over = next((found for meter in meters if (found := meter.look())), None)
         if over is not None:
             return over
-
-
-def _over(
-    limits: Limits, log: Log, silent_s: float, late_s: float, cancelled: threading.Event
-) -> FailureClass | None:
-    if cancelled.is_set():
-        return FailureClass.CANCELLED
-    if log.full:
-        return FailureClass.LOG
-    if late_s > 0:
-        return FailureClass.TIMEOUT
-    return FailureClass.SILENCE if silent_s > limits.silence_s else None
 
 
 def _rlimits(limits: Limits, group: Group) -> dict[str, int]:
@@ -174,7 +178,9 @@ def _refuse_links(binds: Sequence[Bind], scratch: Sequence[Path]) -> None:
     """An earlier step of the same job may have put a link where a later one binds a folder: nobody follows it."""
     for bind in binds:
         for folder in scratch:
-            if bind.source.is_relative_to(folder) and bind.source.resolve() != folder.resolve() / bind.source.relative_to(folder):
+            if bind.source.is_relative_to(
+                folder
+            ) and bind.source.resolve() != folder.resolve() / bind.source.relative_to(folder):
                 raise NodeError(f"a link leads out of the job's folder: {bind.source}")
 
 
@@ -186,5 +192,5 @@ def _words(over: FailureClass, limits: Limits) -> str:
         FailureClass.DISK: f"wrote more than {limits.disk_bytes / 2**20:.0f} MiB to disk, or too many files",
         FailureClass.LOG: f"wrote more than {limits.log_bytes / 2**20:.0f} MiB of log",
         FailureClass.SILENCE: f"said nothing for {limits.silence_s:.0f} s",
-        FailureClass.TIMEOUT: f"took longer than {limits.wall_s:.0f} s",
+        FailureClass.TIMEOUT: f"ran out of time (the whole job may take {limits.wall_s:.0f} s)",
     }[over]

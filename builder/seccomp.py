@@ -150,7 +150,7 @@ def _section(name: str) -> _Code:
 
 
 def _when(number: int, argument: int, then: _Code) -> _Code:
-    """For system call *number* load the low half of an argument (all four are little-endian), run *then*, allow the rest."""
+    """For system call *number* look at the low half of an argument (all four are little-endian): *then*, else allow."""
     body = [(_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument), *then, (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(body), number), *body]
 

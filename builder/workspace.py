@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from builder import process
+from builder.limits import cgroup
 from schema.errors import NodeError
 
 _IMAGE, _LOCK = ".img", ".lock"
@@ -79,7 +80,11 @@ def remove(path: Path) -> None:
 
 
 def clean(workspace: Path) -> int:
-    """Remove what killed nodes left in *workspace*; return how many jobs. Jobs of living nodes are not touched."""
+    """End and remove what killed nodes left: processes, then folders; return how many jobs had a folder in *workspace*.
+
+    Jobs of living nodes are not touched.
+    """
+    cgroup.clean()
     found = 0
     for lock in sorted(workspace.glob(f"*{_LOCK}")):
         name = lock.name.removesuffix(_LOCK)
@@ -142,14 +147,20 @@ def _locked(workspace: Path, name: str) -> Iterator[None]:
     path = workspace / f"{name}{_LOCK}"
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not path.exists() or os.fstat(descriptor).st_ino != path.stat().st_ino:
-            raise BlockingIOError
-    except BlockingIOError as err:
-        os.close(descriptor)
-        raise NodeError(f"another process works in {workspace / name}") from err
-    try:
-        yield
+        if not _has_lock(descriptor, path):
+            raise NodeError(f"another process works in {workspace / name}")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
     finally:
-        path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _has_lock(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had it before us may have removed it meanwhile.
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False

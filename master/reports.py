@@ -69,7 +69,8 @@ class BuildRow:
 
 def status(session: Session, *, silent_s: float) -> FarmStatus:
     """The whole farm; an active node that was not heard for *silent_s* seconds counts as silent."""
-    counted = dict(session.execute(select(Build.state, func.count()).group_by(Build.state)).tuples().all())
+    by_state = session.execute(select(Build.state, func.count()).group_by(Build.state))
+    counted = {state: count for state, count in by_state}  # noqa: C416 - rows, not tuples, to mypy
     here = Wheel.removed_at.is_(None)
     wheels, size, newest = session.execute(
         select(func.count(), func.coalesce(func.sum(Wheel.size_bytes), 0), func.max(Wheel.published_at)).where(here)

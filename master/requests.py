@@ -12,11 +12,15 @@ from packaging.utils import NormalizedName
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from master.requirements_file import read_requirements
 from schema import names
 from schema.db.models import Project, Request
+from schema.db.session import now as clock
 from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.states import BuildPolicy
+
+__all__ = ["add", "extras_of", "read_requirements", "stronger"]
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +33,21 @@ def add(
     session: Session,
     requirement: Requirement,
     *,
-    now: datetime,
     platforms: Sequence[Platform] = (),
+    farm_platforms: Sequence[Platform] = (),
     policy: BuildPolicy = BuildPolicy.MISSING,
     dependencies: BuildPolicy = BuildPolicy.MISSING,
     origin: Origin = "person",
     because: str = "",
+    now: datetime | None = None,
 ) -> list[Request]:
     """Ask for *requirement*; asking again changes nothing, except that the stronger policy and further extras stay.
 
-    platforms: () for all that the farm builds for, now and later; a marker needs them named: it is evaluated here
+    platforms: () for all that the farm builds for, now and later
+    farm_platforms: what it builds for now; a marker is evaluated for them where *platforms* names none
     dependencies: the policy for what the wheel needs in turn
     because: why a dependency is wanted, such as ``paramiko 4.0.0 needs it``; the name of a list
+    now: None for the database's clock
 
     Raise UsageError for what cannot be asked. An empty list means that the marker excludes every platform.
     """
@@ -50,9 +57,10 @@ def add(
         raise UsageError(f"{name}: a requirement by URL cannot be built", advice="the farm builds what the index has")
     if len(specifier) > _SPECIFIER_LIMIT or len(_joined(requirement.extras)) > _SPECIFIER_LIMIT:
         raise UsageError(f"{name}: a range of versions or list of extras of more than {_SPECIFIER_LIMIT} characters")
-    wanted = _platforms(requirement, platforms)
+    wanted = _platforms(requirement, platforms, farm_platforms)
     if not wanted:
         return []
+    now = now or clock(session)
     project = _project(session, name, title=requirement.name, now=now)
     if origin == "person":  # who does not want to wait for the next look
         project.check_at = min(project.check_at, now)
@@ -86,14 +94,15 @@ def extras_of(request: Request) -> frozenset[str]:
     return frozenset(request.extras.split(",")) - {""}
 
 
-def _platforms(requirement: Requirement, platforms: Sequence[Platform]) -> list[str]:
+def _platforms(
+    requirement: Requirement, platforms: Sequence[Platform], farm_platforms: Sequence[Platform]
+) -> list[str]:
     if requirement.marker is None:
         return [str(item) for item in platforms] or [""]
-    if not platforms:
-        raise UsageError(
-            f"{requirement.name}: the marker {str(requirement.marker)!r} needs platforms to be evaluated for"
-        )
-    return [str(item) for item in platforms if requirement.marker.evaluate(dict(item.marker_environment))]
+    candidates = platforms or farm_platforms
+    if not candidates:
+        raise UsageError(f"{requirement.name}: the marker {str(requirement.marker)!r} needs platforms to look at")
+    return [str(item) for item in candidates if requirement.marker.evaluate(dict(item.marker_environment))]
 
 
 def _project(session: Session, name: NormalizedName, *, title: str, now: datetime) -> Project:

@@ -63,7 +63,7 @@ class Upstream:
         self._rest_until = 0.0
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings) -> Self:
         """The upstream of these settings; where they name none, the index of pip on this machine."""
         pip = pip_settings() if not settings.upstream.index_url else None
         return cls(

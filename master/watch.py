@@ -21,6 +21,7 @@ from schema.db.models import Project, Request
 from schema.db.session import now as clock
 from schema.db.session import transaction
 from schema.errors import UnknownProjectError, UpstreamError
+from schema.printable import one_line
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +61,15 @@ def look(database: Engine, upstream: Upstream, project_id: int, *, poll_s: float
             return _take(session, project_id, err, poll_s=poll_s, now=now or clock(session))
 
 
-def look_round(database: Engine, upstream: Upstream, *, poll_s: float, stop: threading.Event) -> int:
-    """Look at every project that is due, until none is, *stop* is set, or the upstream asks for a rest; count them."""
-    looked = 0
+def look_at_due(
+    database: Engine, upstream: Upstream, *, poll_s: float, stop: threading.Event | None = None, limit: int = 20
+) -> int:
+    """Look at the projects that are due, *limit* at most, until *stop* is set or the upstream asks for a rest."""
     with transaction(database) as session:
-        projects = due(session, clock(session), limit=1000)
+        projects = due(session, clock(session), limit=limit)
+    looked = 0
     for project_id in projects:
-        if stop.is_set() or upstream.rest_s:
+        if upstream.rest_s or (stop is not None and stop.is_set()):
             break
         look(database, upstream, project_id, poll_s=poll_s)
         looked += 1
@@ -90,7 +93,7 @@ def _take(
 
 def _note_error(project: Project, err: UpstreamError, now: datetime) -> None:
     project.errors += 1
-    project.error = str(err)[:1000]
+    project.error = one_line(str(err), limit=1000)
     pause_s = max(pause(project.errors), err.retry_after_s or 0.0)
     project.check_at = now + timedelta(seconds=pause_s)
     log.warning("%s: %s; the next look is in %.0f s", project.name, project.error, pause_s)

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import select
 
 from master.site import Site
 from master.store import Store
 from schema.db import migrate
-from schema.db.models import UpstreamFile
+from schema.db.models import Wheel
 from schema.db.session import engine, transaction
 from schema.platforms import Platform, this_machine
 from schema.states import BuildState
@@ -56,8 +55,7 @@ def make(folder: Path, public_url: str) -> Path:
             published.publish(session, store, published.wheel_file(source, name, version, **special))  # type: ignore[arg-type]
         native = published.wheel_file(source, "native", "1.0", tag=NATIVE_TAG)
         published.publish(session, store, native, view=HERE.view)
-        for sdist in session.scalars(select(UpstreamFile).where(UpstreamFile.filename == "demo-1.1.tar.gz")):
-            sdist.yanked = YANKED_BECAUSE
+        session.get_one(Wheel, "demo-1.1-py3-none-any.whl").yanked = YANKED_BECAUSE
         published.project(session, "old").status = "archived"
         published.project(session, "bad").status = "quarantined"
         failed = {"version": "2.0", "platform": str(HERE), "state": BuildState.FAILED, "reason": "no gcc"}

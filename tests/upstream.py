@@ -269,31 +269,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, fault: Fault | None) -> None:
         status, content_type, body = self._truth(path)
-        fault = fault or Fault(status=status)
-        if fault.status != 200 and fault.body is None and status == 200:
-            body = b"the index does not feel well\n"
-        status = fault.status if status == 200 else status
+        if fault is None:
+            fault = Fault(status=status)
+        elif fault.status != 200 or fault.body is not None or fault.chunks is not None:
+            status, body = fault.status, fault.body if fault.body is not None else b"the index does not feel well"
         headers = {"Content-Type": fault.content_type or content_type, **fault.headers}
-        chunks: Iterable[bytes] = [fault.body if fault.body is not None else body]
         if fault.chunks is not None:
-            chunks, headers["Connection"], self.close_connection = fault.chunks, "close", True
-        else:
-            (body,) = chunks
-            if status == 200 and path.startswith("/simple/"):
-                status, headers, chunks = self._conditional(body, headers)
-            headers["Content-Length"] = str(sum(map(len, chunks)))
-        self._send(status, headers, chunks, fault)
+            self.close_connection = True
+            self._send(status, {**headers, "Connection": "close"}, fault.chunks, fault)
+            return
+        if status == 200 and path.startswith("/simple/"):
+            status, headers, body = self._conditional(body, headers)
+        self._send(status, {**headers, "Content-Length": str(len(body))}, [body], fault)
 
-    def _conditional(self, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], list[bytes]]:
+    def _conditional(self, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
         if self.server.upstream.etags:
             headers["ETag"] = etag
             if self.headers.get("If-None-Match") == etag:
-                return 304, headers, [b""]
+                return 304, headers, b""
         if "gzip" in self.headers.get("Accept-Encoding", "") and "Content-Encoding" not in headers:
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body)
-        return 200, headers, [body]
+        return 200, headers, body
 
     def _truth(self, path: str) -> tuple[int, str, bytes]:
         """Status, content type and body of an index that is well."""

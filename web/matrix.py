@@ -174,10 +174,16 @@ def _held_back(rows: Sequence[Row], platforms: Sequence[str]) -> list[HeldBack]:
     found = []
     for index, platform in enumerate(platforms):
         column = [(row.version, row.cells[index]) for row in rows if row.cells[index].state not in {"", "withdrawn"}]
-        usable = next((version for version, cell in column if cell.wheel or cell.state == BuildState.UNNEEDED), "")
+        usable = next((version for version, cell in column if _is_usable(cell)), "")
         if column and usable and column[0][0] != usable:
             found.append(HeldBack(platform=platform, usable=usable, wanted=column[0][0]))
     return found
+
+
+def _is_usable(cell: Cell) -> bool:
+    if cell.wheel is not None:
+        return cell.wheel.yanked is None
+    return cell.state == BuildState.UNNEEDED
 
 
 def _needs(metadata: Path) -> list[Need]:

@@ -14,6 +14,8 @@ from schema.platforms import Platform
 from schema.printable import printable
 
 _WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9\[][!#-;=?-\[\]-~]*")
+_COMMAND = re.compile("`([^`]*)`")
+_CODE = Markup("<code>{}</code>")  # format() escapes what is put in
 _KILO = 1000
 
 # State → the group that gives its colour; each is also written out, so that nobody needs the colour.
@@ -58,6 +60,12 @@ def inert(value: object) -> object:
 def web_address(url: str | None) -> str:
     """*url* if it is a plain http or https address, else "": a page links to nothing else."""
     return url if url and _WEB_ADDRESS.fullmatch(url) else ""
+
+
+def sentence(text: str) -> Markup:
+    """One of the farm's sentences; what stands between backticks is a command or a name to type."""
+    pieces = _COMMAND.split(printable(text))
+    return Markup("").join(_CODE.format(piece) if index % 2 else piece for index, piece in enumerate(pieces))
 
 
 def size(count: float | None) -> str:
@@ -111,6 +119,7 @@ FILTERS: dict[str, Any] = {
     "duration": duration,
     "moment": moment,
     "platform_title": platform_title,
+    "sentence": sentence,
     "size": size,
     "tone": tone,
     "web_address": web_address,

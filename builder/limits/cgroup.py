@@ -1,7 +1,8 @@
 """Control groups, version 2 or 1: one group for each run of a sandbox, gone when the run is over.
 
 Root makes its groups in ``<hierarchy>/wheelfarm``; a plain user needs a delegated group of version 2 (systemd's
-``Delegate=yes``). A group's name carries the process that made it, so that ``clean`` finds those whose maker was killed.
+``Delegate=yes``). A group's name carries the process that made it, so that ``clean`` finds those whose
+maker was killed.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import click
 
 from master import operate, requests
 from master.cli.farm import writing
+from master.requirements_file import read_requirements
 from schema import names
 from schema.db.models import Build
 from schema.door import Door, Group, Release, answer, answer_json, as_json, for_platform, pass_door, release
@@ -30,7 +31,7 @@ from schema.states import BuildPolicy
 @click.option(
     "--build",
     "policy",
-    type=click.Choice(list(BuildPolicy)),
+    type=click.Choice([item.value for item in BuildPolicy]),
     help="Build where the upstream has no usable wheel (missing), or in any case (always); else as farm.build says.",
 )
 @as_json
@@ -41,26 +42,25 @@ def request(
     requirements: tuple[str, ...],
     files: tuple[Path, ...],
     platform: Platform | None,
-    policy: BuildPolicy | None,
+    policy: str | None,
     as_json: bool,
 ) -> None:
     """Ask for projects, and for all that their wheels need."""
     settings = door.settings
     wanted = [names.requirement(text) for text in requirements]
     for file in files:
-        wanted += requests.read_requirements(file)
+        wanted += read_requirements(file)
     if not wanted:
         raise UsageError("nothing to request", advice="name a project, or a requirements file with -r")
-    platforms = (platform,) if platform else ()
     with writing(settings) as session:
         for item in wanted:
             requests.add(
                 session,
                 item,
-                platforms=platforms,
+                platforms=(platform,) if platform else (),
+                farm_platforms=settings.farm.platforms,
                 policy=BuildPolicy(policy) if policy else settings.farm.build,
-                origin="person",
-                because="",
+                dependencies=settings.farm.build,
             )
     told = [str(item) for item in wanted]
     answer_json({"requested": told}) if as_json else answer(

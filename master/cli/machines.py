@@ -53,8 +53,11 @@ def list_nodes(door: Door, *, as_json: bool) -> None:
 @click.option(
     "--outbox", type=click.Path(path_type=Path), required=True, help="The folder that the master collects from."
 )
+@as_json
 @pass_door
-def enrol(door: Door, *, name: names.NodeName, csr: Path, platforms: tuple[Platform, ...], outbox: Path) -> None:
+def enrol(
+    door: Door, *, name: names.NodeName, csr: Path, platforms: tuple[Platform, ...], outbox: Path, as_json: bool
+) -> None:
     """Sign the key of node NAME and print its certificate."""
     settings = door.settings
     with database(settings) as opened:
@@ -66,6 +69,9 @@ def enrol(door: Door, *, name: names.NodeName, csr: Path, platforms: tuple[Platf
             platforms=platforms or settings.farm.platforms,
             outbox=outbox,
         )
+    if as_json:
+        answer_json({"node": name, "certificate": certificate})
+        return
     progress(f"node {name} is enrolled; install this certificate beside its key:")
     answer(certificate.rstrip("\n"))
 

@@ -43,11 +43,13 @@ def run(door: Door, *, until_idle: bool, wishes: Path | None, as_json: bool) -> 
     console = Console(stderr=True)
     job = MainJob(settings, console=console, environment=_environment(door))
     list_file = wishes or lists.EXAMPLE
+    projects = lists.read(list_file)  # a fault in it is told before anything starts
 
     def opened() -> None:
         with writing(settings) as session:
             lists.request(session, list_file, settings=settings)
-        answer(_welcome(settings, lists.read(list_file)[-1].name))
+        if not as_json:
+            answer(_welcome(settings, projects[-1].name))
 
     try:
         trials = job.run(until_idle=until_idle, opened=opened)

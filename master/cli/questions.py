@@ -65,7 +65,13 @@ def node_table(rows: tuple[NodeRow, ...]) -> str:
 
 
 @click.command()
-@click.option("--state", "states", type=click.Choice([*BuildState, "open"]), multiple=True, help="Only these.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([*(item.value for item in BuildState), "open"]),
+    multiple=True,
+    help="Only these.",
+)
 @for_platform
 @click.option("--project", type=names.project_name, metavar="NAME", help="Only of this project.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from master import verify as verification
+from master.verify import verify as check
 from schema.door import Door, Group, answer, answer_json, as_json, pass_door
 
 
@@ -22,7 +22,7 @@ from schema.door import Door, Group, answer, answer_json, as_json, pass_door
 @pass_door
 def verify(door: Door, *, file: Path, index_url: str | None, authority: Path | None, as_json: bool) -> None:
     """Check a downloaded wheel: exit 0 if the farm built these very bytes, else 1 and the reason."""
-    report = verification.verify(file, settings=door.settings, index_url=index_url, authority=authority)
+    report = check(file, settings=door.settings, index_url=index_url, authority=authority)
     answer_json(report.to_json()) if as_json else answer(report.text())
 
 

@@ -14,9 +14,10 @@ from packaging.version import Version
 from sqlalchemy import select
 from sqlalchemy.orm import Session, contains_eager
 
-from master.site.shown import offered
+from master.site.shown import is_offered
 from schema.db.models import Build, Project, UpstreamFile, Wheel
 from schema.platforms import Platform
+from schema.printable import one_line
 from schema.states import BuildState
 
 # Wherever a build of these ended, an installer finds a wheel: ours or the upstream's.
@@ -48,7 +49,8 @@ def held_back(session: Session, platform: Platform) -> list[HeldBack]:
     for project_id, build in newest.items():
         wheel = max(_versions_with_wheel(session, project_id, platform), default=None)
         if wheel is not None and wheel < Version(build.version):
-            reason = _line(f"{build.state}: {build.reason}" if build.reason else build.state)
+            # What a log or a person wrote must not become a constraint.
+            reason = one_line(f"{build.state}: {build.reason}" if build.reason else build.state, limit=_REASON_LIMIT)
             found.append(
                 HeldBack(name=build.project.name, newest_wheel=wheel, version=Version(build.version), reason=reason)
             )
@@ -96,7 +98,7 @@ def _versions_with_wheel(session: Session, project_id: int, platform: Platform) 
         .join(Wheel.project)
         .join(Wheel.build)
         .outerjoin(Build.sdist)
-        .where(Wheel.project_id == project_id, offered(), Wheel.yanked.is_(None), UpstreamFile.yanked.is_(None))
+        .where(Wheel.project_id == project_id, is_offered(), Wheel.yanked.is_(None))
     )
     upstream = session.execute(
         select(UpstreamFile.filename, UpstreamFile.requires_python).where(
@@ -129,9 +131,3 @@ def _fits(requires_python: str | None, platform: Platform) -> bool:
         return SpecifierSet(requires_python or "").contains(platform.python_full_version, prereleases=True)
     except InvalidSpecifier:
         return True
-
-
-def _line(reason: str) -> str:
-    """One printable line: what a log or a person wrote must not become a constraint."""
-    flat = "".join(char if char.isprintable() else " " for char in reason)
-    return " ".join(flat.split())[:_REASON_LIMIT]

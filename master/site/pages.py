@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
-from master.site.shown import Shown
 from schema.db.models import Project, Wheel
 
 _API_VERSION = "1.4"
@@ -33,19 +32,19 @@ class Place:
     provenance: str
 
 
-def project_json(project: Project, wheels: Sequence[Shown], place: Place) -> bytes:
+def project_json(project: Project, wheels: Sequence[Wheel], place: Place) -> bytes:
     """The JSON form of a project's page; never ``dist-info-metadata``, which crashes pip 22.3 to 23.1 (I-16)."""
     page = {
         "meta": {"api-version": _API_VERSION},
         "name": project.name,
         "project-status": _status(project),
-        "versions": [str(version) for version in sorted({Version(item.wheel.version) for item in wheels})],
-        "files": [_file(item, place) for item in wheels],
+        "versions": [str(version) for version in sorted({Version(wheel.version) for wheel in wheels})],
+        "files": [_file(wheel, place) for wheel in wheels],
     }
     return _json(page)
 
 
-def project_html(project: Project, wheels: Sequence[Shown], place: Place) -> bytes:
+def project_html(project: Project, wheels: Sequence[Wheel], place: Place) -> bytes:
     """The HTML form of the same page."""
     status = _status(project)
     metas = "".join(
@@ -53,7 +52,7 @@ def project_html(project: Project, wheels: Sequence[Shown], place: Place) -> byt
         for suffix, key in (("", "status"), ("-reason", "reason"))
         if key in status
     )
-    return _html(f"Links for {project.name}", metas, (_anchor(item, place) for item in wheels))
+    return _html(f"Links for {project.name}", metas, (_anchor(wheel, place) for wheel in wheels))
 
 
 def root_json(names: Iterable[str]) -> bytes:
@@ -66,8 +65,7 @@ def root_html(names: Iterable[str]) -> bytes:
     return _html("Simple index", "", (f'<a href="{name}/">{name}</a>' for name in names))
 
 
-def _file(item: Shown, place: Place) -> dict[str, Any]:
-    wheel = item.wheel
+def _file(wheel: Wheel, place: Place) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "filename": wheel.filename,
         "url": place.files + _quoted(wheel.filename),
@@ -75,7 +73,7 @@ def _file(item: Shown, place: Place) -> dict[str, Any]:
         "size": wheel.size_bytes,
         "upload-time": _instant(wheel.published_at),
         "core-metadata": {"sha256": wheel.metadata_sha256},
-        "yanked": False if item.yanked is None else item.yanked or True,
+        "yanked": False if wheel.yanked is None else wheel.yanked or True,
         "provenance": _provenance(wheel, place),
     }
     if wheel.requires_python is not None:
@@ -83,14 +81,13 @@ def _file(item: Shown, place: Place) -> dict[str, Any]:
     return entry
 
 
-def _anchor(item: Shown, place: Place) -> str:
-    wheel = item.wheel
+def _anchor(wheel: Wheel, place: Place) -> str:
     attributes = {
         "href": f"{place.files}{_quoted(wheel.filename)}#sha256={wheel.sha256}",
         "data-requires-python": wheel.requires_python,
         "data-core-metadata": f"sha256={wheel.metadata_sha256}",
         "data-dist-info-metadata": f"sha256={wheel.metadata_sha256}",  # pip before 23.2 knows no other name (PEP 714)
-        "data-yanked": item.yanked,
+        "data-yanked": wheel.yanked,
         "data-provenance": _provenance(wheel, place),
     }
     text = " ".join(f'{name}="{html.escape(value)}"' for name, value in attributes.items() if value is not None)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from master.site import constraints, pages, tree
 from master.site.pages import Place
-from master.site.shown import Shown, View, names_by_view, shown, views
+from master.site.shown import View, names_by_view, offered, views
 from master.store import Store
 from schema.db.models import Project, Wheel
 from schema.names import Sha256
@@ -48,11 +48,11 @@ class Site:
         """
         project = session.get_one(Project, project_id)
         tree.folder(self._files)
-        offered = [item for item in shown(session, project) if self._place(item.wheel)]
+        wheels = [wheel for wheel in offered(session, project) if self._place(wheel)]
         tree.sync(self._files)
         for view in self.views:
-            self._render_page(project, [item for item in offered if view.shows(item.wheel.tags, item.wheel.view)], view)
-        keep = {item.wheel.filename for item in offered}
+            self._render_page(project, [wheel for wheel in wheels if view.shows(wheel.tags, wheel.view)], view)
+        keep = {wheel.filename for wheel in wheels}
         for filename in session.scalars(select(Wheel.filename).where(Wheel.project_id == project_id)):
             if filename not in keep:
                 self._take_down(filename)
@@ -86,7 +86,7 @@ class Site:
         self.render_constraints(session)
         self._sweep(session)
 
-    def _render_page(self, project: Project, wheels: Sequence[Shown], view: View) -> None:
+    def _render_page(self, project: Project, wheels: Sequence[Wheel], view: View) -> None:
         folder = self.folder / view.path / project.name
         if not wheels:
             tree.remove_folder(folder)

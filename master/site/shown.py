@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import BuildTag, parse_wheel_filename
+from packaging.version import Version
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
@@ -49,34 +50,16 @@ def views(platforms: Iterable[Platform]) -> tuple[View, ...]:
     return (PORTABLE, *(View(name=name, tags=tags[name]) for name in sorted(tags)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A wheel that the index offers.
-
-    yanked: None, or the reason ("" where none was given): the farm's own, else the upstream's of its sdist (I-18)
-    """
-
-    wheel: Wheel
-    yanked: str | None
-
-    @property
-    def order(self) -> tuple[object, ...]:
-        """Oldest version first; a rebuild after what it replaces."""
-        _, version, build, _ = parse_wheel_filename(self.wheel.filename)
-        return version, build, self.wheel.filename
-
-
-def shown(session: Session, project: Project) -> list[Shown]:
-    """The wheels of *project* that the index offers, in the order of its page."""
-    rows = session.execute(
-        select(Wheel, UpstreamFile.yanked)
+def offered(session: Session, project: Project) -> list[Wheel]:
+    """The wheels of *project* that the index offers: the oldest version first, a rebuild after what it replaces."""
+    wheels = session.scalars(
+        select(Wheel)
+        .join(Wheel.project)
         .join(Wheel.build)
         .outerjoin(Build.sdist)
-        .join(Wheel.project)
-        .where(Wheel.project_id == project.id, offered())
+        .where(Wheel.project_id == project.id, is_offered())
     )
-    found = [Shown(wheel=wheel, yanked=upstream if wheel.yanked is None else wheel.yanked) for wheel, upstream in rows]
-    return sorted(found, key=lambda item: item.order)
+    return sorted(wheels, key=_order)
 
 
 def names_by_view(session: Session, all_views: Sequence[View]) -> dict[View, list[str]]:
@@ -86,13 +69,13 @@ def names_by_view(session: Session, all_views: Sequence[View]) -> dict[View, lis
         .join(Wheel.project)
         .join(Wheel.build)
         .outerjoin(Build.sdist)
-        .where(offered())
+        .where(is_offered())
         .distinct()
     ).all()
     return {view: sorted({name for name, tags, home in rows if view.shows(tags, home)}) for view in all_views}
 
 
-def offered() -> ColumnElement[bool]:
+def is_offered() -> ColumnElement[bool]:
     """Whether a wheel is offered at all, for a query over Wheel, Project, Build and (outer) UpstreamFile.
 
     One whose sdist vanished upstream is hidden at once, and back when the sdist is.
@@ -102,3 +85,8 @@ def offered() -> ColumnElement[bool]:
         Project.status.not_in(_HIDDEN_STATUSES),
         or_(UpstreamFile.id.is_(None), UpstreamFile.gone_at.is_(None)),
     )
+
+
+def _order(wheel: Wheel) -> tuple[Version, BuildTag, str]:
+    _, version, build, _ = parse_wheel_filename(wheel.filename)
+    return version, build, wheel.filename

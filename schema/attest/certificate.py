@@ -1,7 +1,7 @@
 """The farm's X.509 certificates: one authority, and leaves that say whom a key speaks for and for which platforms.
 
-Only ECDSA P-256 with SHA-256 (S-01). A leaf carries exactly the extensions that ``issue`` writes; nothing is taken from
-what its owner asked for, except the key.
+Only ECDSA P-256 with SHA-256 (S-01). A leaf carries exactly the extensions that ``issue.leaf`` writes; of what
+its owner asked for, only the key is taken.
 """
 
 from __future__ import annotations
@@ -61,19 +61,27 @@ class Holder:
     def __str__(self) -> str:
         return "the master" if self.node is None else f"node {self.node}"
 
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """How a certificate names the holder."""
+        name = _MASTER if self.node is None else _NODE + self.node
+        return (name, *(_PLATFORM + platform for platform in sorted(self.platforms)))
+
 
 def read_authority(authority_pem: str) -> x509.Certificate:
     """The authority's certificate from PEM; raise TrustError if it is no authority, or not of this farm's make."""
     authority = read(authority_pem)
-    p256(authority.public_key(), "the authority")
+    p256(authority, "the authority")
+    found = _extensions(authority, "the authority's certificate")
+    basic = found.get(x509.BasicConstraints.oid)
+    if not isinstance(basic, x509.BasicConstraints) or not basic.ca:
+        raise TrustError("this certificate is a signer's, not an authority's; the authority's is authority.pem")
+    if found.get(x509.KeyUsage.oid) != usage(authority=True):
+        raise TrustError("the authority's certificate is not for signing certificates alone")
     try:
         authority.verify_directly_issued_by(authority)
-        basic = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = authority.extensions.get_extension_for_class(x509.KeyUsage).value
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound, x509.DuplicateExtension) as err:
-        raise TrustError("the authority's certificate is not signed by itself, or not whole") from err
-    if not basic.ca or not usage.key_cert_sign:
-        raise TrustError("this certificate is a signer's, not an authority's; the authority's is authority.pem")
+    except (ValueError, TypeError, InvalidSignature) as err:
+        raise TrustError("the authority's certificate is not signed by its own key") from err
     return authority
 
 
@@ -91,34 +99,28 @@ def read_leaf(der: bytes, authority: x509.Certificate) -> x509.Certificate:
         leaf = x509.load_der_x509_certificate(der)
         leaf.verify_directly_issued_by(authority)
     except InvalidSignature as err:
-        raise TrustError(
-            "the signer's certificate claims to be this farm's, but its authority did not sign it"
-        ) from err
+        raise TrustError("the signer's certificate names this farm's authority, which did not sign it") from err
     except Exception as err:  # whatever the parser makes of hostile bytes, warnings included
         raise TrustError(f"the signer's certificate is not of this farm's authority: {str(err)[:200]}") from err
     return leaf
 
 
 def holder_of(leaf: x509.Certificate) -> Holder:
-    """Whom *leaf* speaks for; raise TrustError unless it is exactly what ``issue`` makes."""
-    p256(leaf.public_key(), "the signer's certificate")
-    try:
-        found = {item.oid: item.value for item in leaf.extensions}
-    except (ValueError, x509.DuplicateExtension) as err:
-        raise TrustError(f"the signer's certificate is not whole: {str(err)[:200]}") from err
+    """Whom *leaf* speaks for; raise TrustError unless it is exactly what ``issue.leaf`` makes."""
+    p256(leaf, "the signer")
+    found = _extensions(leaf, "the signer's certificate")
     basic = found.get(x509.BasicConstraints.oid)
     if not isinstance(basic, x509.BasicConstraints) or basic.ca:
         raise TrustError("the signer's certificate is an authority's; an authority signs certificates, not wheels")
     if found.get(x509.KeyUsage.oid) != usage(authority=False):
-        raise TrustError("the signer's certificate is not for signing alone")
-    if found.keys() != _LEAF_EXTENSIONS:
-        raise TrustError("the signer's certificate has other extensions than this farm's have")
-    names_ = found[x509.SubjectAlternativeName.oid]
-    assert isinstance(names_, x509.SubjectAlternativeName)  # noqa: S101 - its OID says so; stated for mypy
-    uris = names_.get_values_for_type(x509.UniformResourceIdentifier)
-    if len(uris) != len(list(names_)):
-        raise TrustError("the signer's certificate has names of other kinds than this farm gives")
-    return _holder(uris)
+        raise TrustError("the signer's certificate is not for signatures alone")
+    alternative = found.get(x509.SubjectAlternativeName.oid)
+    if found.keys() != _LEAF_EXTENSIONS or not isinstance(alternative, x509.SubjectAlternativeName):
+        raise TrustError("the signer's certificate has other extensions than those this farm gives")
+    uris = alternative.get_values_for_type(x509.UniformResourceIdentifier)
+    if len(uris) != len(list(alternative)):
+        raise TrustError("the signer's certificate has names of other kinds than those this farm gives")
+    return _holder(tuple(uris))
 
 
 def check_window(certificate: x509.Certificate, at: datetime, *, whose: str) -> None:
@@ -129,10 +131,14 @@ def check_window(certificate: x509.Certificate, at: datetime, *, whose: str) -> 
         raise TrustError(f"signed at {at:%Y-%m-%d %H:%M} UTC, after the certificate of {whose} had run out")
 
 
-def p256(key: object, what: str) -> ec.EllipticCurvePublicKey:
-    """*key*, if it is a P-256 key; *what* says whose. Raise TrustError."""
+def p256(item: x509.Certificate | x509.CertificateSigningRequest, whose: str) -> ec.EllipticCurvePublicKey:
+    """The key in *item*; raise TrustError if it is not a P-256 key."""
+    try:
+        key = item.public_key()
+    except Exception as err:  # an unknown curve, a point that is not on it, …
+        raise TrustError(f"{whose} has a key that cannot be read: {str(err)[:200]}") from err
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise TrustError(f"{what} has a key of another kind than ECDSA P-256 (S-01)")
+        raise TrustError(f"{whose} has a key of another kind than ECDSA P-256 (S-01)")
     return key
 
 
@@ -151,21 +157,8 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}"
 
 
-def _holder(uris: list[str]) -> Holder:
-    nodes = [uri.removeprefix(_NODE) for uri in uris if uri.startswith(_NODE)]
-    platforms = [uri.removeprefix(_PLATFORM) for uri in uris if uri.startswith(_PLATFORM)]
-    if uris == [_MASTER]:
-        return Holder(role=Role.MASTER)
-    if len(nodes) != 1 or not platforms or len(nodes) + len(platforms) != len(uris):
-        raise TrustError("the signer's certificate names neither the master nor one node with its platforms")
-    try:
-        allowed = frozenset(str(Platform.parse(platform)) for platform in platforms)
-        return Holder(role=Role.NODE, node=names.node_name(nodes[0]), platforms=allowed)
-    except FarmError as err:
-        raise TrustError(f"the signer's certificate names what cannot be: {err}") from err
-
-
 def usage(*, authority: bool) -> x509.KeyUsage:
+    """An authority signs certificates, everybody else statements."""
     return x509.KeyUsage(
         digital_signature=not authority,
         content_commitment=False,
@@ -180,9 +173,31 @@ def usage(*, authority: bool) -> x509.KeyUsage:
 
 
 def parsed(text: str, load: Callable[[bytes], Parsed], what: str) -> Parsed:
+    """*text* (PEM) as *load* reads it; *what* names it in errors. Raise TrustError."""
     if len(text) > _PEM_LIMIT:
         raise TrustError(f"not a {what} in PEM: {len(text)} characters are too many")
     try:
         return load(text.encode("ascii"))
     except Exception as err:  # whatever the parser makes of hostile bytes, warnings included
         raise TrustError(f"not a {what} in PEM: {str(err)[:200]}") from err
+
+
+def _holder(uris: tuple[str, ...]) -> Holder:
+    if uris == (_MASTER,):
+        return Holder(role=Role.MASTER)
+    nodes = [uri.removeprefix(_NODE) for uri in uris if uri.startswith(_NODE)]
+    platforms = [uri.removeprefix(_PLATFORM) for uri in uris if uri.startswith(_PLATFORM)]
+    if len(nodes) != 1 or not platforms or len(nodes) + len(platforms) != len(uris):
+        raise TrustError("the signer's certificate names neither the master nor one node with its platforms")
+    try:
+        allowed = frozenset(str(Platform.parse(platform)) for platform in platforms)
+        return Holder(role=Role.NODE, node=names.node_name(nodes[0]), platforms=allowed)
+    except FarmError as err:
+        raise TrustError(f"the signer's certificate names what cannot be: {err}") from err
+
+
+def _extensions(item: x509.Certificate, what: str) -> dict[x509.ObjectIdentifier, x509.ExtensionType]:
+    try:
+        return {extension.oid: extension.value for extension in item.extensions}
+    except Exception as err:  # whatever the parser makes of hostile bytes
+        raise TrustError(f"{what} is not whole: {str(err)[:200]}") from err

@@ -48,10 +48,7 @@ class Attestation:
     def sign(cls, statement: Mapping[str, Any], *, key: ec.EllipticCurvePrivateKey, certificate: bytes) -> Self:
         """Sign *statement*; the same statement always gives the same statement bytes."""
         payload = json.dumps(statement, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-        if len(payload) > STATEMENT_LIMIT_BYTES:
-            raise TrustError(
-                f"a statement of {len(payload)} bytes: no verifier reads more than {STATEMENT_LIMIT_BYTES}"
-            )
+        _read(payload)  # what no verifier would read is not signed
         return cls(certificate=certificate, statement=payload, signature=key.sign(pae(payload), _ECDSA_SHA256))
 
     @classmethod
@@ -83,12 +80,16 @@ class Attestation:
             raise TrustError(
                 "the signature does not fit the statement: either was changed, or another key signed it"
             ) from err
-        return strict_json.parse(self.statement, what="statement", limit_bytes=STATEMENT_LIMIT_BYTES)
+        return _read(self.statement)
 
     @property
     def statement_sha256(self) -> Sha256:
         """The digest of the statement's bytes: what a countersignature names."""
         return Sha256(hashlib.sha256(self.statement).hexdigest())
+
+
+def _read(statement: bytes) -> dict[str, Any]:
+    return strict_json.parse(statement, what="statement", limit_bytes=STATEMENT_LIMIT_BYTES)
 
 
 def _encoded(data: bytes) -> str:

@@ -51,17 +51,14 @@ def leaf(
     ends = min(at + timedelta(days), authority.not_valid_after_utc)
     if starts >= ends:
         raise TrustError("the farm's authority has run out; it can certify nobody any more")
-    uris = [_MASTER] if holder.node is None else [_NODE + holder.node]
-    uris += [_PLATFORM + platform for platform in sorted(holder.platforms)]
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in holder.uris])
     key_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     return (
         _builder(_name(f"wheelfarm {holder}"[:64]), authority.subject, public_key, starts=starts, ends=ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(certificate.usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris]), critical=False
-        )
+        .add_extension(names, critical=False)
         .add_extension(key_identifier, critical=False)
         .sign(authority_key, hashes.SHA256())
     )
@@ -70,7 +67,7 @@ def leaf(
 def request(key: ec.EllipticCurvePrivateKey, node: NodeName) -> str:
     """A certificate request (PEM): proof that *node* has the key."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(node))
-    return pem(builder.sign(key, hashes.SHA256()))
+    return certificate.pem(builder.sign(key, hashes.SHA256()))
 
 
 def requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
@@ -78,13 +75,14 @@ def requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
     csr = certificate.parsed(csr_pem, x509.load_pem_x509_csr, "certificate request")
     if not csr.is_signature_valid:
         raise TrustError("the certificate request is not signed by the key that it asks a certificate for")
-    return certificate.p256(csr.public_key(), "the certificate request")
+    return certificate.p256(csr, "the certificate request")
 
 
 def requested_name(csr_pem: str) -> str:
-    """The name that a request was made for."""
+    """The name that a request was made for; "" if it names nobody."""
     csr = certificate.parsed(csr_pem, x509.load_pem_x509_csr, "certificate request")
-    return str(csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+    found = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else ""
 
 
 def _builder(

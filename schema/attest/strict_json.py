@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from schema import names
-from schema.errors import TrustError
+from schema.errors import FarmError, TrustError
 from schema.names import Sha256
+
+Parsed = TypeVar("Parsed")
 
 _TEXT_LIMIT = 16_384
 _LIST_LIMIT = 20_000
@@ -76,13 +78,6 @@ class Fields:
             self._refuse(key, f"not a text of at most {limit} characters")
         return value
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts."""
-        values = self.items(key)
-        if not all(isinstance(value, str) and len(value) <= _TEXT_LIMIT for value in values):
-            self._refuse(key, "not a list of texts")
-        return tuple(values)
-
     def count(self, key: str) -> int:
         """A whole number of 0 or more."""
         value = self._value(key)
@@ -95,18 +90,22 @@ class Fields:
         text = self.text(key, limit=64)
         try:
             moment = datetime.fromisoformat(text)
-            if moment.tzinfo is not None:
-                return moment.astimezone(UTC)
+            if moment.tzinfo is None:
+                self._refuse(key, "a time without its zone")
+            return moment.astimezone(UTC)
         except (ValueError, OverflowError):
-            pass
-        self._refuse(key, "not a time with its zone")
+            self._refuse(key, "not a time")
 
     def sha256(self, key: str) -> Sha256:
         """64 lower-case hex digits."""
+        return self.parsed(key, names.sha256)
+
+    def parsed(self, key: str, parse: Callable[[str], Parsed]) -> Parsed:
+        """A text as *parse* reads it; its ValueError or FarmError becomes a TrustError."""
         try:
-            return names.sha256(self.text(key, limit=64))
-        except ValueError:
-            self._refuse(key, "not a sha256 digest")
+            return parse(self.text(key))
+        except (ValueError, FarmError) as err:
+            raise TrustError(f"{self._path(key)}: {str(err)[:200]}") from err
 
     def must_be(self, key: str, expected: str | int) -> None:
         """Raise TrustError unless the field is *expected*."""

@@ -11,7 +11,7 @@ from packaging.tags import Tag
 from schema.platforms import Platform
 from schema.wheels import arm, platform_tag
 from schema.wheels.elf import EXECUTABLE, SHARED, Elf
-from schema.wheels.finding import Finding
+from schema.wheels.finding import Finding, grouped
 
 _EM_ARM, _EM_RISCV, _EM_PPC64 = 40, 243, 21
 
@@ -156,17 +156,26 @@ def _baseline_findings(compiled: Compiled) -> Iterator[Finding]:
         glibc = platform_tag.claimed_glibc(tag)
         if glibc is not None:
             claimed.setdefault(glibc, tag)
+    told: set[tuple[str, str]] = set()
     for glibc, tag in sorted(claimed.items()):
         policy = platform_tag.policy_for(glibc, compiled.platform.arch)
         if policy is None:
             yield Finding(rule="A-13", text=f"no policy says what {tag} may rely on")
             continue
-        for name, elf in compiled.loadable:
-            for text in platform_tag.beyond(elf, policy, compiled.bundled):
-                yield Finding(rule="A-13", text=f"{name!r} {text}, beyond {tag}")
-    for name, elf in compiled.loadable:
-        for text in platform_tag.beyond_release(elf, compiled.platform):
-            yield Finding(rule="A-13", text=f"{name!r} {text}")
+        faults = [
+            (text, name)
+            for name, elf in compiled.loadable
+            for text in platform_tag.beyond(elf, policy, compiled.bundled)
+            if (text, name) not in told  # what an older tag forbids is said once
+        ]
+        told.update(faults)
+        for text in grouped(faults):
+            yield Finding(rule="A-13", text=f"beyond {tag}: {text}")
+    newer = [
+        (text, name) for name, elf in compiled.loadable for text in platform_tag.beyond_release(elf, compiled.platform)
+    ]
+    for text in grouped(newer):
+        yield Finding(rule="A-13", text=text)
 
 
 def _abi_findings(compiled: Compiled) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from schema.wheels import archive, binaries, elf, layout, metadata, record, whee
 from schema.wheels.archive import WheelArchive
 from schema.wheels.binaries import Binary, Compiled
 from schema.wheels.canonical import file_name
-from schema.wheels.finding import Finding, broken, rejection
+from schema.wheels.finding import Finding, broken, grouped, rejection
 
 _IN_MEMORY_BYTES = 64 * 2**20
 
@@ -225,16 +225,17 @@ def _notes(wheel: WheelArchive, told: metadata.CoreMetadata, expected: Expected,
     yield from told.notes
     if str(told.version) != str(expected.version):
         yield f"the project calls its version {told.version}, the index {expected.version}"
-    for name in wheel.names:
-        if name.endswith(".pth"):
-            yield f"{name!r} runs whenever Python starts (T12)"
-    for binary in compiled.binaries:
-        if binary.is_device_code:
-            yield f"{binary.name!r} is code for a device, not for this processor"
-    for name, library in compiled.loadable:
-        for path in library.search_paths:
-            if path.startswith("/"):
-                yield f"{name!r} looks for libraries in {path!r}"
+    seen = [("runs whenever Python starts (T12)", name) for name in wheel.names if layout.is_startup_file(name)]
+    seen += [
+        ("code for a device, not for this processor", item.name) for item in compiled.binaries if item.is_device_code
+    ]
+    seen += [
+        (f"looks for libraries in {path!r}", name)
+        for name, library in compiled.loadable
+        for path in library.search_paths
+        if path.startswith("/")
+    ]
+    yield from grouped(seen)
 
 
 def _facts(wheel: WheelArchive, name: _Name, told: metadata.CoreMetadata, compiled: Compiled) -> WheelFacts:

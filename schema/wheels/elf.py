@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import IO
 
 from schema.wheels.arm import MalformedAttributesError, attributes
 
@@ -72,7 +72,7 @@ class _Segment:
     size: int
 
 
-def read(file: BinaryIO) -> Elf:
+def read(file: IO[bytes]) -> Elf:
     """Read a seekable *file* that begins with MAGIC; raise MalformedElfError, and nothing else but OSError."""
     return _Reader(file).elf()
 
@@ -80,7 +80,7 @@ def read(file: BinaryIO) -> Elf:
 class _Reader:
     """The state of one reading: the file and how its numbers are packed."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         ident = self._at(0, 16)
         if ident[:4] != MAGIC or ident[4] not in (1, 2) or ident[5] not in (1, 2):

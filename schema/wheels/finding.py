@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from schema.errors import WheelRejectedError
@@ -38,3 +38,13 @@ def rejection(filename: str, findings: Sequence[Finding]) -> WheelRejectedError:
         if len(found) > _SHOWN_OF_A_RULE:
             lines.append(f"{rule}: and {len(found) - _SHOWN_OF_A_RULE} more like these")
     return WheelRejectedError("\n".join(lines))
+
+
+def grouped(faults: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """One sentence for each fault, from pairs of fault and file, with the first file and the number of the others."""
+    files: dict[str, list[str]] = {}
+    for fault, file in faults:
+        files.setdefault(fault, []).append(file)
+    for fault, found in files.items():
+        others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield f"{found[0]!r}{others}: {fault}"

@@ -29,6 +29,7 @@ _SATURATED_16, _SATURATED_32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64_EXTRA = 0x0001
 _FORBIDDEN_EXTRAS = {0x7075: "a second name", 0x6375: "a second comment", 0x9901: "encryption"}
 
+_EMPTY_DEFLATED_BYTES = 2
 _MAX_MEMBERS = 65_534  # one less than what zip without zip64 can count
 _MAX_NAME_BYTES = 1024
 _MAX_CENTRAL_BYTES = 64 * 2**20
@@ -233,7 +234,7 @@ def _check_kind(member: Member, *, dos_folder: bool) -> None:
     kind = stat.S_IFMT(member.mode)
     if kind not in (0, stat.S_IFDIR if member.is_folder else stat.S_IFREG) or (dos_folder and not member.is_folder):
         raise broken("A-05", f"{member.name!r} is a link, a device, or a folder under a file's name")
-    if member.is_folder and (member.size_bytes or member.crc):
+    if member.is_folder and (member.size_bytes or member.crc or member.compressed_bytes > _EMPTY_DEFLATED_BYTES):
         raise broken("A-05", f"the folder {member.name!r} has content")
 
 

@@ -62,6 +62,13 @@ def is_bytecode(name: str) -> bool:
     return name.endswith((".pyc", ".pyo"))
 
 
+def is_startup_file(name: str) -> bool:
+    """Whether a file is installed where Python obeys it at each start: a ``.pth`` at the top (T12)."""
+    folder, _, rest = name.rpartition("/")
+    top = not folder or folder.endswith((".data/purelib", ".data/platlib"))
+    return rest.endswith(".pth") and top
+
+
 def findings(names: Collection[str], project: NormalizedName, version: Version) -> Iterator[Finding]:
     """What lies where it should not; *names* has exactly one ``.dist-info``."""
     info = dist_info(names)

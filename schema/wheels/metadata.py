@@ -84,7 +84,7 @@ def license_findings(metadata: CoreMetadata, info: str, names: Collection[str]) 
 
 
 def differences(sdist: bytes, wheel: bytes) -> tuple[str, ...]:
-    """Where a wheel's METADATA departs from its sdist's PKG-INFO although that promised not to (A-07, PEP 643, PEP 808).
+    """Where METADATA departs from the sdist's PKG-INFO although that promised it would not (A-07, PEP 643, PEP 808).
 
     Only an sdist of metadata 2.2 or later promises anything: each field that is not Dynamic.
     """

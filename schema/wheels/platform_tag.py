@@ -1,4 +1,4 @@
-"""Whether a platform tag is true: what auditwheel's policies allow each manylinux tag, and a release's own glibc (A-13, PEP 600)."""
+"""Whether a platform tag is true, by auditwheel's policies and the release's own glibc (A-13, PEP 600)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def is_loader(library: str) -> bool:
 
 
 def beyond(elf: Elf, policy: Policy, bundled: frozenset[str]) -> Iterator[str]:
-    """What an ELF file needs and a policy does not promise, a sentence each; *bundled* are the wheel's own libraries."""
+    """What a file needs and a policy does not promise, a sentence each; *bundled* are the wheel's own libraries."""
     for library in elf.needed:
         if library not in policy.libraries and library not in bundled and not is_loader(library):
             yield f"needs {library}, which is neither in the wheel nor on every such system"

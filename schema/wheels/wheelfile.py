@@ -26,6 +26,7 @@ class WheelHeader:
 
     @property
     def is_pure(self) -> bool:
+        """Whether Root-Is-Purelib says so."""
         return self.fields.get("root-is-purelib", ("",))[0].lower() == "true"
 
 
@@ -55,7 +56,7 @@ def with_build_number(data: bytes, build_number: int) -> bytes:
 
 
 def expand(compressed: str) -> frozenset[Tag]:
-    """The tags of a compressed set such as ``py2.py3-none-any``; raise ValueError if it is none, or stands for too many."""
+    """The tags of a compressed set such as ``py2.py3-none-any``; raise ValueError if it is none, or of too many."""
     parts = compressed.split("-")
     if math.prod(len(part.split(".")) for part in parts) > _MAX_TAGS:
         raise ValueError(f"{compressed[:80]!r} stands for more than {_MAX_TAGS} tags")

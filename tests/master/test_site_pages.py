@@ -138,17 +138,16 @@ def test_files_are_sorted_by_version_and_build_number(
 
 
 @pytest.mark.parametrize("reason", ["", 'broken: "rm -rf" & <b>ü</b>'])
-def test_a_file_yanked_upstream_is_yanked_and_un_yanked(
+def test_a_wheel_is_yanked_and_un_yanked(
     reason: str, session: Session, store: Store, site: Site, tmp_path: Path
 ) -> None:
     row = published.publish(session, store, published.wheel_file(tmp_path, "demo", "1.0"))
-    assert row.build.sdist
 
-    row.build.sdist.yanked = reason
+    row.yanked = reason
     session.flush()
     site.render(session, row.project_id)
     yanked = page(site, "simple/demo")["files"][0]["yanked"], anchors(site, "simple/demo")[row.filename]["data-yanked"]
-    row.build.sdist.yanked = None
+    row.yanked = None
     session.flush()
     site.render(session, row.project_id)
 

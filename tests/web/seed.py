@@ -89,6 +89,7 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
         paramiko,
         "4.0.0",
         state="leased",
+        sdist_id=entries.sdist(session, paramiko, "4.0.0").id,
         leased_to="pi4-a",
         leased_at=ago(minutes=5),
         lease_until=NOW + timedelta(days=1),
@@ -157,7 +158,9 @@ def _published(session: Session, settings: Settings, *, cffi_build: Build) -> Bu
     files = settings.site / "files"
     files.mkdir(parents=True, exist_ok=True)
     (files / made.filename).write_bytes(b"a wheel\n")
-    metadata = "Metadata-Version: 2.4\nName: cffi\nVersion: 1.17.1\nRequires-Dist: pycparser; os_name != 'nt'\n\nText.\n"
+    metadata = (
+        "Metadata-Version: 2.4\nName: cffi\nVersion: 1.17.1\nRequires-Dist: pycparser; os_name != 'nt'\n\nText.\n"
+    )
     (files / f"{made.filename}.metadata").write_text(metadata, encoding="utf-8")
     return cffi_build
 

@@ -57,8 +57,12 @@ function row(step) {
   return made;
 }
 
+function sentence(text) {
+  return text.split(/`([^`]*)`/).map((piece, index) => (index % 2 ? cell("code", piece) : piece));
+}
+
 function show(log, news) {
-  document.getElementById("sentence").textContent = news.sentence;
+  document.getElementById("sentence").replaceChildren(...sentence(news.sentence));
   document.getElementById("steps").replaceChildren(...news.steps.map(row));
   const none = document.getElementById("no-steps");
   if (none) none.hidden = news.steps.length > 0;

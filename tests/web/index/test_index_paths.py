@@ -39,9 +39,7 @@ def test_another_spelling_redirects_and_keeps_the_query(asked: str, answered: st
     assert response.headers["Location"] == answered + query  # a path: no scheme and no host that a proxy would correct
 
 
-@pytest.mark.parametrize(
-    "path", ["/simple/demo/", "/files/demo-1.0-py3-none-any.whl", f"/constraints/{HERE}.txt"]
-)
+@pytest.mark.parametrize("path", ["/simple/demo/", "/files/demo-1.0-py3-none-any.whl", f"/constraints/{HERE}.txt"])
 def test_slashes_too_many_in_front_change_nothing(path: str, client: Reader) -> None:
     assert client.ask(f"//{path}").data == client.get(path).data
 

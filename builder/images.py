@@ -1,0 +1,246 @@
+"""Images: the root file systems that builds run in, made once by mmdebstrap and only read from then on.
+
+An image is a folder ``<images>/<name>/`` with ``root/`` (the file system), ``tools/`` (our own tools for the image's
+interpreter, outside the root so that no build requirement can shadow them), ``apt/`` (the package sources it was made
+from, for later additions) and ``image.json``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from builder import apt, process, toolbox
+from schema.errors import ImageError
+from schema.names import Sha256, sha256
+from schema.platforms import DEBIAN_ARCHITECTURES, Platform
+
+Progress = Callable[[str, float | None], None]
+
+_PACKAGES = ("ca-certificates", "g++", "gcc", "make", "pkg-config", "python3", "python3-dev", "python3-venv")
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+# What the making leaves behind: nothing a build needs, and different each time.
+_LEFTOVERS = ("etc/resolv.conf", "etc/hostname", "etc/machine-id", "var/cache", "var/log", "var/lib/apt/lists")
+# How far the making is when mmdebstrap says so.
+_STAGES = (
+    ("automatically chosen mode", 0.02, "choosing how to unpack"),
+    ("running apt-get update", 0.05, "reading the package lists"),
+    ("downloading packages", 0.10, "downloading packages"),
+    ("extracting archives", 0.30, "unpacking the essential packages"),
+    ("installing essential packages", 0.35, "installing the essential packages"),
+    ("installing remaining packages", 0.45, "installing compiler and interpreter"),
+    ("cleaning package lists", 0.75, "cleaning up"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image on disk.
+
+    packages: Debian package → version; python: the full version of its interpreter
+    added: (package, version, sha256 of its .deb) of what a derived image has beyond its base
+    """
+
+    name: str
+    folder: Path
+    digest: Sha256
+    packages: dict[str, str]
+    python: str
+    added: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The root file system."""
+        return self.folder / "root"
+
+    @property
+    def tools(self) -> Path:
+        """Our tools for its interpreter; a derived image shares its base's."""
+        return self.folder / "tools"
+
+    @property
+    def platform(self) -> Platform:
+        """The platform of the image's own interpreter."""
+        return Platform.of_image(self.name)
+
+
+def find(folder: Path, name: str) -> Image:
+    """The image of that name; raise ImageError with the command that makes it."""
+    if not (folder / name / "image.json").is_file():
+        raise ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm image make {name}")
+    return read(folder / name)
+
+
+def read(folder: Path) -> Image:
+    """The image in *folder*, by its ``image.json``; raise ImageError if that is broken."""
+    try:
+        data = json.loads((folder / "image.json").read_text())
+        return Image(
+            name=data["name"],
+            folder=folder,
+            digest=sha256(data["digest"]),
+            packages=dict(data["packages"]),
+            python=data["python"],
+            added=tuple(tuple(item) for item in data.get("added", ())),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise ImageError(
+            f"the image in {folder} is broken: {err}", advice=f"remove {folder} and make it again"
+        ) from err
+
+
+def write(image: Image) -> None:
+    """Leave the record of an image in its folder: from now on it counts."""
+    record = asdict(image) | {"folder": None, "made_at": datetime.now(UTC).isoformat()}
+    (image.folder / "image.json").write_text(json.dumps(record, indent=1, sort_keys=True))
+
+
+def installed(folder: Path) -> list[Image]:
+    """Every image in *folder*, by name."""
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    return [find(folder, name) for name in sorted(names) if (folder / name / "image.json").is_file()]
+
+
+def make(folder: Path, name: str, *, progress: Progress) -> Image:
+    """Make the image, unless it is there already; all of it or nothing. Raise ImageError, ToolMissingError."""
+    platform = Platform.of_image(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, name):
+        if (folder / name / "image.json").is_file():
+            return find(folder, name)
+        with unfinished(folder, name) as making:
+            _bootstrap(making, platform, progress)
+            for leftover in _LEFTOVERS:
+                remove(making / "root" / leftover)
+            progress("installing the farm's own tools", 0.80)
+            toolbox.install(making / "tools", platform)
+            progress("taking the digest", 0.95)
+            packages = apt.installed(making / "root")
+            write(
+                Image(
+                    name=name,
+                    folder=making,
+                    digest=tree_digest(making / "root"),
+                    packages=packages,
+                    python=_python(making / "root", packages),
+                )
+            )
+            making.chmod(0o755)
+            making.rename(folder / name)
+    progress("done", 1.0)
+    return find(folder, name)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Only one process at a time makes what *name* stands for; others wait and then find it."""
+    with (folder / f".{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def unfinished(folder: Path, name: str) -> Iterator[Path]:
+    """A folder to make something in; what is not renamed away by the end is removed, also after a crash."""
+    making = folder / f".making-{name}"
+    remove(making)
+    making.mkdir()
+    try:
+        yield making
+    finally:
+        remove(making)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole tree; fine if there is none."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def tree_digest(root: Path) -> Sha256:
+    """A digest of every path below *root* with its type, mode and content."""
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted((*folders, *files)):
+            path = Path(folder, name)
+            status = path.lstat()
+            digest.update(
+                f"{path.relative_to(root)}\0{stat.S_IMODE(status.st_mode):o}\0".encode(errors="surrogateescape")
+            )
+            if stat.S_ISLNK(status.st_mode):
+                digest.update(b"l" + os.fsencode(path.readlink()))
+            elif stat.S_ISREG(status.st_mode):
+                with path.open("rb") as file:
+                    digest.update(b"f" + hashlib.file_digest(file, "sha256").digest())
+            digest.update(b"\n")
+    return Sha256(digest.hexdigest())
+
+
+def _bootstrap(making: Path, platform: Platform, progress: Progress) -> None:
+    suite = platform.distribution.suite
+    sources = apt.keep_sources(making / "apt", suite)
+    try:
+        process.run(_mmdebstrap(making / "root", platform, sources), timeout_s=3600, on_line=_teller(progress))
+    except process.ProcessError as err:
+        raise ImageError(f"the image {platform.view} could not be made: {err}") from err
+    if sources is None:
+        apt.keep_sources_of(making / "apt", making / "root")
+
+
+def _mmdebstrap(root: Path, platform: Platform, sources: Path | None) -> list[str]:
+    return [
+        "mmdebstrap",
+        "--mode=root" if os.geteuid() == 0 else "--mode=unshare",
+        "--variant=apt",
+        "--format=directory",
+        f"--architectures={DEBIAN_ARCHITECTURES[platform.arch]}",
+        f"--include={','.join(_PACKAGES)}",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+        '--aptopt=Apt::Install-Recommends "false"',
+        platform.distribution.suite,
+        str(root),
+        *([str(sources)] if sources else []),
+    ]
+
+
+def _teller(progress: Progress) -> Callable[[str], None]:
+    def tell(line: str) -> None:
+        for words, fraction, sentence in _STAGES:
+            if words in line:
+                progress(sentence, fraction)
+
+    return tell
+
+
+def _python(root: Path, packages: dict[str, str]) -> str:
+    """The full version of the image's ``python3``, such as 3.11.2, as its package says."""
+    interpreter = (root / "usr/bin/python3").readlink().name
+    try:
+        version = packages[f"{interpreter}-minimal"]
+    except KeyError:
+        raise ImageError(f"the image has no {interpreter}") from None
+    return version.split("-")[0].split("~")[0].split("+")[0]
+
+
+def check(image: Image) -> list[str]:
+    """What is wrong with an image, a sentence each: its files are those it was made of, its record is of this release."""
+    found = []
+    if tree_digest(image.root) != image.digest:
+        found.append(f"the files of {image.name} are not those it was made of: remove {image.folder} and make it again")
+    if not (image.root / "usr/bin/gcc").exists():
+        found.append(f"{image.name} has no compiler")
+    return found

@@ -1,0 +1,103 @@
+"""The manners of every command: streams, exit codes, and text that came from outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from schema import door
+from schema.errors import FarmError, SettingsError, UnavailableError, UsageError
+
+_ROOT = Path(__file__).parents[2]
+
+
+def _exit_code(error: BaseException | None = None, *, given: int | None = None) -> object:
+    @click.command()
+    def command() -> int | None:
+        if error is not None:
+            raise error
+        return given
+
+    with pytest.raises(SystemExit) as end:
+        door.run(command, name="farm", arguments=[])
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FarmError("no"), 1),
+        (UsageError("no"), 2),
+        (SettingsError("no"), 2),
+        (UnavailableError("no"), 3),
+        (click.UsageError("no"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert _exit_code(error) == code
+
+
+def test_a_command_may_give_its_own_exit_code() -> None:
+    assert _exit_code() == 0
+    assert _exit_code(given=1) == 1
+
+
+def test_an_error_stands_on_stderr_and_obeys_no_escape_sequence(capsys: pytest.CaptureFixture[str]) -> None:
+    _exit_code(FarmError("evil \x1b]0;title\x07 text"))
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "farm: evil ␛]0;title␇ text\n"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    script = "from schema import door\nfor number in range(100000):\n    door.answer('x' * 100)"
+    reader, writer = os.pipe()
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, cwd=_ROOT)
+    os.close(writer)
+    os.read(reader, 10)
+    os.close(reader)
+
+    _, complaint = process.communicate(timeout=20)
+
+    assert (process.returncode, complaint) == (141, b"")
+
+
+def test_a_table_is_aligned_and_never_breaks_a_row() -> None:
+    text = door.columns(("NAME", "WHY"), [("a", "one\ntwo\x1b[31m"), ("longer", None)])
+
+    assert text.splitlines() == ["NAME    WHY", "a       one two␛[31m", "longer  -"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "version"), [("Flask", "flask", None), ("zope.interface==5.0rc1", "zope-interface", "5.0rc1")]
+)
+def test_a_release_is_a_name_with_or_without_a_version(text: str, name: str, version: str | None) -> None:
+    found_name, found_version = door.release(text)
+
+    assert (found_name, str(found_version) if found_version else None) == (name, version)
+
+
+@pytest.mark.parametrize("text", ["", "-x", "a b", "flask==", "flask==one", "flask=1"])
+def test_what_is_no_release_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError):
+        door.release(text)
+
+
+def test_each_command_tells_its_exit_codes() -> None:
+    @click.group(cls=door.Group)
+    def group() -> None: ...
+
+    @group.group()
+    def inner() -> None: ...
+
+    @inner.command()
+    def command() -> None: ...
+
+    assert "130  interrupted" in command.get_help(click.Context(command))

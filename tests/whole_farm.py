@@ -1,0 +1,102 @@
+"""A whole farm in a home of its own, with its real processes."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_STOP_S = 60
+
+
+@dataclass(kw_only=True)
+class Farm:
+    """A farm's settings, and the ``wheelfarm run`` that serves it."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def settings_file(self) -> Path:
+        return self.folder / "farm.toml"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self, *arguments: object, module: str = "master.cli") -> list[str]:
+        words = ["--settings", str(self.settings_file), *map(str, arguments)]
+        return [sys.executable, "-P", "-m", module, *words]
+
+    def call(self, *arguments: object, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+        """Call ``wheelfarm`` and wait for its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Begin ``wheelfarm run``; its stderr goes to ``run.log``."""
+        with (self.folder / "run.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command("run", *arguments),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+            )
+        return self.process
+
+    def wait_until_it_serves(self, *, timeout_s: float = 60) -> None:
+        """Return once the index answers."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + timeout_s
+        while self.process.poll() is None and time.monotonic() < deadline:
+            line = self.process.stdout.readline()
+            if line.startswith("Try it:"):
+                return
+        pytest.fail("the farm does not serve: " + (self.folder / "run.log").read_text()[-2000:])
+
+    def processes(self) -> dict[int, str]:
+        """What runs for this farm, by process id: whatever was told where its settings are."""
+        mark = f"WHEELFARM_SETTINGS={self.settings_file}".encode()
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+        return found
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """End ``wheelfarm run`` with a signal; return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(_STOP_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process = None
+        return code
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
