@@ -4,27 +4,61 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from builder import process
+from builder.process import ProcessError
 from schema.errors import ImageError, JobError
 from schema.states import FailureClass
 
 _MACHINE = Path("/etc/apt")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
+_UNKNOWN = re.compile(
+    r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate"
+    r"|Couldn't find any package by \S+ '(\S+)'"
+)
 _STALE_S = 86_400.0
+# This machine's hooks belong to this machine's apt; its proxies and mirrors' passwords hold here too.
+_SETTINGS = """\
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Pre-Invoke;
+#clear DPkg::Pre-Install-Pkgs;
+#clear DPkg::Post-Invoke;
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
+APT::Default-Release "";
+APT::Cmd::Pattern-Only "true";
+APT::Get::AllowUnauthenticated "false";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Debug::NoLocking "true";
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "{folder}/sources.list.d";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "{folder}/empty";
+Dir::State "{folder}/state";
+Dir::State::Status "{root}/var/lib/dpkg/status";
+Dir::Cache "{folder}/cache";
+"""
 
 
-def keep_sources(folder: Path, suite: str) -> Path | None:
-    """Copy this machine's own sources of *suite* below *folder*; None if it has none (another distribution)."""
-    stanzas = [*_deb822(suite), *_one_line(suite)]
+def keep_sources(folder: Path, suite: str, architecture: str, *, security: bool = True) -> Path | None:
+    """Write this machine's own sources of *suite* below *folder*; None if it has none (another distribution).
+
+    security: whether with the suite's security updates
+    """
+    suites = {suite, f"{suite}-updates", *([f"{suite}-security", f"{suite}/updates"] if security else [])}
+    stanzas = [text for entry in (*_deb822(), *_one_line()) if (text := _only(entry, suites, architecture)) is not None]
     if not stanzas:
         return None
     kept = folder / "sources.list.d" / "image.sources"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("\n\n".join(stanzas) + "\n")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("\n".join(stanzas), encoding="utf-8")
     return kept
 
 
@@ -49,37 +83,34 @@ def installed(root: Path) -> dict[str, str]:
 def check_names(packages: Iterable[str]) -> list[str]:
     """The packages, sorted; raise JobError for what is no name of a Debian package (policy 5.6.1)."""
     for name in packages:
-        if not _PACKAGE.fullmatch(name):
+        # apt reads a last "-" as "remove it".
+        if not _PACKAGE.fullmatch(name) or name.endswith("-"):
             raise JobError(f"not a Debian package: {name!r}; mend the recipe", failure_class=FailureClass.REQUIREMENT)
     return sorted(set(packages))
 
 
-def fetch(apt_folder: Path, root: Path, architecture: str, packages: Sequence[str]) -> list[Path]:
+def fetch(
+    folder: Path, root: Path, architecture: str, packages: Sequence[str], *, cancelled: threading.Event
+) -> list[Path]:
     """The .deb files of *packages* and of all they need beyond *root*; apt has verified each against the archive.
 
+    folder: the image's ``apt/``, which all of it happens in
     Raise JobError for a package that does not exist, ImageError if the archive cannot be reached.
     """
-    options = _options(apt_folder, root, architecture)
-    archives = apt_folder / "cache" / "archives"
-    stamp = apt_folder / "updated"
+    settings = _settings(folder, root, architecture)
+    archives, stamp = folder / "cache" / "archives", folder / "updated"
+    argv = ["apt-get", *settings, "--yes", "--download-only", "--no-install-recommends", "--no-remove", "install", "--"]
     if not stamp.exists() or time.time() - stamp.stat().st_mtime > _STALE_S:
-        _update(options, stamp)
-    shutil.rmtree(archives, ignore_errors=True)
-    archives.mkdir(parents=True)
-    argv = ["apt-get", *options, "install", "--yes", "--download-only", "--no-install-recommends", "--", *packages]
+        _update(settings, stamp, cancelled)
+    process.remove(archives)
+    (archives / "partial").mkdir(parents=True)
     try:
-        process.run(argv, timeout_s=1800)
-    except process.ProcessError as err:
-        if unknown := re.search(
-            r"Unable to locate package (\S+)|Package '(\S+)' has no installation candidate", err.output
-        ):
-            name = unknown[1] or unknown[2]
-            raise JobError(
-                f"the image's distribution has no package {name}; mend the recipe",
-                failure_class=FailureClass.REQUIREMENT,
-            ) from err
-        _update(options, stamp)
-        _retry(argv)
+        process.run([*argv, *packages], timeout_s=1800, cancelled=cancelled)
+    except ProcessError as err:
+        _refuse_unknown(err)
+        # What the lists name may have been replaced in the archive since.
+        _update(settings, stamp, cancelled)
+        _try_again([*argv, *packages], cancelled)
     return sorted(archives.glob("*.deb"))
 
 
@@ -90,63 +121,75 @@ def identity(deb: Path) -> tuple[str, str]:
     return name, version
 
 
-def _retry(argv: Sequence[str]) -> None:
+def _try_again(argv: Sequence[str], cancelled: threading.Event) -> None:
     try:
-        process.run(argv, timeout_s=1800)
-    except process.ProcessError as err:
+        process.run(argv, timeout_s=1800, cancelled=cancelled)
+    except ProcessError as err:
+        _refuse_unknown(err)
         raise ImageError(f"Debian packages could not be fetched: {err}") from err
 
 
-def _update(options: Sequence[str], stamp: Path) -> None:
+def _refuse_unknown(err: ProcessError) -> None:
+    if unknown := _UNKNOWN.search(err.output):
+        name = next(filter(None, unknown.groups()))
+        raise JobError(
+            f"the image's distribution has no package {name}; mend the recipe",
+            failure_class=FailureClass.REQUIREMENT,
+        ) from err
+
+
+def _update(settings: Sequence[str], stamp: Path, cancelled: threading.Event) -> None:
     try:
-        process.run(["apt-get", *options, "update"], timeout_s=600)
-    except process.ProcessError as err:
+        process.run(["apt-get", *settings, "update"], timeout_s=600, cancelled=cancelled)
+    except ProcessError as err:
         raise ImageError(f"the package lists could not be fetched: {err}") from err
     stamp.touch()
 
 
-def _options(folder: Path, root: Path, architecture: str) -> list[str]:
+def _settings(folder: Path, root: Path, architecture: str) -> list[str]:
+    """Options that turn apt from this machine to the image; a file, because only there can lists be cleared."""
     for name in ("state/lists/partial", "cache/archives/partial", "empty"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    settings = {
-        "Dir::Etc::sourcelist": "/dev/null",
-        "Dir::Etc::sourceparts": folder / "sources.list.d",
-        "Dir::Etc::preferencesparts": folder / "empty",
-        "Dir::State": folder / "state",
-        "Dir::State::status": root / "var/lib/dpkg/status",
-        "Dir::Cache": folder / "cache",
-        "APT::Architecture": architecture,
-        "APT::Architectures": architecture,
-        "APT::Sandbox::User": "root",
-        "Debug::NoLocking": "1",
-    }
-    return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+    file = folder / "apt.conf"
+    file.write_text(_SETTINGS.format(folder=folder, root=root, architecture=architecture), encoding="utf-8")
+    return ["-c", str(file)]
 
 
-def _is_of(suites: Iterable[str], suite: str) -> bool:
-    return bool(set(suites) & {suite, f"{suite}-updates", f"{suite}-security"})
+def _deb822() -> Iterator[dict[str, str]]:
+    """Each stanza of this machine's ``*.sources``, its fields in lower case."""
+    for file in sorted((_MACHINE / "sources.list.d").glob("*.sources")):
+        text = re.sub(r"^#.*\n?", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for stanza in re.split(r"\n\s*\n", text):
+            fields = re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE)
+            yield {name.lower(): value for name, value in fields}
 
 
-def _deb822(suite: str) -> list[str]:
-    files = sorted((_MACHINE / "sources.list.d").glob("*.sources"))
-    stanzas = [stanza.strip() for file in files for stanza in re.split(r"\n\s*\n", file.read_text())]
-    return [
-        stanza for stanza in stanzas if _is_of(_field(stanza, "Suites"), suite) and "deb" in _field(stanza, "Types")
-    ]
+def _one_line() -> Iterator[dict[str, str]]:
+    """Each line of this machine's ``*.list``, as if it were a stanza."""
+    line = re.compile(r"(deb)\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)")
+    for file in (_MACHINE / "sources.list", *sorted((_MACHINE / "sources.list.d").glob("*.list"))):
+        for text in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+            if found := line.match(text.strip()):
+                kind, options, uri, suite, components = found.groups()
+                named = dict(option.split("=", 1) for option in (options or "").split() if "=" in option)
+                names = {"signed-by": "signed-by", "arch": "architectures"}
+                more = {names[name]: value.replace(",", " ") for name, value in named.items() if name in names}
+                yield {"types": kind, "uris": uri, "suites": suite, "components": components} | more
 
 
-def _field(stanza: str, name: str) -> list[str]:
-    found = re.search(rf"^{name}:(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE | re.IGNORECASE)
-    return found[1].split() if found else []
-
-
-def _one_line(suite: str) -> list[str]:
-    files = [_MACHINE / "sources.list", *sorted((_MACHINE / "sources.list.d").glob("*.list"))]
-    lines = [line for file in files if file.is_file() for line in file.read_text().splitlines()]
-    entry = re.compile(r"deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)")
-    found = (entry.fullmatch(line.split("#")[0].strip()) for line in lines)
-    return [
-        f"Types: deb\nURIs: {match[1]}\nSuites: {match[2]}\nComponents: {match[3]}"
-        for match in found
-        if match and _is_of([match[2]], suite)
-    ]
+def _only(entry: dict[str, str], suites: set[str], architecture: str) -> str | None:
+    """The stanza with what it says of *suites*' main component; None if it says nothing of it."""
+    wanted = [suite for suite in entry.get("suites", "").split() if suite in suites]
+    unfit = (
+        not wanted
+        or "deb" not in entry.get("types", "").split()
+        or "main" not in entry.get("components", "").split()
+        or architecture not in entry.get("architectures", architecture).split()
+        or entry.get("enabled", "yes").strip().lower() in {"no", "false", "0"}
+    )
+    if unfit:
+        return None
+    lines = ["Types: deb", f"URIs: {entry['uris']}", f"Suites: {' '.join(wanted)}", "Components: main"]
+    if "signed-by" in entry:
+        lines.append(f"Signed-By: {entry['signed-by']}")
+    return "\n".join([*lines, ""])

@@ -113,7 +113,9 @@ class Backend:
             environment=self.environment,
         )
         if "returned" not in answer.data:
-            raise failed(f"the backend's {hook} ended with exit code {answer.data.get('exit_code')}", answer.output)
+            raise failed(
+                f"the backend's {hook} ended with exit code {answer.data.get('exit_code')} and no answer", answer.output
+            )
         return answer
 
 

@@ -79,6 +79,16 @@ def _image(root: Path) -> Iterator[str]:
 
 
 def _network_files(root: Path) -> Iterator[str]:
+    """Over /etc a folder of the sandbox's own with the same entries, because the image lacks some of these files."""
+    yield from ("--tmpfs", "/etc")
+    for entry in sorted((root / "etc").iterdir()):
+        if f"/etc/{entry.name}" in _NETWORK_FILES and Path("/etc", entry.name).exists():
+            continue
+        if entry.is_symlink():
+            yield from ("--symlink", str(entry.readlink()), f"/etc/{entry.name}")
+        else:
+            yield from ("--ro-bind", str(entry), f"/etc/{entry.name}")
     for name in _NETWORK_FILES:
-        if Path(name).exists() and (root / name.lstrip("/")).is_file():
+        if Path(name).exists() and (Path(name).parent == Path("/etc") or (root / name.lstrip("/")).is_file()):
             yield from ("--ro-bind", str(Path(name).resolve()), name)
+    yield from ("--remount-ro", "/etc")

@@ -1,4 +1,4 @@
-"""One started bubblewrap: held back until its limits stand, released, and ended with everything in it."""
+"""One started bubblewrap: held back until its limits stand, and ended with everything in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from schema.errors import NodeError, ToolMissingError
 _START_S = 60.0
 _END_S = 30.0
 _CHUNK_BYTES = 65_536
+# Wait for a line from us, then become the command; where we die before the line, so does this.
+_GATE = ("sh", "-c", 'read -r _ && exec "$@" </dev/null', "gate")
 # Builds make room for the node, the front-end and the master of the same machine, and go first where memory ends.
 _NICENESS = 10
 _OOM_SCORE = 500
@@ -29,26 +31,19 @@ _OOM_SCORE = 500
 
 @dataclass(slots=True, kw_only=True)
 class Cell:
-    """A sandbox whose command waits for ``release``.
+    """A sandbox with a running command.
 
     output: the file descriptor that the build's stdout and stderr come out of
     exited: a file descriptor that becomes readable once the command has ended (what it left behind may still run)
     first_pid: the first process of the sandbox's PID namespace; with it all others die
-    cpu_s: user and system time of all processes; known after ``end``
     """
 
     output: int
     exited: int
     first_pid: int
-    cpu_s: float = 0.0
     _outer: subprocess.Popen[bytes]
     _first: int
-    _gate: int
     _status: int
-
-    def release(self) -> None:
-        """Let the command start."""
-        os.write(self._gate, b"\n")
 
     def read(self) -> bytes:
         """What the build says next: waits for it, and is empty once nobody is left who could say anything."""
@@ -63,55 +58,57 @@ class Cell:
         # The kernel reports the first process of a PID namespace dead only after all others of it.
         if not _readable(self._first, _END_S):
             raise NodeError("the build's processes do not die", advice="restart the machine")
-        self.cpu_s = _reaped(self._outer, self.exited)
+        _wait_for(self._outer, self.exited)
 
-    def exit_code(self) -> int:
-        """How the command ended; raise NodeError if it never started. Call it after ``end``."""
+    def exit_code(self) -> int | None:
+        """How the command ended; None if it was never started, or ended with the sandbox. Call it after ``end``."""
         for line in _all(self._status).splitlines():
             with contextlib.suppress(ValueError):
                 code = json.loads(line).get("exit-code")
                 if isinstance(code, int):
                     return code
-        raise NodeError("the sandbox broke down before the build's command had ended; the build's log may say why")
+        return None
 
 
 @contextlib.contextmanager
 def opened(
-    options: Sequence[str], argv: Sequence[str], *, rlimits: Mapping[str, int], uid: int | None
+    options: Sequence[str],
+    argv: Sequence[str],
+    *,
+    rlimits: Mapping[str, int],
+    uid: int | None,
+    join: Callable[[int], None],
 ) -> Iterator[Cell]:
     """Start bubblewrap with *options* as *uid*; no process of it is left at the end.
 
     rlimits: as ``prlimit`` names them, such as ``nofile``
+    join: puts a process into the control group that bubblewrap and all below it will be in
     Raise NodeError with bubblewrap's words if it cannot start.
     """
-    for tool in ("bwrap", "prlimit"):
+    for tool in ("bwrap", "prlimit", "setpriv"):
         if shutil.which(tool) is None:
             raise ToolMissingError(f"{tool} is not installed", advice=f"apt-get install {process.package_of(tool)}")
     with ExitStack() as ours:
         with ExitStack() as theirs:
             output, said = _pipe(ours, theirs)
             status, told = _pipe(ours, theirs)
-            gate, waiting = _pipe(ours, theirs, writing=True)
             inside = {
                 "--args": _file(theirs, b"".join(option.encode() + b"\0" for option in options)),
                 "--json-status-fd": told,
-                "--block-fd": waiting,
             }
             if filters := seccomp.program():
                 inside["--seccomp"] = _file(theirs, filters)
             outer = _popen(inside, argv, said, rlimits, uid)
         exited = _kept(ours, os.pidfd_open(outer.pid))
         try:
+            _release(outer, join)
             first_pid = _first_pid(status)
             first = _kept(ours, os.pidfd_open(first_pid))
-        except (ValueError, KeyError, ProcessLookupError) as err:
+        except (OSError, ValueError, KeyError) as err:
             _abort(outer, exited)
             words = _all(output).decode(errors="replace").strip()
             raise NodeError(f"bubblewrap does not start: {words or 'it says nothing'}") from err
-        _step_back(first_pid)
-        cell = Cell(
-            output=output, exited=exited, first_pid=first_pid, _outer=outer, _first=first, _gate=gate, _status=status
-        )
+        cell = Cell(output=output, exited=exited, first_pid=first_pid, _outer=outer, _first=first, _status=status)
         try:
             yield cell
         finally:
@@ -123,11 +120,13 @@ def _popen(
 ) -> subprocess.Popen[bytes]:
     options = [text for option, number in inside.items() for text in (option, str(number))]
     return subprocess.Popen(
-        ["prlimit", *_prlimit(rlimits), "--", "bwrap", *options, "--", *argv],
-        stdin=subprocess.DEVNULL,
+        ["setpriv", "--pdeathsig", "KILL", *_GATE, "prlimit", *_prlimit(rlimits), "bwrap", *options, "--", *argv],
+        stdin=subprocess.PIPE,
         stdout=said,
         stderr=said,
         pass_fds=tuple(inside.values()),
+        # Our own environment holds secrets, and the build can read that of bubblewrap's inner process.
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
         umask=0o022,
         start_new_session=True,
         cwd="/",
@@ -154,23 +153,27 @@ def _abort(outer: subprocess.Popen[bytes], exited: int) -> None:
     for pid in reversed(descendants(outer.pid)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    _reaped(outer, exited)
+    _wait_for(outer, exited)
 
 
-def _step_back(pid: int) -> None:
+def _release(outer: subprocess.Popen[bytes], join: Callable[[int], None]) -> None:
+    """Let bubblewrap start, once what it will hand down stands."""
+    join(outer.pid)
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, _NICENESS)
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
+        os.setpriority(os.PRIO_PROCESS, outer.pid, _NICENESS)
+        Path(f"/proc/{outer.pid}/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
+    gate = outer.stdin
+    assert gate is not None  # noqa: S101 - for mypy: we asked for a pipe
+    gate.write(b"\n")
+    gate.close()
 
 
-def _reaped(outer: subprocess.Popen[bytes], exited: int) -> float:
-    """Wait for bubblewrap itself; return the seconds of processor time that it and the build took."""
+def _wait_for(outer: subprocess.Popen[bytes], exited: int) -> None:
+    if outer.stdin is not None:
+        outer.stdin.close()
     if not _readable(exited, _END_S):
         outer.kill()
-    _, status, usage = os.wait4(outer.pid, 0)
-    outer.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime
+    outer.wait()
 
 
 def _prlimit(rlimits: Mapping[str, int]) -> Iterator[str]:
@@ -181,11 +184,10 @@ def _prlimit(rlimits: Mapping[str, int]) -> Iterator[str]:
         yield f"--{name}={value}:{value}"
 
 
-def _pipe(ours: ExitStack, theirs: ExitStack, *, writing: bool = False) -> tuple[int, int]:
-    """Our end and their end of a new pipe."""
+def _pipe(ours: ExitStack, theirs: ExitStack) -> tuple[int, int]:
+    """A new pipe: the end that we read, and the end that they write to."""
     reader, writer = os.pipe()
-    our_end, their_end = (writer, reader) if writing else (reader, writer)
-    return _kept(ours, our_end), _kept(theirs, their_end)
+    return _kept(ours, reader), _kept(theirs, writer)
 
 
 def _file(theirs: ExitStack, content: bytes) -> int:

@@ -140,14 +140,15 @@ def try_release(
         raise UsageError(f"which version of {name}?", advice=f"write {name}==VERSION")
     settings = door.settings
     chosen = platform or settings.farm.platforms[0]
-    tried = trying.try_install(
-        name,
-        wanted,
-        platform=chosen,
-        index_url=index_url or f"{settings.public_url}/{chosen.view}/simple/",
-        settings=settings,
-    )
-    return 0
+    index = index_url or f"{settings.public_url}/{chosen.view}/simple/"
+    tried = trying.try_install(name, wanted, platform=chosen, index_url=index, settings=settings)
+    if as_json:
+        answer_json(tried.to_json())
+    else:
+        for project, url in tried.installed.items():
+            answer(f"{project}: {url}")
+        answer(tried.trouble or tried.imported)
+    return 1 if tried.trouble else 0
 
 
 def main() -> None:

@@ -12,34 +12,17 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from builder import apt, process, toolbox
+from builder import apt, inspection, process, toolbox
+from builder.bootstrap import Progress, bootstrap
 from schema.errors import ImageError
 from schema.names import Sha256, sha256
-from schema.platforms import DEBIAN_ARCHITECTURES, Platform
-
-Progress = Callable[[str, float | None], None]
-
-_PACKAGES = ("ca-certificates", "g++", "gcc", "make", "pkg-config", "python3", "python3-dev", "python3-venv")
-_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-# What the making leaves behind: nothing a build needs, and different each time.
-_LEFTOVERS = ("etc/resolv.conf", "etc/hostname", "etc/machine-id", "var/cache", "var/log", "var/lib/apt/lists")
-# How far the making is when mmdebstrap says so.
-_STAGES = (
-    ("automatically chosen mode", 0.02, "choosing how to unpack"),
-    ("running apt-get update", 0.05, "reading the package lists"),
-    ("downloading packages", 0.10, "downloading packages"),
-    ("extracting archives", 0.30, "unpacking the essential packages"),
-    ("installing essential packages", 0.35, "installing the essential packages"),
-    ("installing remaining packages", 0.45, "installing compiler and interpreter"),
-    ("cleaning package lists", 0.75, "cleaning up"),
-)
+from schema.platforms import Platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +91,13 @@ def installed(folder: Path) -> list[Image]:
     """Every image in *folder*, by name."""
     if not folder.is_dir():
         return []
-    names = (entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    return [find(folder, name) for name in sorted(names) if (folder / name / "image.json").is_file()]
+    found = []
+    for entry in sorted(folder.iterdir()):
+        # A broken image must not keep the others from being used.
+        with contextlib.suppress(ImageError):
+            if not entry.name.startswith(".") and (entry / "image.json").is_file():
+                found.append(read(entry))
+    return found
 
 
 def make(folder: Path, name: str, *, progress: Progress) -> Image:
@@ -120,11 +108,9 @@ def make(folder: Path, name: str, *, progress: Progress) -> Image:
         if (folder / name / "image.json").is_file():
             return find(folder, name)
         with unfinished(folder, name) as making:
-            _bootstrap(making, platform, progress)
-            for leftover in _LEFTOVERS:
-                remove(making / "root" / leftover)
+            bootstrap(making, platform, progress)
             progress("installing the farm's own tools", 0.80)
-            toolbox.install(making / "tools", platform)
+            toolbox.install(making / "tools", making / "root", platform)
             progress("taking the digest", 0.95)
             packages = apt.installed(making / "root")
             write(
@@ -142,6 +128,15 @@ def make(folder: Path, name: str, *, progress: Progress) -> Image:
     return find(folder, name)
 
 
+def check(image: Image) -> list[str]:
+    """What is wrong with an image, as sentences; empty if it is as it was made, builds, and is what its platform says."""
+    found = inspection.problems(image.root, image.tools, image.platform, image.python)
+    # A derived image's digest is that of its base and of its packages, not of its files.
+    if not image.added and tree_digest(image.root) != image.digest:
+        found.append(f"its files are not those it was made of: remove {image.folder} and make it again")
+    return found
+
+
 @contextlib.contextmanager
 def locked(folder: Path, name: str) -> Iterator[None]:
     """Only one process at a time makes what *name* stands for; others wait and then find it."""
@@ -154,20 +149,12 @@ def locked(folder: Path, name: str) -> Iterator[None]:
 def unfinished(folder: Path, name: str) -> Iterator[Path]:
     """A folder to make something in; what is not renamed away by the end is removed, also after a crash."""
     making = folder / f".making-{name}"
-    remove(making)
+    process.remove(making)
     making.mkdir()
     try:
         yield making
     finally:
-        remove(making)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a whole tree; fine if there is none."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
+        process.remove(making)
 
 
 def tree_digest(root: Path) -> Sha256:
@@ -190,42 +177,6 @@ def tree_digest(root: Path) -> Sha256:
     return Sha256(digest.hexdigest())
 
 
-def _bootstrap(making: Path, platform: Platform, progress: Progress) -> None:
-    suite = platform.distribution.suite
-    sources = apt.keep_sources(making / "apt", suite)
-    try:
-        process.run(_mmdebstrap(making / "root", platform, sources), timeout_s=3600, on_line=_teller(progress))
-    except process.ProcessError as err:
-        raise ImageError(f"the image {platform.view} could not be made: {err}") from err
-    if sources is None:
-        apt.keep_sources_of(making / "apt", making / "root")
-
-
-def _mmdebstrap(root: Path, platform: Platform, sources: Path | None) -> list[str]:
-    return [
-        "mmdebstrap",
-        "--mode=root" if os.geteuid() == 0 else "--mode=unshare",
-        "--variant=apt",
-        "--format=directory",
-        f"--architectures={DEBIAN_ARCHITECTURES[platform.arch]}",
-        f"--include={','.join(_PACKAGES)}",
-        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-        '--aptopt=Apt::Install-Recommends "false"',
-        platform.distribution.suite,
-        str(root),
-        *([str(sources)] if sources else []),
-    ]
-
-
-def _teller(progress: Progress) -> Callable[[str], None]:
-    def tell(line: str) -> None:
-        for words, fraction, sentence in _STAGES:
-            if words in line:
-                progress(sentence, fraction)
-
-    return tell
-
-
 def _python(root: Path, packages: dict[str, str]) -> str:
     """The full version of the image's ``python3``, such as 3.11.2, as its package says."""
     interpreter = (root / "usr/bin/python3").readlink().name
@@ -234,13 +185,3 @@ def _python(root: Path, packages: dict[str, str]) -> str:
     except KeyError:
         raise ImageError(f"the image has no {interpreter}") from None
     return version.split("-")[0].split("~")[0].split("+")[0]
-
-
-def check(image: Image) -> list[str]:
-    """What is wrong with an image, a sentence each: its files are those it was made of, its record is of this release."""
-    found = []
-    if tree_digest(image.root) != image.digest:
-        found.append(f"the files of {image.name} are not those it was made of: remove {image.folder} and make it again")
-    if not (image.root / "usr/bin/gcc").exists():
-        found.append(f"{image.name} has no compiler")
-    return found

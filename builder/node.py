@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from celery import Celery
+from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from builder import build as building
@@ -40,6 +41,8 @@ def run(settings: Settings) -> None:
     node = Node(settings, app=app)
     tasks.register(app, node)
     node.start()
+    # Celery waits for running tasks when it is told to stop; a build may take hours, and is done again anyway.
+    worker_shutting_down.connect(lambda **_: node.stop(), weak=False)
     try:
         # Two threads more than slots: cancel and forget must not wait behind builds.
         wire.work(app, name=node.name, queues=[wire.node_queue(node.name)], threads=settings.node.slots + 2)

@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,6 +53,8 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # What we make is read by the build user.
+            umask=0o022,
             env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
         )
     except FileNotFoundError as err:
@@ -73,6 +76,32 @@ def run(
     if reason:
         raise ProcessError(argv, reason, "\n".join(lines[-_TAIL_LINES:]))
     return "\n".join(lines)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole tree of any depth, never across a mount; fine if there is none."""
+    try:
+        run(["rm", "-rf", "--one-file-system", "--", str(path)])
+    except ProcessError:
+        run(["chmod", "-R", "u+rwX", "--", str(path)])
+        run(["rm", "-rf", "--one-file-system", "--", str(path)])
+
+
+def pipe(first: Sequence[str], second: Sequence[str]) -> None:
+    """Run ``first | second``; raise ProcessError if either exits non-zero."""
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(list(first), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as source,
+        subprocess.Popen(list(second), stdin=source.stdout, stdout=said, stderr=said, umask=0o022) as sink,
+    ):
+        # Ours would keep the source alive after the sink has died.
+        source.stdout.close() if source.stdout else None
+        codes = sink.wait(), source.wait()
+        said.seek(0)
+        words = said.read().decode(errors="replace")[-2000:]
+    for argv, code in zip((second, first), codes, strict=True):
+        if code:
+            raise ProcessError(argv, f"exited with {code}", words)
 
 
 def package_of(program: str) -> str:

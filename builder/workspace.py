@@ -69,14 +69,7 @@ def remove(path: Path) -> None:
         except process.ProcessError:
             process.run(["umount", "--lazy", str(path)])
     path.with_name(path.name + _IMAGE).unlink(missing_ok=True)
-    if not path.exists():
-        return
-    try:
-        # rm, not shutil: it survives trees of any depth.
-        process.run(["rm", "-rf", "--one-file-system", "--", str(path)])
-    except process.ProcessError:
-        process.run(["chmod", "-R", "u+rwX", "--", str(path)])
-        process.run(["rm", "-rf", "--one-file-system", "--", str(path)])
+    process.remove(path)
 
 
 def clean(workspace: Path) -> int:
@@ -99,7 +92,7 @@ def own_file_system(folder: Path) -> Path | None:
     place = folder.resolve()
     while not os.path.ismount(place):
         place = place.parent
-    return place if place.with_name(place.name + _IMAGE).exists() else None
+    return place if place.name and place.with_name(place.name + _IMAGE).exists() else None
 
 
 @lru_cache(maxsize=1)

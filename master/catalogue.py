@@ -17,20 +17,17 @@ from sqlalchemy.orm import Session
 
 from master import builds
 from master.pages import File, Page
+from master.withdraw import withdraw
 from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
 from schema.errors import UpstreamError
 from schema.names import Sha256
-from schema.states import TRANSITIONS, AttemptOutcome, BuildState, FailureClass
+from schema.states import BuildState
 
 log = logging.getLogger(__name__)
 
 CONFIRMED_AFTER = timedelta(minutes=10)
 
-# Builds that are withdrawn with this before the reason come back by themselves when the upstream has the release again.
-TAKEN_BACK = "upstream took it back: "
-
 _MAY_BE_LIFTED = frozenset({"yanked", "requires_python"})
-_HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
 
 # What a row repeats of the page; kind and version follow from the file's name.
 _COLUMNS = ("url", "sha256", "size_bytes", "requires_python", "metadata_sha256", "yanked", "uploaded_at")
@@ -93,25 +90,6 @@ def file_of(row: UpstreamFile) -> File:
         uploaded_at=row.uploaded_at,
         metadata_sha256=Sha256(row.metadata_sha256) if row.metadata_sha256 else None,
     )
-
-
-def withdraw(session: Session, build: Build, why: str, now: datetime) -> bool:
-    """The upstream no longer has what *build* is built from; a node at work on it hears so with its next heartbeat."""
-    state = BuildState(build.state)
-    if BuildState.WITHDRAWN not in TRANSITIONS[state]:
-        return False
-    if state in _HOLDS_A_LEASE:
-        for attempt in build.attempts:
-            if attempt.fence == build.fence:
-                builds.end_attempt(
-                    attempt,
-                    at=now,
-                    outcome=AttemptOutcome.CANCELLED,
-                    failure_class=FailureClass.CANCELLED,
-                    message=why,
-                )
-        session.flush()
-    return builds.move(session, build, BuildState.WITHDRAWN, reason=f"{TAKEN_BACK}{why}")
 
 
 def _rows(session: Session, project: Project) -> list[UpstreamFile]:

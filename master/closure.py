@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, joinedload
 from master import plan, requests
 from master.catalogue import listed_files
 from master.pages import File
-from master.resolve import built
+from master.resolve import built, reconsider
 from master.store import Store
 from master.upstream import Upstream
 from master.wheel_metadata import Needs, needs
@@ -82,6 +82,8 @@ def follow(database: Engine, build_id: int, *, upstream: Upstream, store: Store,
         build = session.get_one(Build, build_id)
         if build.followed_at is None and build.state == source.state:
             _request_all(session, build, needed, source.dependencies, now or clock(session))
+            if build.state == BuildState.PUBLISHED:
+                _spare_others(session, build)
     return True
 
 
@@ -175,6 +177,21 @@ def _request_all(session: Session, build: Build, needed: Needs, policy: BuildPol
         )
     build.followed_at, build.not_before = now, None
     build.reason = build.reason.partition(_UNREAD)[0]
+
+
+def _spare_others(session: Session, build: Build) -> None:
+    """Other platforms may be served by the new wheel (B-13): what is not begun there is decided again."""
+    queued = session.scalar(
+        select(Build.id)
+        .where(
+            Build.project_id == build.project_id,
+            Build.version == build.version,
+            Build.state.in_([BuildState.QUEUED, BuildState.WAITING]),
+        )
+        .limit(1)
+    )
+    if queued is not None:
+        reconsider(session, build.project_id)
 
 
 def _request(

@@ -99,9 +99,7 @@ def changes(before: Snapshot | None, after: Snapshot) -> list[Line]:
             if step.seconds is not None and (earlier is None or step not in earlier.steps)
         ]
         if build.state in _STYLES and (earlier is None or earlier.state != build.state):
-            lines.append(
-                Line(text=f"{build.title}: {build.state}: {one_line(build.reason)}", style=_STYLES[build.state])
-            )
+            lines.append(Line(text=f"{build.title}: {_ended(build)}", style=_STYLES[build.state]))
         elif build.state == BuildState.QUEUED and (earlier is None or earlier.state in _RUNNING):
             style = "yellow" if earlier else "dim"
             lines.append(Line(text=f"{build.title}: queued: {one_line(build.reason)}", style=style))
@@ -160,6 +158,11 @@ def _steps(data: object) -> tuple[Step, ...]:
         return tuple(Step.from_json(item) for item in data) if isinstance(data, list) else ()
     except WireError:
         return ()
+
+
+def _ended(build: Seen) -> str:
+    reason = one_line(build.reason)
+    return reason if reason.startswith(build.state) else f"{build.state}: {reason}"
 
 
 def _note(step: Step) -> str:

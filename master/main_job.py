@@ -54,7 +54,7 @@ class MainJob:
         settings = self._settings
         with premises.occupied(settings, say=self._say) as lock:
             premises.refuse_taken_port(settings)
-            with _sigterm_interrupts(), Supervisor(say=self._say, held=[lock]) as supervisor:
+            with _signals_interrupt(), Supervisor(say=self._say, held=[lock]) as supervisor:
                 self._lay_ground(supervisor)
                 self._start_parts(supervisor)
                 opened()
@@ -186,13 +186,16 @@ def _progress(line: str) -> tuple[str, float | None] | None:
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """End on SIGTERM and on a closed terminal in the same orderly way as on Ctrl-C."""
+def _signals_interrupt() -> Iterator[None]:
+    """End on SIGTERM and on a closed terminal in the same orderly way as on Ctrl-C.
+
+    SIGINT is named too: a shell that starts this in the background has it ignored.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

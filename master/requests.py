@@ -10,6 +10,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from master.requirements_file import read_requirements
@@ -107,28 +108,32 @@ def _platforms(
 
 def _project(session: Session, name: NormalizedName, *, title: str, now: datetime) -> Project:
     """The project's row; a new one is looked at as soon as possible."""
-    project = session.scalar(select(Project).where(Project.name == name))
+    wanted = select(Project).where(Project.name == name)
+    project = session.scalar(wanted)
     if project is None:
-        project = Project(name=name, title=title, check_at=now)
-        session.add(project)
-        session.flush()
+        _added(session, Project(name=name, title=title, check_at=now))
+        project = session.scalars(wanted).one()
     return project
 
 
 def _request(session: Session, project: Project, new: Request) -> Request:
-    found = session.scalar(
-        select(Request).where(
-            Request.project_id == project.id,
-            Request.specifier == new.specifier,
-            Request.platform == new.platform,
-            Request.because == new.because,
-        )
+    same = select(Request).where(
+        Request.project_id == project.id,
+        Request.specifier == new.specifier,
+        Request.platform == new.platform,
+        Request.because == new.because,
     )
+    found = session.scalar(same)
     if found is None:
-        session.add(new)
-        session.flush()
-        log.info("%s%s is wanted%s", project.name, new.specifier, f": {new.because}" if new.because else "")
-        return new
+        if _added(session, new):
+            log.info("%s%s is wanted%s", project.name, new.specifier, f": {new.because}" if new.because else "")
+            return new
+        found = session.scalars(same).one()
+    _merge(found, new)
+    return found
+
+
+def _merge(found: Request, new: Request) -> None:
     merged = {
         "policy": stronger(found.policy, new.policy),
         "dependencies": stronger(found.dependencies, new.dependencies),
@@ -138,7 +143,16 @@ def _request(session: Session, project: Project, new: Request) -> Request:
         if getattr(found, key) != value:
             setattr(found, key, value)
             found.resolved_at = None
-    return found
+
+
+def _added(session: Session, row: Project | Request) -> bool:
+    """Whether the row is in now; False if somebody else was faster with the same one."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
 
 
 def _joined(extras: Iterable[str]) -> str:

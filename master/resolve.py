@@ -13,15 +13,17 @@ from datetime import datetime
 from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag
 from packaging.version import Version
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true, update
 from sqlalchemy.orm import Session, joinedload
 
 from master import builds, plan
-from master.catalogue import TAKEN_BACK, listed_files, withdraw
+from master.catalogue import listed_files
 from master.pages import File
 from master.plan import Built, Decision, Verdict
 from master.requests import stronger
+from master.withdraw import TAKEN_BACK, blocked_by, withdraw_lost
 from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
+from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
 from schema.states import BuildPolicy, BuildState
 
@@ -58,7 +60,7 @@ def resolve_project(session: Session, project_id: int, *, platforms: Sequence[Pl
     """
     project = session.get_one(Project, project_id)
     requests = session.scalars(select(Request).where(Request.project_id == project_id).order_by(Request.id)).all()
-    _withdraw_lost(session, project, requests, now)
+    withdraw_lost(session, project, requests, now)
     scene = _look_around(session, project)
     for request in requests:
         if request.resolved_at is None:
@@ -72,6 +74,17 @@ def resolve(session: Session, request: Request, *, platforms_default: Sequence[P
     resolve_project(session, request.project_id, platforms=platforms_default, now=now)
 
 
+def reconsider(session: Session, project_id: int | None = None) -> None:
+    """Have requests resolved again, all of them or a project's: what the farm builds for, or has, is another now."""
+    of_project = Request.project_id == project_id if project_id is not None else true()
+    session.execute(
+        update(Request)
+        .where(Request.resolved_at.is_not(None), of_project)
+        .values(resolved_at=None)
+        .execution_options(synchronize_session="fetch")
+    )
+
+
 def built(wheel: Wheel) -> Built:
     """A published wheel as ``plan`` sees it."""
     tags = frozenset(tag for text in wheel.tags.split() for tag in parse_tag(text))
@@ -80,26 +93,29 @@ def built(wheel: Wheel) -> Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scene:
-    """What there is of a project, upstream and here."""
+    """What there is of a project, upstream and here.
+
+    removed: version and platform → a wheel that a person took off the index
+    """
 
     project: Project
     files: Sequence[File]
     ids: dict[str, int]
     built: Sequence[Built]
+    removed: dict[tuple[str, str], Wheel]
 
 
 def _look_around(session: Session, project: Project) -> _Scene:
     ids = select(UpstreamFile.filename, UpstreamFile.id).where(UpstreamFile.project_id == project.id)
-    wheels = (
-        select(Wheel)
-        .join(Build, Wheel.build_id == Build.id)
-        .where(Wheel.project_id == project.id, Wheel.removed_at.is_(None), Build.state == BuildState.PUBLISHED)
-    )
+    wheels = session.scalars(select(Wheel).where(Wheel.project_id == project.id).options(joinedload(Wheel.build))).all()
     return _Scene(
         project=project,
         files=listed_files(session, project),
-        ids=dict(session.execute(ids).tuples().all()),
-        built=[built(wheel) for wheel in session.scalars(wheels)],
+        ids=dict(session.execute(ids).all()),
+        built=[
+            built(wheel) for wheel in wheels if wheel.removed_at is None and wheel.build.state == BuildState.PUBLISHED
+        ],
+        removed={(wheel.version, wheel.build.platform): wheel for wheel in wheels if wheel.removed_at is not None},
     )
 
 
@@ -107,26 +123,18 @@ def _resolve(
     session: Session, request: Request, scene: _Scene, *, platforms: Sequence[Platform], now: datetime
 ) -> None:
     problems: dict[str, str] = {}
-    wanted = [Platform.parse(request.platform)] if request.platform else platforms
-    blocked = _blocked(scene.project)
-    for platform in wanted:
-        reason = blocked or _resolve_on(session, request, scene, platform, now)
+    blocked = blocked_by(scene.project)
+    for platform in [request.platform] if request.platform else map(str, platforms):
+        try:
+            reason = blocked or _resolve_on(session, request, scene, Platform.parse(platform), now)
+        except UnknownPlatformError as err:  # a request of an older farm
+            reason = str(err)
         if reason:
-            problems[str(platform)] = reason
+            problems[platform] = reason
     request.problem = _told(problems)
     request.resolved_at = now
     if request.problem:
         log.warning("%s%s: %s", scene.project.name, request.specifier, request.problem)
-
-
-def _blocked(project: Project) -> str:
-    """Why nothing of the project is built at all, or ""."""
-    if project.status == "missing":
-        return f"the upstream index has no project {project.name}"
-    if project.status == "quarantined":
-        reason = f": {project.status_reason}" if project.status_reason else ""
-        return f"{project.name} is quarantined upstream{reason}"
-    return ""
 
 
 def _told(problems: dict[str, str]) -> str:
@@ -157,6 +165,9 @@ def _resolve_on(session: Session, request: Request, scene: _Scene, platform: Pla
     decision = plan.judge(choice, platform=platform, policy=policy, built=scene.built)
     if decision.version is None:
         return decision.reason
+    removed = scene.removed.get((str(decision.version), str(platform)))
+    if removed is not None and decision.verdict is Verdict.BUILD:
+        return f"{removed.filename} was removed here: {removed.removed_because or 'no reason was given'}"
     wish = _Wish(
         request=request,
         project=scene.project,
@@ -252,31 +263,3 @@ def _bring_back(session: Session, build: Build, wish: _Wish) -> None:
     _queue(session, build, wish)
     if wish.decision.verdict is Verdict.UNNEEDED:
         _spare(session, build, wish)
-
-
-def _withdraw_lost(session: Session, project: Project, requests: Sequence[Request], now: datetime) -> None:
-    """Withdraw builds whose source the upstream no longer offers, before a node wastes hours on them."""
-    states = [*_NOT_BEGUN, BuildState.LEASED] if project.status == "quarantined" else list(_NOT_BEGUN)
-    found = session.scalars(
-        select(Build).where(Build.project_id == project.id, Build.state.in_(states)).options(joinedload(Build.sdist))
-    ).all()
-    for build in found:
-        why = _blocked(project) or _lost(build, requests)
-        if why:
-            withdraw(session, build, why, now)
-
-
-def _lost(build: Build, requests: Sequence[Request]) -> str:
-    sdist = build.sdist
-    if sdist is None:
-        return ""
-    if sdist.gone_at is not None:
-        return f"{sdist.filename} is no longer listed"
-    if sdist.yanked is not None and not any(_pins(request, build) for request in requests):
-        return f"{build.version} is yanked{f' ({sdist.yanked})' if sdist.yanked else ''}"
-    return ""
-
-
-def _pins(request: Request, build: Build) -> bool:
-    specifier = SpecifierSet(request.specifier)
-    return plan.is_pinned(specifier) and specifier.contains(build.version, prereleases=True)

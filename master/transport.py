@@ -100,11 +100,13 @@ class Transport:
         seconds = timeout_s or self._timeout_s
         with self._one_at_a_time, self._guard.limit(seconds):
             try:
-                return self._follow(url, sink, dict(headers or {}), limit_bytes, seconds)
+                answer = self._follow(url, sink, dict(headers or {}), limit_bytes, seconds)
             except (HTTPError, HTTPException, OSError, ValueError) as err:
-                if self._guard.cut:
-                    raise UpstreamError(f"{_shown(url)}: took longer than {seconds:g} s") from err
-                raise UpstreamError(f"{_shown(url)}: {_reason(err)}") from err
+                if not self._guard.cut:
+                    raise UpstreamError(f"{_shown(url)}: {_reason(err)}") from err
+            if self._guard.cut:  # perhaps within the headers, which the library takes for their end
+                raise UpstreamError(f"{_shown(url)}: took longer than {seconds:g} s")
+            return answer
 
     def _follow(
         self, url: str, sink: Callable[[bytes], object], headers: dict[str, str], limit_bytes: int, timeout_s: float

@@ -36,7 +36,7 @@ __all__ = ["File", "NotModified", "Page", "Upstream", "default_index_url", "user
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _PAGE_LIMIT_BYTES = 50 * 2**20
 _WHEEL_LIMIT_BYTES = 2**30
-_WHEEL_LIMIT_S = 600.0
+_WHEEL_LIMIT_S = 300.0  # the next page waits for it: requests are serial
 _LONGEST_REST_S = 86_400.0
 
 

@@ -17,7 +17,8 @@ from schema.errors import UpstreamError
 
 METADATA_LIMIT_BYTES = 8 * 2**20
 
-_MOST_REQUIREMENTS = 2000
+_MOST_LINES = 20_000  # a project with many extras has thousands
+_MOST_REQUIREMENTS = 500
 _MOST_MEMBERS = 200_000
 
 
@@ -65,7 +66,7 @@ def needs(metadata: bytes, environment: Mapping[str, str], *, extras: Collection
         raise UpstreamError(f"METADATA cannot be read: {err}") from err
     requirements: dict[str, Requirement] = {}
     left_out: list[str] = []
-    for text in raw.get("requires_dist", [])[:_MOST_REQUIREMENTS]:
+    for text in raw.get("requires_dist", [])[:_MOST_LINES]:
         try:
             requirement = Requirement(text)
             if not _applies(requirement, environment, extras):
@@ -78,7 +79,12 @@ def needs(metadata: bytes, environment: Mapping[str, str], *, extras: Collection
         else:
             requirement.marker = None
             requirements.setdefault(str(requirement), requirement)
-    return Needs(title=raw.get("name", ""), requirements=tuple(requirements.values()), left_out=tuple(left_out))
+    wanted = tuple(requirements.values())
+    return Needs(
+        title=raw.get("name", ""),
+        requirements=wanted[:_MOST_REQUIREMENTS],
+        left_out=(*left_out, *map(str, wanted[_MOST_REQUIREMENTS:])),
+    )
 
 
 def _is_metadata(member: str, project: str) -> bool:

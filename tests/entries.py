@@ -1,6 +1,6 @@
 """Rows for tests of what people are shown: each function adds one with believable values, and takes what matters.
 
-Unlike ``tests.rows`` nothing is added beside it, and times are real ones before ``NOW``.
+Unlike ``tests.rows`` nothing is added beside it, and times are real ones around now.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from schema.db.models import Attempt, Build, Node, Project, Request, UpstreamFil
 
 Row = TypeVar("Row")
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 HERE = "debian12-x86_64-cp311"
 ARM = "debian12-aarch64-cp311"
 
 
 def ago(**units: float) -> datetime:
-    """So long before the tests began."""
-    return NOW - timedelta(**units)
+    """So long before now; without *units* now itself."""
+    return datetime.now(UTC) - timedelta(**units)
+
+
+def later(**units: float) -> datetime:
+    """So long after now."""
+    return datetime.now(UTC) + timedelta(**units)
 
 
 def digest(text: str) -> str:
@@ -31,7 +35,7 @@ def digest(text: str) -> str:
 
 
 def project(session: Session, name: str = "cffi", **values: Any) -> Project:
-    row = Project(**{"name": name, "title": name, "checked_at": ago(minutes=9), "check_at": NOW, **values})
+    row = Project(**{"name": name, "title": name, "checked_at": ago(minutes=9), "check_at": ago(), **values})
     return _added(session, row)
 
 
@@ -128,7 +132,7 @@ def node(session: Session, name: str = "pi4", **values: Any) -> Node:
             "slots": 1,
             "version": "0.1.0",
             "enrolled_at": ago(days=3),
-            "heard_at": NOW,
+            "heard_at": ago(),
             **values,
         }
     )

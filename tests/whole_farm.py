@@ -72,15 +72,21 @@ class Farm:
         pytest.fail("the farm does not serve: " + (self.folder / "run.log").read_text()[-2000:])
 
     def processes(self) -> dict[int, str]:
-        """What runs for this farm, by process id: whatever was told where its settings are."""
-        mark = f"WHEELFARM_SETTINGS={self.settings_file}".encode()
+        """What runs for this farm, by process id, ``wheelfarm run`` itself left out.
+
+        That is whatever was told where its settings are, or (Redis writes over that) names its folder.
+        """
+        mark, named = f"WHEELFARM_SETTINGS={self.settings_file}".encode(), str(self.folder).encode()
+        own = self.process.pid if self.process is not None else None
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = (folder / "cmdline").read_bytes()
+                if mark in (folder / "environ").read_bytes().split(b"\0") or named in command:
+                    found[int(folder.name)] = command.replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
+        found.pop(own or 0, None)
         return found
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:

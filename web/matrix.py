@@ -36,8 +36,8 @@ class Cell:
 
     @property
     def state(self) -> str:
-        """The build's state; ``served`` where another platform's wheel fits; "" where nobody asked."""
-        if self.answer is not None:
+        """The build's state; ``served`` where a wheel of another build fits; "" where nobody asked."""
+        if self.answer is not None and not (self.answer.state == BuildState.UNNEEDED and self.wheel):
             return self.answer.state
         return "served" if self.wheel is not None else ""
 
@@ -124,7 +124,7 @@ def project_page(
         notes=[item for item in answers if not item.version],
         held_back=_held_back(rows, platforms),
         wishes=wishes.all(),
-        needs=_needs(files / f"{newest.filename}.metadata") if newest else [],
+        needs=_needs(files, newest.filename) if newest else [],
         requires_python=(newest.requires_python or "") if newest else "",
         unasked=[version for version in newest_first(version for version, _ in upstream) if version not in versions],
         files=len(wheels),
@@ -186,8 +186,11 @@ def _is_usable(cell: Cell) -> bool:
     return cell.state == BuildState.UNNEEDED
 
 
-def _needs(metadata: Path) -> list[Need]:
-    """The ``Requires-Dist`` lines of a wheel that the farm serves; nothing if the file is not there."""
+def _needs(folder: Path, filename: str) -> list[Need]:
+    """The ``Requires-Dist`` lines of a wheel that the farm serves; nothing if its METADATA is not there."""
+    metadata = folder / f"{filename}.metadata"
+    if metadata.parent != folder:
+        return []
     try:
         with metadata.open(encoding="utf-8", errors="replace") as file:
             headers = HeaderParser().parsestr(file.read(_METADATA_BYTES), headersonly=True)

@@ -40,7 +40,7 @@ _TONES = {
 _WORDS = {
     "leased": "building",
     "collecting": "checking",
-    "unneeded": "upstream has it",
+    "unneeded": "not needed",
     "unrequested": "not requested",
     "unresolved": "cannot be",
     "missing": "unknown upstream",

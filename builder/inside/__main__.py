@@ -16,7 +16,7 @@ from typing import Any
 from builder.inside.refusal import REFUSED, RefusedError
 
 RESULT = Path("/result/result.json")
-COMMANDS = ("unpack", "download", "hooks", "repair", "imports")
+COMMANDS = ("unpack", "download", "hooks", "repair", "imports", "trial")
 
 
 def main() -> int:

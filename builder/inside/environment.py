@@ -17,7 +17,7 @@ def make(folder: str) -> None:
     subprocess.run(command, check=True)
 
 
-def install(folder: str, wheels: list[str]) -> None:
+def install(folder: str, wheels: list[str], *, failure_class: str = "requirement") -> None:
     """Install exactly these files; raise RefusedError with pip's complaint in the log."""
     if not wheels:
         return
@@ -26,4 +26,4 @@ def install(folder: str, wheels: list[str]) -> None:
     quiet = ["--no-deps", "--no-compile", "--no-cache-dir", "--no-warn-script-location", "--quiet"]
     isolated = {**os.environ, "PIP_CONFIG_FILE": os.devnull}
     if subprocess.run([*command, *quiet, "--", *wheels], check=False, env=isolated).returncode:
-        raise RefusedError(f"pip could not install {', '.join(wheels)[:400]}", failure_class="requirement")
+        raise RefusedError(f"pip could not install {', '.join(wheels)[:400]}", failure_class=failure_class)

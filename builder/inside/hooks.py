@@ -40,6 +40,9 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         return {"returned": _call(caller, request)}
     except subprocess.CalledProcessError as err:
         return {"exit_code": err.returncode}
+    except FileNotFoundError:
+        # The backend ended its own process before it could leave an answer.
+        return {"exit_code": 0}
     except BackendUnavailable as err:
         raise _refused(request, _last_line(err.traceback) or str(err)) from err
     except HookMissing as err:

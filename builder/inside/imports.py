@@ -51,18 +51,21 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     """Answer one verdict for each module: imported, needs (another project), raised, broken or crashed."""
     folder = request["folder"]
     environment.make(folder)
-    environment.install(folder, [request["wheel"]])
-    (site,) = Path(folder).glob("lib/python*/site-packages")
-    names, own = modules(site)
+    environment.install(folder, [request["wheel"]], failure_class="import")
+    (dist_info,) = Path(folder).glob("lib/python*/site-packages/*.dist-info")
+    return verdicts(folder, *modules(dist_info))
+
+
+def verdicts(folder: str, names: list[str], own: set[str]) -> dict[str, Any]:
+    """Try each module; only the first so many, but ``modules`` tells how many there are."""
     return {"verdicts": [_verdict(folder, name, own) for name in names[:_MOST_MODULES]], "modules": len(names)}
 
 
-def modules(site: Path) -> tuple[list[str], set[str]]:
+def modules(dist_info: Path) -> tuple[list[str], set[str]]:
     """What to import: the Import-Names (PEP 794), else the public top-level names; and each extension module.
 
     Also every top-level name of the wheel, private ones included.
     """
-    (dist_info,) = site.glob("*.dist-info")
     files = [_parts(line) for line in (dist_info / "RECORD").read_text(encoding="utf-8").splitlines()]
     found = {name: ext for name, ext in (_module(parts) for parts in files) if name}
     own = {name.partition(".")[0] for name in found}

@@ -24,6 +24,8 @@ from schema.states import FailureClass
 _MOUNTS = Path("/proc/self/mountinfo")
 _FOLDER = "wheelfarm"
 _EMPTY_WITHIN_S = 10.0
+# bubblewrap, and the first process of its namespace.
+_OUR_OWN = 2
 _numbers = itertools.count(1)
 
 
@@ -32,12 +34,14 @@ class Hierarchies:
     """Where groups can be made on this machine.
 
     version: 2, 1, or 0 where no group can be made
-    memory, pids: the folder to make a group in; None where that controller is missing. In version 2 both are the same.
+    memory, pids, cpu: the folder to make a group in; None where that controller is missing. In version 2 all are the
+    same. cpu only counts.
     """
 
     version: int
     memory: Path | None = None
     pids: Path | None = None
+    cpu: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +49,14 @@ class Group:
     """The group of one run; without any controller it does nothing."""
 
     version: int
-    memory: Path | None
-    pids: Path | None
+    memory: Path | None = None
+    pids: Path | None = None
+    cpu: Path | None = None
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """Each folder of the group once."""
-        return tuple(dict.fromkeys(path for path in (self.memory, self.pids) if path is not None))
+        return tuple(dict.fromkeys(path for path in (self.memory, self.pids, self.cpu) if path is not None))
 
     def add(self, pid: int) -> None:
         """Put a process, and all that it will start, into the group."""
@@ -78,6 +83,17 @@ class Group:
         except (OSError, ValueError):
             return 0
 
+    def cpu_s(self) -> float:
+        """User and system time of all that ran in the group; 0 where the kernel does not tell."""
+        if self.cpu is None:
+            return 0.0
+        if self.version == 2:  # noqa: PLR2004
+            return _counter(self.cpu / "cpu.stat", "usage_usec") / 1e6
+        try:
+            return int((self.cpu / "cpuacct.usage").read_text()) / 1e9
+        except (OSError, ValueError):
+            return 0.0
+
     def kill(self) -> None:
         """Kill every process of the group and remove it; raise NodeError if one does not die."""
         deadline = time.monotonic() + _EMPTY_WITHIN_S
@@ -94,10 +110,10 @@ def hierarchies() -> Hierarchies:
     mounts = _mounts()
     unified = mounts.get("cgroup2")
     if unified is not None and (base := _delegated(unified)) is not None:
-        return Hierarchies(version=2, memory=base, pids=base)
-    memory, pids = (_version_1(mounts.get(name)) for name in ("memory", "pids"))
+        return Hierarchies(version=2, memory=base, pids=base, cpu=base)
+    memory, pids, cpu = (_version_1(mounts.get(name)) for name in ("memory", "pids", "cpuacct"))
     if memory is not None or pids is not None:
-        return Hierarchies(version=1, memory=memory, pids=pids)
+        return Hierarchies(version=1, memory=memory, pids=pids, cpu=cpu)
     return Hierarchies(version=0)
 
 
@@ -110,6 +126,7 @@ def group(limits: Limits) -> Iterator[Group]:
         version=where.version,
         memory=where.memory / name if where.memory else None,
         pids=where.pids / name if where.pids else None,
+        cpu=where.cpu / name if where.cpu else None,
     )
     try:
         for folder in made.folders:
@@ -127,10 +144,10 @@ def group(limits: Limits) -> Iterator[Group]:
 def clean() -> int:
     """Kill and remove the groups whose maker is gone; return how many there were."""
     where, found = hierarchies(), 0
-    for base in {path for path in (where.memory, where.pids) if path is not None}:
+    for base in {path for path in (where.memory, where.pids, where.cpu) if path is not None}:
         for folder in sorted(base.glob("*-*-*")):
             if folder.is_dir() and not _is_alive(folder.name):
-                Group(version=where.version, memory=folder, pids=None).kill()
+                Group(version=where.version, memory=folder).kill()
                 found += 1
     return found
 
@@ -145,7 +162,7 @@ def _limit(made: Group, limits: Limits) -> None:
         # One compiler killed for memory leaves a build that fails in strange words: all or none.
         _write_if_there(made.memory / "memory.oom.group", "1")
     if made.pids is not None:
-        _write(made.pids / "pids.max", str(limits.processes))
+        _write(made.pids / "pids.max", str(limits.processes + _OUR_OWN))
 
 
 def _mounts() -> dict[str, Path]:

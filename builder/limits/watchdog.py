@@ -14,6 +14,7 @@ from pathlib import Path
 from schema.jobs import Limits
 from schema.states import FailureClass
 
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 
@@ -23,7 +24,7 @@ class Watchdog:
     """Counts the processes below *pid*, the sandbox's first process.
 
     memory, processes: what to watch; the other may be held by a control group
-    peak_bytes: the most that was seen
+    peak_bytes: the most that was seen; cpu_s: user and system time as last seen
     """
 
     pid: int
@@ -31,10 +32,12 @@ class Watchdog:
     memory: bool = True
     processes: bool = True
     peak_bytes: int = 0
+    cpu_s: float = 0.0
 
     def look(self) -> FailureClass | None:
         """MEMORY or PROCESSES once there is more than the limit allows."""
         pids = descendants(self.pid)
+        self.cpu_s = max(self.cpu_s, sum(map(_cpu_s, pids)))
         if self.processes and len(pids) > self.limits.processes:
             return FailureClass.PROCESSES
         if self.memory and self._memory_bytes(pids) > self.limits.memory_bytes:
@@ -61,6 +64,15 @@ def descendants(pid: int) -> list[int]:
                 with contextlib.suppress(OSError):
                     todo.extend(map(int, (thread / "children").read_text().split()))
     return found
+
+
+def _cpu_s(pid: int) -> float:
+    """Of the process and of those of its children that it has waited for."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / _TICKS_PER_S
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _resident_bytes(pid: int) -> int:

@@ -73,7 +73,10 @@ def request(
 @as_json
 @pass_door
 def retry(door: Door, *, build: int, as_json: bool) -> None:
-    """Queue BUILD again, which failed, was poisoned, held or withdrawn."""
+    """Queue BUILD again.
+
+    For one that failed, was poisoned, held or withdrawn; earlier attempts count no more.
+    """
     with writing(door.settings) as session:
         _tell([operate.retry(session, build)], as_json=as_json)
 
@@ -98,7 +101,10 @@ def rebuild(door: Door, *, name_version: Release, platform: Platform | None, as_
 @as_json
 @pass_door
 def remove(door: Door, *, name_version: Release, reason: str, as_json: bool) -> None:
-    """Take wheels off the index for good; their file names stay taken."""
+    """Take wheels off the index for good.
+
+    Their file names stay taken: nobody will ever get other bytes under them.
+    """
     name, version = name_version
     with writing(door.settings) as session:
         removed = [wheel.filename for wheel in operate.remove(session, name, version, reason=reason)]

@@ -84,7 +84,7 @@ def enrol(
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="list|make|check [NAME]")
 @pass_door
 def image(door: Door, *, arguments: tuple[str, ...]) -> None:
-    """The images of this machine: ``wheelfarm-node image``."""
+    """The images of this machine (wheelfarm-node image)."""
     # The images belong to the node's half of the farm, which the master's half never imports.
     chosen = ["--settings", str(door.settings_file)] if door.settings_file else []
     become(python("builder.cli", *chosen, "image", *arguments))

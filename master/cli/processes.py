@@ -35,9 +35,10 @@ from schema.settings import Settings, find
 @as_json
 @pass_door
 def run(door: Door, *, until_idle: bool, wishes: Path | None, as_json: bool) -> int:
-    """Run the whole farm on this machine: Redis, master, node and web, until Ctrl-C.
+    """Run the whole farm on this machine until Ctrl-C.
 
-    The projects of the list are requested the first time; a second run goes on where the first stopped.
+    That is Redis, master, node and web. The projects of the list are requested the first time; a second run goes on
+    where the first stopped.
     """
     settings = door.settings
     console = Console(stderr=True)
@@ -109,7 +110,10 @@ def web(door: Door) -> None:
 @as_json
 @pass_door
 def settings(door: Door, *, as_json: bool) -> None:
-    """The settings in force, defaults included; URLs are shown without their passwords."""
+    """The settings in force.
+
+    Defaults are included; URLs are shown without user and password.
+    """
     file = find(door.settings_file)
     values = _plain(door.settings)
     if as_json:

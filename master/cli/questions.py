@@ -130,7 +130,10 @@ def why(door: Door, *, name: NormalizedName, platform: Platform | None, as_json:
 @as_json
 @pass_door
 def log(door: Door, *, build: int, follow: bool, as_json: bool) -> None:
-    """The log of the newest attempt at BUILD; control characters are made visible."""
+    """The log of the newest attempt at BUILD.
+
+    Control characters are made visible, so that nothing in it moves your terminal.
+    """
     settings = door.settings
     if follow and as_json:
         raise UsageError("--follow and --json exclude each other")

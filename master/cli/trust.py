@@ -21,7 +21,10 @@ from schema.door import Door, Group, answer, answer_json, as_json, pass_door
 @as_json
 @pass_door
 def verify(door: Door, *, file: Path, index_url: str | None, authority: Path | None, as_json: bool) -> None:
-    """Check a downloaded wheel: exit 0 if the farm built these very bytes, else 1 and the reason."""
+    """Check who built a downloaded wheel from what.
+
+    Exit 0 if the farm built these very bytes, else 1 and the reason.
+    """
     report = check(file, settings=door.settings, index_url=index_url, authority=authority)
     answer_json(report.to_json()) if as_json else answer(report.text())
 

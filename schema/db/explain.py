@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import parse_tag
 from packaging.utils import NormalizedName
 from packaging.version import InvalidVersion, Version
@@ -21,6 +22,8 @@ from schema.printable import one_line
 from schema.states import BuildState
 
 __all__ = ["Actor", "Answer", "about", "newest_first", "scene", "serves", "why"]
+
+_MOST_UNMET = 5
 
 
 def why(
@@ -47,8 +50,13 @@ def why(
     answers = _about_project(project, asked, found)
     blocked = bool(answers)
     for name in wanted:
-        here = [about(build, found) for build in builds if build.platform == name]
-        answers += here or _about_platform(project, name, requests=requests, scene=found, blocked=blocked)
+        here = [build for build in builds if build.platform == name]
+        covering = [item for item in requests if item.platform in {"", name}]
+        answers += [about(build, found) for build in here]
+        if not here:
+            answers += _without_builds(project, name, covering=covering, scene=found, blocked=blocked)
+        elif not blocked:
+            answers += [_about_request(project, name, item) for item in _unmet(covering, here)]
     return answers or [_unrequested(project.name, asked)]
 
 
@@ -163,24 +171,41 @@ def _about_project(project: Project, platform: str, scene: Scene) -> list[Answer
     return []
 
 
-def _about_platform(
-    project: Project, platform: str, *, requests: Sequence[Request], scene: Scene, blocked: bool
+def _without_builds(
+    project: Project, platform: str, *, covering: Sequence[Request], scene: Scene, blocked: bool
 ) -> list[Answer]:
     """Of a platform that has no build of the project: who serves it, or what became of the request."""
     if served := _served(platform, scene):
         return served
-    covering = [item for item in requests if item.platform in {"", platform}]
     if not covering:
         return [] if blocked else [_unrequested(project.name, platform)]
-    request = covering[-1]
-    wish = f"{project.name}{request.specifier}"
+    troubled = next((item for item in reversed(covering) if item.problem), None)
+    if troubled is None and blocked:
+        return []
+    return [_about_request(project, platform, troubled or covering[-1])]
+
+
+def _unmet(covering: Sequence[Request], builds: Sequence[Build]) -> list[Request]:
+    """The newest requests of a few ranges that no build fits."""
+    versions = [build.version for build in builds]
+    by_range = {item.specifier: item for item in covering if not _fits(item.specifier, versions)}
+    return list(by_range.values())[-_MOST_UNMET:]
+
+
+def _fits(specifier: str, versions: Sequence[str]) -> bool:
+    try:
+        return any(SpecifierSet(specifier).contains(version, prereleases=True) for version in versions)
+    except (InvalidSpecifier, InvalidVersion):
+        return False
+
+
+def _about_request(project: Project, platform: str, request: Request) -> Answer:
+    """What became of a request that has no build."""
+    wish = f"{project.name}{f'[{request.extras}]' if request.extras else ''}{request.specifier}"
     because = f" ({request.because})" if request.because else ""
     asked = f"{wish} was requested on {moment(request.created_at)}{because}"
-    problem = next((item.problem for item in reversed(covering) if item.problem), "")
-    if problem:
-        text, state, actor = f"{asked}, but {ended(problem)}", "unresolved", Actor.REQUESTER
-    elif blocked:
-        return []
+    if request.problem:
+        text, state, actor = f"{asked}, but {ended(request.problem)}", "unresolved", Actor.REQUESTER
     elif request.resolved_at is None and project.checked_at is None:
         text, state, actor = (
             f"{asked}; the farm has not yet read its page at the upstream index.",
@@ -195,7 +220,7 @@ def _about_platform(
             "unresolved",
             Actor.REQUESTER,
         )
-    return [Answer(platform=platform, version="", state=state, sentence=one_line(text, limit=1000), actor=actor)]
+    return Answer(platform=platform, version="", state=state, sentence=one_line(text, limit=1000), actor=actor)
 
 
 def _served(platform: str, scene: Scene) -> list[Answer]:

@@ -160,7 +160,7 @@ def _check_names(members: Iterable[Member]) -> None:
 
 def _fault_of(name: str) -> str | None:
     parts = name.removesuffix("/").split("/")
-    if any(unicodedata.category(char) in _UNSEEN for char in name):
+    if not (name.isascii() and name.isprintable()) and any(unicodedata.category(char) in _UNSEEN for char in name):
         return "has characters that cannot be seen"
     if "\\" in name or _DRIVE.match(name):
         return "means another path on another system"

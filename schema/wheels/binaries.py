@@ -157,6 +157,7 @@ def _baseline_findings(compiled: Compiled) -> Iterator[Finding]:
         if glibc is not None:
             claimed.setdefault(glibc, tag)
     told: set[tuple[str, str]] = set()
+    bundled = compiled.bundled
     for glibc, tag in sorted(claimed.items()):
         policy = platform_tag.policy_for(glibc, compiled.platform.arch)
         if policy is None:
@@ -165,7 +166,7 @@ def _baseline_findings(compiled: Compiled) -> Iterator[Finding]:
         faults = [
             (text, name)
             for name, elf in compiled.loadable
-            for text in platform_tag.beyond(elf, policy, compiled.bundled)
+            for text in platform_tag.beyond(elf, policy, bundled)
             if (text, name) not in told  # what an older tag forbids is said once
         ]
         told.update(faults)

@@ -66,6 +66,7 @@ def repack(source: Path, folder: Path, *, epoch: int, build_number: int = 0) -> 
             temporary = Path(file.name)
             try:
                 _write(file, wheel, contents, _dos_time(epoch))
+                file.flush()
                 temporary.chmod(0o644)
                 return temporary.replace(folder / name)
             finally:

@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from schema.wheels.finding import Finding, broken
 
-SBOM_MAX_BYTES = 32 * 2**20
+SBOM_MAX_BYTES = 8 * 2**20
 ENTRY_POINTS_MAX_BYTES = 2**20
 
 _DATA_KEYS = frozenset({"purelib", "platlib", "headers", "scripts", "data"})

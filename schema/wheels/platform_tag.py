@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-
-from auditwheel.architecture import Architecture
-from auditwheel.libc import Libc
-from auditwheel.policy import WheelPolicies
+from functools import cache
+from importlib import resources
+from typing import Any
 
 from schema.platforms import Platform
 from schema.wheels.elf import Elf
 
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
+_POLICY_NAME = re.compile(r"manylinux_(\d+)_(\d+)")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _NUMBERS = re.compile(r"\d+")
 
@@ -91,20 +91,23 @@ def _glibc(version: str) -> tuple[int, ...]:
     return _by_number(version) if version.startswith("GLIBC_") else ()
 
 
-@lru_cache(maxsize=16)
+@cache
 def _policies(arch: str) -> tuple[Policy, ...]:
-    """Auditwheel's glibc policies of an architecture, empty where it knows none (armv6l)."""
-    try:
-        architecture = Architecture(arch)
-    except ValueError:
-        return ()
-    return tuple(_read(WheelPolicies(libc=Libc.GLIBC, arch=architecture), arch))
+    """The glibc policies of an architecture; none where auditwheel has none (armv6l)."""
+    return tuple(
+        Policy(
+            glibc=(int(match[1]), int(match[2])),
+            libraries=frozenset(policy["lib_whitelist"]),
+            symbols={prefix: frozenset(numbers) for prefix, numbers in policy["symbol_versions"][arch].items()},
+        )
+        for policy in _policy_file()
+        if (match := _POLICY_NAME.fullmatch(policy["name"])) and arch in policy["symbol_versions"]
+    )
 
 
-def _read(policies: WheelPolicies, arch: str) -> Iterator[Policy]:
-    for policy in policies:
-        match = _MANYLINUX.fullmatch(policy.name)
-        if match and match[3] == arch:
-            yield Policy(
-                glibc=(int(match[1]), int(match[2])), libraries=policy.whitelist, symbols=policy.symbol_versions
-            )
+@cache
+def _policy_file() -> list[dict[str, Any]]:
+    """What auditwheel itself goes by: the data only, for its programming interface changes between minor releases."""
+    file = resources.files("auditwheel") / "policy" / "manylinux-policy.json"
+    policies: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return policies

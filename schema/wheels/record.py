@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from schema.wheels.finding import Finding
 
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 16 * 2**20
+_MAX_ROWS = 65_535
 _COLUMNS = 3
 
 
@@ -38,16 +39,19 @@ def render(rows: Iterable[Row]) -> bytes:
 
 def parse(data: bytes) -> list[Row]:
     """The rows; raise ValueError, with a sentence, if *data* are no RECORD."""
+    rows: list[Row] = []
     try:
-        lines = list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))
+        for line in csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True):
+            if len(line) != _COLUMNS:
+                raise ValueError(f"line {len(rows) + 1} of RECORD has {len(line)} columns in place of {_COLUMNS}")
+            if len(rows) == _MAX_ROWS:
+                raise ValueError(f"RECORD has more than {_MAX_ROWS} lines")
+            rows.append(Row(path=line[0], digest=line[1], size=line[2]))
     except UnicodeDecodeError:
         raise ValueError("RECORD is not UTF-8") from None
     except csv.Error as err:
         raise ValueError(f"RECORD is not CSV: {err}") from None
-    for number, line in enumerate(lines, 1):
-        if len(line) != _COLUMNS:
-            raise ValueError(f"line {number} of RECORD has {len(line)} columns in place of {_COLUMNS}")
-    return [Row(path=path, digest=digest, size=size) for path, digest, size in lines]
+    return rows
 
 
 def findings(data: bytes, name: str, files: Mapping[str, Row]) -> Iterator[Finding]:

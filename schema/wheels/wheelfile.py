@@ -36,14 +36,13 @@ def parse(data: bytes) -> WheelHeader:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError("WHEEL is not UTF-8") from None
-    fields: dict[str, tuple[str, ...]] = {}
+    fields: dict[str, list[str]] = {}
     for line in _LINE_END.split(text.strip()):
         match = _LINE.fullmatch(line)
         if match is None:
             raise ValueError(f"WHEEL has a line that is no field: {line[:80]!r}")
-        key = match[1].lower()
-        fields[key] = (*fields.get(key, ()), match[2].strip())
-    return WheelHeader(fields=fields)
+        fields.setdefault(match[1].lower(), []).append(match[2].strip())
+    return WheelHeader(fields={key: tuple(values) for key, values in fields.items()})
 
 
 def with_build_number(data: bytes, build_number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The image that builds run in: the one of the default cache folder, made once where it is absent."""
+"""What the tests of a node share."""
 
 from __future__ import annotations
 

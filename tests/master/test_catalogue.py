@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from master import catalogue
 from master.pages import File, Page, file_version
+from master.withdraw import withdraw
 from schema.db.models import Attempt, Build, DirtyPage, Project, Request, UpstreamFile, Wheel
 from schema.db.session import transaction
 from schema.errors import UpstreamError
@@ -250,7 +251,7 @@ def test_withdrawing_a_running_build_ends_its_attempt(database: Engine) -> None:
         session.add(Attempt(build_id=build.id, fence=1, node="pi", outcome=AttemptOutcome.RUNNING, started_at=NOW))
         session.flush()
 
-        assert catalogue.withdraw(session, build, "it is gone", NOW)
+        assert withdraw(session, build, "it is gone", NOW)
 
         attempt = session.scalars(select(Attempt)).one()
         assert (build.state, build.leased_to) == (BuildState.WITHDRAWN, None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -100,3 +101,21 @@ def test_what_cannot_be_asked_is_refused_without_a_trace(database: Engine, text:
             requests.add(session, Requirement(text), now=NOW)
 
         assert session.scalars(select(Project)).all() == []
+
+
+def test_who_asks_at_the_same_moment_asks_for_the_same_thing(database: Engine) -> None:
+    together = threading.Barrier(4)
+
+    def ask() -> None:
+        together.wait()
+        with transaction(database) as session:
+            requests.add(session, Requirement("demo"), now=NOW)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with transaction(database) as session:
+        assert len(session.scalars(select(Request)).all()) == 1

@@ -9,7 +9,7 @@ from packaging.utils import NormalizedName
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import builds, catalogue, requests, resolve
+from master import builds, catalogue, operate, requests, resolve
 from master.pages import File, Page, file_version
 from schema.db.models import Build, DirtyPage, Project, Request, UpstreamFile
 from schema.db.session import transaction
@@ -43,7 +43,7 @@ def upstream_has(database: Engine, *files: File | str, now: datetime = NOW, **fi
     """The upstream's page of demo is this one now."""
     seen = tuple(listed(item) if isinstance(item, str) else item for item in files)
     with transaction(database) as session:
-        project = session.scalars(select(Project)).one()
+        project = session.scalars(select(Project).where(Project.name == "demo")).one()
         catalogue.take(session, project, Page(name=DEMO, files=seen, **fields), now)
 
 
@@ -290,6 +290,44 @@ def test_what_a_person_withdrew_stays_withdrawn(database: Engine) -> None:
     upstream_has(database, SDIST, "demo-0.9.tar.gz")
 
     assert resolved(database) == [("1.0", str(BOOKWORM), BuildState.WITHDRAWN)]
+
+
+def test_what_a_person_removed_is_not_built_again_by_itself(database: Engine) -> None:
+    ask(database)
+    upstream_has(database, SDIST)
+    resolved(database)
+    with transaction(database) as session:
+        build = only(session)
+        build.state = BuildState.PUBLISHED
+        rows.wheel(session, build)
+        session.flush()
+        operate.remove(session, DEMO, None, reason="it is evil")
+        build.state = BuildState.UNNEEDED  # as a repeated rebuild leaves it
+        resolve.reconsider(session)
+
+    assert [state for _, _, state in resolved(database)] == [BuildState.UNNEEDED]
+    assert problem(database) == "demo-1.0-py3-none-any.whl was removed here: it is evil"
+
+
+def test_a_platform_that_the_farm_takes_on_later_gets_its_builds(database: Engine) -> None:
+    ask(database)
+    upstream_has(database, SDIST)
+    resolved(database, BOOKWORM)
+
+    with transaction(database) as session:
+        resolve.reconsider(session)
+
+    assert [platform for _, platform, _ in resolved(database, BOOKWORM, TRIXIE)] == [str(BOOKWORM), str(TRIXIE)]
+
+
+def test_a_request_for_a_platform_that_is_no_more_is_told_so(database: Engine) -> None:
+    ask(database)
+    upstream_has(database, SDIST)
+    with transaction(database) as session:
+        session.scalars(select(Request)).one().platform = "debian7-sparc-cp20"
+
+    assert resolved(database) == []
+    assert "debian7-sparc-cp20" in problem(database)
 
 
 def test_a_release_that_was_published_and_comes_back_takes_the_next_number(database: Engine) -> None:

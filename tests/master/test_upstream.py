@@ -32,6 +32,13 @@ def index() -> Iterator[FakeUpstream]:
 
 @pytest.fixture
 def upstream(index: FakeUpstream) -> Iterator[Upstream]:
+    with Upstream(index.url, user_agent="wheelfarm/0 (test)", timeout_s=10.0) as client:
+        yield client
+
+
+@pytest.fixture
+def hasty(index: FakeUpstream) -> Iterator[Upstream]:
+    """Waits a second and no longer."""
     with Upstream(index.url, user_agent="wheelfarm/0 (test)", timeout_s=1.0) as client:
         yield client
 
@@ -133,22 +140,37 @@ def test_a_rest_that_is_nonsense_does_not_stop_the_farm(index: FakeUpstream, ups
 
 
 @pytest.mark.parametrize("drip_head", [True, False])
-def test_a_page_that_trickles_is_cut_off(index: FakeUpstream, upstream: Upstream, *, drip_head: bool) -> None:
+def test_a_page_that_trickles_is_cut_off(index: FakeUpstream, hasty: Upstream, *, drip_head: bool) -> None:
     index.fail("demo", drip_s=0.02, drip_head=drip_head, body=b"<html>" + b"x" * 10_000, content_type="text/html")
 
     started = time.monotonic()
     with pytest.raises(UpstreamError, match="took longer than 1 s"):
-        upstream.page(DEMO)
+        hasty.page(DEMO)
 
     assert time.monotonic() - started < 4
 
 
-def test_after_a_cut_the_next_request_is_well(index: FakeUpstream, upstream: Upstream) -> None:
+def test_a_304_that_was_cut_off_in_its_headers_is_no_304(index: FakeUpstream, hasty: Upstream) -> None:
+    etag = page(hasty).etag
+    index.fail("demo", drip_s=0.02, drip_head=True)
+
+    with pytest.raises(UpstreamError, match="took longer"):
+        hasty.page(DEMO, etag=etag)
+
+
+def test_a_body_of_unknown_length_that_was_cut_off_is_no_page(index: FakeUpstream, hasty: Upstream) -> None:
+    index.fail("demo", drip_s=0.02, chunks=[b"<html>" + b"x" * 10_000], content_type="text/html")
+
+    with pytest.raises(UpstreamError, match="took longer"):
+        hasty.page(DEMO)
+
+
+def test_after_a_cut_the_next_request_is_well(index: FakeUpstream, hasty: Upstream) -> None:
     index.fail("demo", drip_s=0.02, drip_head=True, times=1)
     with pytest.raises(UpstreamError):
-        upstream.page(DEMO)
+        hasty.page(DEMO)
 
-    assert page(upstream).files
+    assert page(hasty).files
 
 
 def test_a_page_without_end_is_cut_off(index: FakeUpstream, upstream: Upstream) -> None:

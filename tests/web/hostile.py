@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sqlalchemy.orm import Session
 
 from schema.db.models import Build
 from schema.settings import Settings
 from tests import entries
-from tests.entries import NOW, ago
+from tests.entries import ago, later
 
 PAYLOADS = {
     "script": "<script>window.pwned=1</script>",
@@ -47,9 +45,9 @@ def project(session: Session, settings: Settings, key: str) -> dict[str, int]:
         version=short,
     )
     failed = entries.build(session, added, "1.0", state="failed", fence=1, sdist_id=sdist.id)
-    _attempt(session, failed, text, outcome="failed", failure_class="build", finished_at=NOW)
+    _attempt(session, failed, text, outcome="failed", failure_class="build", finished_at=ago())
     published = entries.build(session, added, "2.0", state="published", fence=1, sdist_id=sdist.id)
-    _attempt(session, published, text, outcome="built", finished_at=NOW)
+    _attempt(session, published, text, outcome="built", finished_at=ago())
     entries.wheel(
         session,
         published,
@@ -60,6 +58,13 @@ def project(session: Session, settings: Settings, key: str) -> dict[str, int]:
         repeated_note=text,
         yanked=text,
     )
+    plain = entries.wheel(session, published, f"hostile_{key}-2.0-py3-none-any.whl", published_at=ago())
+    files = settings.site / "files"
+    files.mkdir(parents=True, exist_ok=True)
+    needs = (
+        f"Requires-Dist: {' '.join(text.split())}\nRequires-Dist: {key}; os_name == '<script>window.pwned=1</script>'\n"
+    )
+    (files / f"{plain.filename}.metadata").write_bytes(needs.encode("utf-8", "surrogatepass"))
     leased = entries.build(
         session,
         added,
@@ -68,7 +73,7 @@ def project(session: Session, settings: Settings, key: str) -> dict[str, int]:
         state="leased",
         leased_to=f"{key}-{short}"[:255],
         leased_at=ago(minutes=1),
-        lease_until=NOW + timedelta(days=1),
+        lease_until=later(days=1),
         fence=1,
     )
     _attempt(session, leased, text)

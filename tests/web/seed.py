@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sqlalchemy.orm import Session
 
 from schema.db.models import Build
 from schema.settings import Settings
 from tests import entries
-from tests.entries import ARM, HERE, NOW, ago
+from tests.entries import ARM, HERE, ago, later
 
 STEPS = ["fetch", "unpack", "requirements", "build", "repair", "check", "import", "sign"]
 
@@ -92,7 +90,7 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
         sdist_id=entries.sdist(session, paramiko, "4.0.0").id,
         leased_to="pi4-a",
         leased_at=ago(minutes=5),
-        lease_until=NOW + timedelta(days=1),
+        lease_until=later(days=1),
         fence=1,
     )
     entries.attempt(session, made["leased"], node="pi4-a", steps=steps(4, running=True))

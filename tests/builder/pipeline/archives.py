@@ -63,9 +63,20 @@ def sdist_of(project: str, *, name: str | None = None, version: str = "1.0") -> 
     name = name or project
     top = f"{project.replace('-', '_')}-{version}"
     source = PROJECTS / project
-    members = [file(f"{top}/PKG-INFO", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode())]
+    members = [
+        file(f"{top}/PKG-INFO", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()),
+        file(f"{top}/tiny_backend.py", (PROJECTS / "tiny_backend.py").read_bytes()),
+    ]
     for path in sorted(source.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
             members.append(file(f"{top}/{path.relative_to(source)}", path.read_bytes(), mode=mode))
     return tar_of(*members)
+
+
+def with_module(wheel: bytes, name: str, text: str) -> bytes:
+    """The same wheel with one more file; pip does not mind that RECORD lacks it."""
+    buffer = io.BytesIO(wheel)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()

@@ -145,10 +145,11 @@ def test_openssl_agrees_with_chain_and_signature(farm: SigningFarm, tmp_path: Pa
     (tmp_path / "signed").write_bytes(pae(base64.b64decode(attestation["envelope"]["statement"])))
     (tmp_path / "signature").write_bytes(base64.b64decode(attestation["envelope"]["signature"]))
 
-    for argv in (
+    calls: list[list[str | Path]] = [
         ["verify", "-x509_strict", "-CAfile", authority, "-purpose", "any", leaf],
         ["dgst", "-sha256", "-verify", key, "-signature", tmp_path / "signature", tmp_path / "signed"],
-    ):
+    ]
+    for argv in calls:
         done = subprocess.run(["openssl", *argv], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from schema.db.session import transaction
 from schema.platforms import Platform
 from schema.states import BuildState, FailureClass
 from tests import entries
-from tests.entries import ARM, HERE, NOW, ago
+from tests.entries import ARM, HERE, ago, later
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def test_a_yanked_wheel_says_why(session: Session) -> None:
 
 def test_a_removed_wheel_says_why(session: Session) -> None:
     build = entries.build(session, entries.project(session), state="published")
-    entries.wheel(session, build, "cffi-1.17.1-py3-none-any.whl", removed_at=NOW, removed_because="it was malware")
+    entries.wheel(session, build, "cffi-1.17.1-py3-none-any.whl", removed_at=ago(), removed_because="it was malware")
 
     assert _only(session).sentence.endswith(": it was malware.")
 
@@ -72,7 +71,7 @@ def test_a_build_that_upstream_makes_unneeded(session: Session) -> None:
 
 
 def test_a_build_that_cools_down_says_until_when(session: Session) -> None:
-    until = NOW + timedelta(hours=5)
+    until = later(hours=5)
     entries.build(
         session, entries.project(session), state="waiting", reason="the release is too young", not_before=until
     )
@@ -91,7 +90,7 @@ def test_a_build_that_waits_for_something_else(session: Session) -> None:
 
 def test_a_pause_between_two_attempts(session: Session) -> None:
     reason = "again after node: the disk is full"
-    entries.build(session, entries.project(session), state="queued", reason=reason, not_before=NOW + timedelta(hours=1))
+    entries.build(session, entries.project(session), state="queued", reason=reason, not_before=later(hours=1))
 
     answer = _only(session)
 
@@ -105,7 +104,7 @@ def test_queued_while_all_nodes_are_busy(session: Session) -> None:
     entries.build(session, project)
     for version, name in (("1.0", "pi4"), ("1.1", "pi5")):
         entries.node(session, name)
-        entries.build(session, project, version, state="leased", leased_to=name, lease_until=NOW + timedelta(minutes=1))
+        entries.build(session, project, version, state="leased", leased_to=name, lease_until=later(minutes=1))
     entries.build(session, entries.project(session, "numpy"), "2.0")
 
     answer = _ask(session)[0]
@@ -132,7 +131,8 @@ def test_queued_without_any_node_for_the_platform(session: Session) -> None:
 
 
 def test_queued_while_the_nodes_are_silent(session: Session) -> None:
-    entries.node(session, "pi4", heard_at=ago(hours=2))
+    heard = ago(hours=2)
+    entries.node(session, "pi4", heard_at=heard)
     entries.node(session, "pi5", heard_at=None)
     entries.build(session, entries.project(session))
 
@@ -140,7 +140,7 @@ def test_queued_while_the_nodes_are_silent(session: Session) -> None:
 
     assert answer.sentence == (
         f"Queued, but all 2 nodes for {HERE} are silent:"
-        f" pi4 silent since {ago(hours=2):%Y-%m-%d %H:%M} UTC, pi5 never heard yet."
+        f" pi4 silent since {heard:%Y-%m-%d %H:%M} UTC, pi5 never heard yet."
     )
     assert answer.actor is Actor.OPERATOR
 
@@ -173,7 +173,7 @@ def test_being_built_tells_node_time_and_step(session: Session) -> None:
         state="leased",
         leased_to="pi4",
         leased_at=ago(minutes=4),
-        lease_until=NOW + timedelta(hours=1),
+        lease_until=later(hours=1),
         fence=2,
     )
     entries.attempt(session, build, fence=1, outcome="lost")
@@ -191,12 +191,12 @@ def test_being_built_tells_node_time_and_step(session: Session) -> None:
 
 
 def test_a_lease_that_ran_out_is_no_build_that_runs(session: Session) -> None:
-    entries.node(session, heard_at=ago(minutes=10))
+    heard = ago(minutes=10)
+    entries.node(session, heard_at=heard)
     entries.build(session, entries.project(session), state="leased", leased_to="pi4", lease_until=ago(minutes=5))
 
     assert _only(session).sentence == (
-        f"Was given to pi4, which is silent since {ago(minutes=10):%Y-%m-%d %H:%M} UTC:"
-        " the farm gives it to a node again."
+        f"Was given to pi4, which is silent since {heard:%Y-%m-%d %H:%M} UTC: the farm gives it to a node again."
     )
 
 
@@ -274,12 +274,13 @@ def test_a_wheel_that_only_fits_elsewhere_does_not_serve_this_platform(session: 
 
 def test_a_request_that_nobody_looked_at_yet(session: Session) -> None:
     project = entries.project(session, checked_at=None)
-    entries.request(session, project, resolved_at=None, specifier=">=1.15", because="paramiko 4.0.0 needs it")
+    row = entries.request(session, project, resolved_at=None, specifier=">=1.15", because="paramiko 4.0.0 needs it")
+    asked = row.created_at
 
     answer = _only(session)
 
     assert answer.sentence == (
-        f"cffi>=1.15 was requested on {ago(hours=2):%Y-%m-%d %H:%M} UTC (paramiko 4.0.0 needs it);"
+        f"cffi>=1.15 was requested on {asked:%Y-%m-%d %H:%M} UTC (paramiko 4.0.0 needs it);"
         " the farm has not yet read its page at the upstream index."
     )
     assert (answer.state, answer.actor) == ("requested", Actor.FARM)
@@ -298,6 +299,20 @@ def test_a_request_that_no_version_fits(session: Session) -> None:
 
     assert answer.sentence.endswith(", but no release of cffi fits >=99.")
     assert (answer.state, answer.actor) == ("unresolved", Actor.REQUESTER)
+
+
+def test_a_request_that_no_build_fits_is_told_beside_the_builds(session: Session) -> None:
+    project = entries.project(session)
+    entries.build(session, project, state="unneeded", reason="upstream has it")
+    entries.request(session, project, specifier=">=1")
+    entries.request(session, project, specifier="==99", extras="test", problem="no release of cffi fits ==99")
+    entries.request(session, project, specifier=">=2", resolved_at=None)
+
+    answers = _ask(session)
+
+    assert [item.state for item in answers] == ["unneeded", "unresolved", "requested"]
+    assert answers[1].sentence.startswith("cffi[test]==99 was requested on ")
+    assert answers[1].sentence.endswith(", but no release of cffi fits ==99.")
 
 
 def test_a_project_that_upstream_does_not_have(session: Session) -> None:
@@ -320,7 +335,7 @@ def test_a_quarantined_project(session: Session) -> None:
 
 
 def test_an_upstream_that_does_not_answer(session: Session) -> None:
-    project = entries.project(session, errors=3, error="503 Service Unavailable", check_at=NOW + timedelta(hours=1))
+    project = entries.project(session, errors=3, error="503 Service Unavailable", check_at=later(hours=1))
     entries.request(session, project, resolved_at=None)
 
     answer = _only(session)

@@ -125,9 +125,9 @@ def installed(environment: Path) -> Callable[[str], str | None]:
             "assert importlib.import_module(sys.argv[1].replace('.', '_')).VERSION == found\n"
             "print(found)"
         )
-        run = subprocess.run(
-            [environment / "bin/python", "-I", "-c", code, name], check=True, capture_output=True, text=True
-        )
+        # -B: bytecode of a version installed within the same second would pass for the next one's.
+        argv = [environment / "bin/python", "-I", "-B", "-c", code, name]
+        run = subprocess.run(argv, check=True, capture_output=True, text=True)
         return run.stdout.strip() or None
 
     return version

@@ -99,6 +99,19 @@ def test_a_pure_wheel_serves_the_other_platforms_too(client: FlaskClient) -> Non
     assert f"on {ARM}" in text
 
 
+def test_a_build_that_another_platforms_wheel_spares_shows_that_wheel(client: FlaskClient, database: Engine) -> None:
+    with transaction(database) as session:
+        project = entries.project(session, "click")
+        pure = entries.build(session, project, "8.3.1", platform=ARM, state="published")
+        entries.wheel(session, pure, "click-8.3.1-py3-none-any.whl")
+        entries.build(session, project, "8.3.1", state="unneeded", reason="click-8.3.1-py3-none-any.whl serves it")
+
+    text = _text(client, "/project/click/")
+
+    assert f"served click-8.3.1-py3-none-any.whl 467 kB, 20 min ago, build #1 on {ARM}" in text
+    assert "not needed" not in text
+
+
 def test_a_version_that_lags_behind_is_told(client: FlaskClient, database: Engine) -> None:
     with transaction(database) as session:
         project = entries.project(session, "numpy")
@@ -121,7 +134,7 @@ def test_a_project_of_many_versions_shows_the_newest_first(client: FlaskClient, 
 
     text = _text(client, "/project/boto3/")
 
-    assert re.search(r" 1\.69\.0 (not asked for )?upstream has it", text)
+    assert re.search(r" 1\.69\.0 (not asked for )?not needed", text)
     assert " 1.9.0 " not in text
     assert "10 older versions more" in text
     assert " 1.9.0 " in _text(client, "/project/boto3/?versions=all")

@@ -1,0 +1,133 @@
+"""Make the root file system of an image with mmdebstrap, from this machine's own package sources where they fit."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from builder import apt, process
+from schema.errors import ImageError
+from schema.platforms import DEBIAN_ARCHITECTURES, Platform, this_machine
+
+Progress = Callable[[str, float | None], None]
+logger = logging.getLogger(__name__)
+
+_PACKAGES = ("ca-certificates", "g++", "gcc", "make", "pkg-config", "python3", "python3-dev", "python3-venv")
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+# What the making leaves behind: nothing a build needs, different each time, or devices that nobody shall find.
+_LEFTOVERS = ("etc/hostname", "etc/machine-id", "var/cache", "var/log", "var/lib/apt/lists", "dev", "tmp", "run")
+_NEEDED_BYTES = 2 * 2**30
+# What an architecture's machines also run, without emulation.
+_ALSO_RUNS = {"x86_64": {"i686"}, "aarch64": {"armv7l"}}
+_OUT_OF_STEP = re.compile(r"unexpected size|Hash Sum mismatch|404 +Not Found|Mirror sync in progress|is not valid yet")
+# How far the making is when mmdebstrap says so.
+_STAGES = (
+    ("running apt-get update", 0.05, "reading the package lists"),
+    ("downloading packages", 0.10, "downloading packages"),
+    ("extracting archives", 0.30, "unpacking the essential packages"),
+    ("installing essential packages", 0.35, "installing the essential packages"),
+    ("installing remaining packages", 0.45, "installing compiler and interpreter"),
+    ("cleaning package lists", 0.75, "cleaning up"),
+)
+
+
+def bootstrap(making: Path, platform: Platform, progress: Progress) -> None:
+    """Make ``root/`` of *platform* and ``apt/`` (its package sources) below *making*.
+
+    Raise ImageError, ToolMissingError.
+    """
+    _check(making, platform)
+    architecture, suite = DEBIAN_ARCHITECTURES[platform.arch], platform.distribution.suite
+    sources = apt.keep_sources(making / "apt", suite, architecture)
+    if sources is None:
+        _check_keys(platform)
+    try:
+        _run(making, platform, sources, progress)
+    except process.ProcessError as err:
+        if sources is None or f"{suite}-security" not in err.output or not _OUT_OF_STEP.search(err.output):
+            raise ImageError(f"the image {platform.view} could not be made: {err}") from err
+        logger.warning("image %s: the security archive is out of step with itself; made without it", platform.view)
+        progress("the security archive is out of step with itself: without it", None)
+        sources = apt.keep_sources(making / "apt", suite, architecture, security=False)
+        process.remove(making / "root")
+        _run(making, platform, sources, progress)
+    if sources is None:
+        apt.keep_sources_of(making / "apt", making / "root")
+    _tidy(making / "root")
+
+
+def _check(making: Path, platform: Platform) -> None:
+    machine = this_machine()
+    if platform.arch not in {machine, *_ALSO_RUNS.get(machine, ())}:
+        raise ImageError(f"{machine} cannot run {platform.view}", advice=f"make it on a node of {platform.arch}")
+    if shutil.disk_usage(making).free < _NEEDED_BYTES:
+        raise ImageError(f"less than {_NEEDED_BYTES / 2**30:.0f} GiB free in {making.parent}; an image needs them")
+    if os.geteuid() == 0:
+        return
+    user = getpass.getuser()
+    names = {line.partition(":")[0] for file in ("/etc/subuid", "/etc/subgid") for line in _lines(Path(file))}
+    if shutil.which("newuidmap") is None or user not in names:
+        raise ImageError(
+            f"{user} has no user numbers of its own to make an image with",
+            advice="as root: apt-get install uidmap;"
+            f" usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {user}",
+        )
+
+
+def _check_keys(platform: Platform) -> None:
+    """Another distribution's archive can only be trusted with its keys."""
+    keys = "ubuntu" if platform.distribution.name.startswith("ubuntu") else "debian"
+    if not Path(f"/usr/share/keyrings/{keys}-archive-keyring.gpg").exists():
+        package = "ubuntu-keyring" if keys == "ubuntu" else "debian-archive-keyring"
+        raise ImageError(f"this machine lacks the keys of {platform.distribution.title}", advice=f"install {package}")
+
+
+def _run(making: Path, platform: Platform, sources: Path | None, progress: Progress) -> None:
+    """As root straight into the folder; else through an archive, so that every file belongs to the user."""
+    root, archive = making / "root", making / "root.tar"
+    as_root = os.geteuid() == 0
+    argv = [
+        "mmdebstrap",
+        *(("--mode=root", "--format=directory") if as_root else ("--mode=unshare", "--format=tar")),
+        "--variant=apt",
+        f"--architectures={DEBIAN_ARCHITECTURES[platform.arch]}",
+        f"--include={','.join(_PACKAGES)}",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+        '--aptopt=Apt::Install-Recommends "false"',
+        platform.distribution.suite,
+        str(root if as_root else archive),
+        *([str(sources)] if sources else []),
+    ]
+    process.run(argv, timeout_s=3600, on_line=_teller(progress))
+    if not as_root:
+        root.mkdir()
+        process.run(["tar", "--extract", "--exclude=./dev/*", "--file", str(archive), "--directory", str(root)])
+        archive.unlink()
+
+
+def _tidy(root: Path) -> None:
+    for name in _LEFTOVERS:
+        process.remove(root / name)
+    for name in ("dev", "tmp", "run", "var/cache", "var/log"):
+        (root / name).mkdir(mode=0o755)
+    # Where the sandbox may lay the machine's own over it, for our own fetch phase.
+    process.remove(root / "etc/resolv.conf")
+    (root / "etc/resolv.conf").touch(mode=0o644)
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+
+def _teller(progress: Progress) -> Callable[[str], None]:
+    def tell(line: str) -> None:
+        for words, fraction, sentence in _STAGES:
+            if words in line:
+                progress(sentence, fraction)
+
+    return tell

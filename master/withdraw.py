@@ -1,0 +1,77 @@
+"""Give builds up when the upstream no longer offers what they are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from packaging.specifiers import SpecifierSet
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from master import builds, plan
+from schema.db.models import Build, Project, Request
+from schema.states import TRANSITIONS, AttemptOutcome, BuildState, FailureClass
+
+# Builds that are withdrawn with this before the reason come back by themselves when the upstream has the release again.
+TAKEN_BACK = "upstream took it back: "
+
+_NOT_BEGUN = (BuildState.QUEUED, BuildState.WAITING)
+_HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
+
+
+def withdraw(session: Session, build: Build, why: str, now: datetime) -> bool:
+    """The upstream no longer has what *build* is built from; a node at work on it hears so with its next heartbeat."""
+    state = BuildState(build.state)
+    if BuildState.WITHDRAWN not in TRANSITIONS[state]:
+        return False
+    if state in _HOLDS_A_LEASE:
+        for attempt in build.attempts:
+            if attempt.fence == build.fence:
+                builds.end_attempt(
+                    attempt,
+                    at=now,
+                    outcome=AttemptOutcome.CANCELLED,
+                    failure_class=FailureClass.CANCELLED,
+                    message=why,
+                )
+        session.flush()
+    return builds.move(session, build, BuildState.WITHDRAWN, reason=f"{TAKEN_BACK}{why}")
+
+
+def withdraw_lost(session: Session, project: Project, requests: Sequence[Request], now: datetime) -> None:
+    """Withdraw builds whose source the upstream no longer offers, before a node wastes hours on them."""
+    states = [*_NOT_BEGUN, BuildState.LEASED] if project.status == "quarantined" else [*_NOT_BEGUN]
+    found = session.scalars(
+        select(Build).where(Build.project_id == project.id, Build.state.in_(states)).options(joinedload(Build.sdist))
+    ).all()
+    for build in found:
+        why = blocked_by(project) or _lost(build, requests)
+        if why:
+            withdraw(session, build, why, now)
+
+
+def blocked_by(project: Project) -> str:
+    """Why nothing of the project is built at all, or ""."""
+    if project.status == "missing":
+        return f"the upstream index has no project {project.name}"
+    if project.status == "quarantined":
+        reason = f": {project.status_reason}" if project.status_reason else ""
+        return f"{project.name} is quarantined upstream{reason}"
+    return ""
+
+
+def _lost(build: Build, requests: Sequence[Request]) -> str:
+    sdist = build.sdist
+    if sdist is None:
+        return ""
+    if sdist.gone_at is not None:
+        return f"{sdist.filename} is no longer listed"
+    if sdist.yanked is not None and not any(_pins(request, build) for request in requests):
+        return f"{build.version} is yanked{f' ({sdist.yanked})' if sdist.yanked else ''}"
+    return ""
+
+
+def _pins(request: Request, build: Build) -> bool:
+    specifier = SpecifierSet(request.specifier)
+    return plan.is_pinned(specifier) and specifier.contains(build.version, prereleases=True)

@@ -1,0 +1,138 @@
+"""Whole builds of tiny projects in the real sandbox, from the fetch to the import."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from schema.errors import LimitExceededError
+from schema.jobs import Recipe
+from schema.states import FailureClass
+from schema.wheels.canonical import is_canonical
+from tests.builder.pipeline.conftest import Attempts
+from tests.upstream import FakeUpstream
+
+STEPS = ["fetch", "unpack", "requirements", "build", "repair", "check", "import"]
+
+
+def test_a_pure_project_becomes_a_canonical_wheel_step_by_step(attempt: Attempts) -> None:
+    built = attempt("good-pure")
+
+    assert built.facts.filename == "good_pure-1.0-py3-none-any.whl"
+    assert is_canonical(built.wheel)
+    assert [step.name for step in attempt.steps] == STEPS
+    assert all(step.seconds is not None for step in attempt.steps)
+    assert attempt.steps[-1].note == "1 of 1 modules imported"
+    assert built.resources["wall_s"] > 0
+    assert built.resources["peak_memory_bytes"] > 2**20
+
+
+def test_the_result_names_everything_that_went_in(attempt: Attempts, helper: str) -> None:
+    built = attempt("asks-for-helper")
+
+    kinds = {item.kind: item for item in built.materials}
+    assert set(kinds) == {"sdist", "image", "tool", "python"}
+    assert (kinds["python"].name, kinds["python"].version) == (helper, "1.0")
+    assert all(item.sha256 for kind, item in kinds.items() if kind != "tool")
+    assert built.environment["SOURCE_DATE_EPOCH"] == "1700000000"
+    assert "CFLAGS" not in built.environment
+
+
+def test_nothing_of_a_job_is_left_once_its_result_is_closed(attempt: Attempts) -> None:
+    built = attempt("good-pure")
+    wheel = built.wheel
+    assert wheel.is_file()
+
+    attempt.opened.close()
+
+    left = [path.name for path in attempt.workshop.workspace.iterdir()]
+    assert not wheel.exists()
+    assert all(name.startswith("pip-cache-") for name in left)
+
+
+def test_what_the_backend_asks_for_is_fetched_too(attempt: Attempts, helper: str) -> None:
+    attempt("asks-for-helper")
+
+    assert f"Successfully downloaded {helper}" in attempt.log
+    assert "tiny_helper /build/env/lib/python3.11/site-packages/tiny_helper.py" in attempt.log
+
+
+def test_the_epoch_is_the_upload_time_where_the_index_tells_it(attempt: Attempts) -> None:
+    job = attempt.job("good-pure")
+    uploaded = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    object.__setattr__(job.sdist, "uploaded_at", uploaded)
+
+    built = attempt.run(job)
+
+    assert built.environment["SOURCE_DATE_EPOCH"] == str(int(uploaded.timestamp()))
+
+
+def test_a_recipe_reaches_the_build(attempt: Attempts) -> None:
+    built = attempt("good-pure", recipe=Recipe(environment={"GREETING": "hello"}))
+
+    assert built.environment["GREETING"] == "hello"
+    assert "GREETING=hello" in attempt.log
+
+
+def test_a_build_number_is_in_the_wheels_name(attempt: Attempts) -> None:
+    assert attempt("good-pure", build_number=3).facts.filename == "good_pure-1.0-3-py3-none-any.whl"
+
+
+def test_an_output_folder_full_of_traps_gives_its_wheel_and_nothing_else(attempt: Attempts) -> None:
+    built = attempt("output-traps")
+
+    assert [path.name for path in built.wheel.parent.iterdir()] == ["output_traps-1.0-py3-none-any.whl"]
+
+
+def test_a_module_that_needs_another_project_is_noted_and_passes(attempt: Attempts) -> None:
+    attempt("import-needs-another")
+
+    assert attempt.steps[-1].note == "0 of 1 modules imported; import_needs_another needs another_project"
+
+
+def test_a_module_that_raises_something_of_its_own_is_noted_and_passes(attempt: Attempts) -> None:
+    attempt("import-raises")
+
+    assert "RuntimeError: no display" in attempt.steps[-1].note
+
+
+def test_a_cancelled_build_ends_at_once(attempt: Attempts) -> None:
+    job, cancelled = attempt.job("hangs"), threading.Event()
+    threading.Timer(3, cancelled.set).start()
+    started = time.monotonic()
+
+    with pytest.raises(LimitExceededError) as caught:
+        attempt.run(job, cancelled=cancelled)
+
+    assert caught.value.failure_class is FailureClass.CANCELLED
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.slow
+def test_an_extension_is_built_repaired_and_the_same_twice(
+    attempt: Attempts, upstream: FakeUpstream, real_wheels: Callable[[FakeUpstream], None]
+) -> None:
+    real_wheels(upstream)
+
+    first, second = attempt("good-extension"), attempt("good-extension")
+
+    assert first.facts.sha256 == second.facts.sha256
+    assert first.facts.portable
+    assert "manylinux" in first.facts.filename
+    assert attempt.steps[-1].note == "2 of 2 modules imported"
+    assert "-O2" in attempt.log
+
+
+@pytest.mark.slow
+def test_setup_requires_of_old_projects_is_met(
+    attempt: Attempts, upstream: FakeUpstream, real_wheels: Callable[[FakeUpstream], None], helper: str
+) -> None:
+    real_wheels(upstream)
+
+    attempt("setup-requires")
+
+    assert f"Successfully downloaded setuptools {helper}" in attempt.log

@@ -1,0 +1,5 @@
+import os
+
+
+def after(folder, filename):
+    os._exit(0)

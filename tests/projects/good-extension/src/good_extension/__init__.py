@@ -1,0 +1,3 @@
+from good_extension._answer import answer
+
+__all__ = ["answer"]

@@ -1,0 +1,1 @@
+from import_broken._missing import nothing

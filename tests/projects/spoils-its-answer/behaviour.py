@@ -1,0 +1,5 @@
+import os
+
+
+def after(folder, filename):
+    os.symlink("/tmp/answer", "/result/result.json")

@@ -1,0 +1,202 @@
+"""The ELF reader: right on every real file, harmless on every broken one."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schema.wheels import arm, elf
+from tests.schema.wheels.forge import arm_object, shared_object
+
+SOURCE = "#include <math.h>\n#include <stdlib.h>\ndouble demo(char *t) { return pow(atof(t), 0.5); }\n"
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return shared_object(
+        tmp_path_factory.mktemp("so"),
+        source=SOURCE,
+        flags=["-O0", "-Wl,--no-as-needed", "-lm", "-Wl,-soname,libdemo.so.1", "-Wl,-rpath,$ORIGIN/x:/opt/lib"],
+    )
+
+
+def read(data: bytes) -> elf.Elf:
+    return elf.read(io.BytesIO(data))
+
+
+def test_what_a_shared_object_says_of_itself_is_read(real: bytes) -> None:
+    found = read(real)
+
+    assert (found.kind, found.soname, found.interpreter) == (elf.SHARED, "libdemo.so.1", None)
+    assert set(found.needed) == {"libm.so.6", "libc.so.6"}
+    assert found.search_paths == ("$ORIGIN/x", "/opt/lib")
+    assert set(found.versions) == {"libm.so.6", "libc.so.6"}
+    assert any(version.startswith("GLIBC_2.") for version in found.versions["libm.so.6"])
+
+
+def test_a_program_names_its_loader() -> None:
+    program = Path(sys.executable).resolve()
+
+    with program.open("rb") as file:
+        found = elf.read(file)
+
+    assert found.interpreter
+    assert "/ld-linux" in found.interpreter
+
+
+def _shared_objects_of_this_machine() -> Iterator[Path]:
+    folders = [*Path("/usr/lib").glob("*-linux-gnu*"), *(Path(item) for item in sys.path if "packages" in item)]
+    for folder in folders:
+        for path in sorted(folder.rglob("*.so*")):
+            if path.is_file() and not path.is_symlink() and path.stat().st_size < 20 * 2**20:
+                with path.open("rb") as file:
+                    if file.read(4) == elf.MAGIC:
+                        yield path
+
+
+def test_it_agrees_with_pyelftools_on_the_shared_objects_of_this_machine() -> None:
+    paths = list(islice(_shared_objects_of_this_machine(), 400))
+    assert len(paths) > 20
+    for path in paths:
+        with path.open("rb") as file:
+            found, judge = elf.read(file), ELFFile(file)
+            assert (found.bits, found.byte_order == "<") == (judge.elfclass, judge.little_endian), path
+            assert (found.machine, found.flags) == (_machine(path), judge["e_flags"]), path
+            dynamic = judge.get_section_by_name(".dynamic")
+            if isinstance(dynamic, DynamicSection):
+                needed = [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")]  # type: ignore[attr-defined]
+                assert list(found.needed) == needed, path
+            versions = judge.get_section_by_name(".gnu.version_r")
+            if isinstance(versions, GNUVerNeedSection):
+                wanted = {need.name: {one.name for one in ones} for need, ones in versions.iter_versions()}
+                assert found.versions == wanted, path
+
+
+def _machine(path: Path) -> int:
+    with path.open("rb") as file:
+        file.seek(18)
+        return int.from_bytes(file.read(2), sys.byteorder)
+
+
+def test_the_attributes_of_arm_files_are_read() -> None:
+    found = read(arm_object(attributes={arm.CPU_ARCH: 10, arm.ADVANCED_SIMD: 1, arm.VFP_ARGS: 1}))
+
+    assert (found.bits, found.byte_order, found.machine, found.flags) == (32, "<", 40, 0x5000400)
+    assert found.arm == {arm.CPU_ARCH: 10, arm.ADVANCED_SIMD: 1, arm.VFP_ARGS: 1}
+    assert found.needed == ("libc.so.6",)
+
+
+def test_the_forged_arm_object_is_one_to_pyelftools_too() -> None:
+    judge = ELFFile(io.BytesIO(arm_object(needed=["libc.so.6", "libm.so.6"], interpreter="/lib/ld-linux-armhf.so.3")))
+
+    assert judge.get_machine_arch() == "ARM"
+    (dynamic,) = (segment for segment in judge.iter_segments() if segment.header.p_type == "PT_DYNAMIC")
+    assert dynamic.header.p_filesz == 40
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x7fELF",
+        b"\x7fELF" + bytes(12),
+        b"\x7fELF\3\1\1" + bytes(100),
+        b"\x7fELF\2\3\1" + bytes(100),
+        b"\x7fELF\2\1\1" + bytes(9) + b"\xff" * 48,
+        b"\x7fELF\1\1\1" + bytes(9) + b"\xff" * 36,
+    ],
+)
+def test_a_header_that_leads_nowhere_is_malformed(data: bytes) -> None:
+    with pytest.raises(elf.MalformedElfError):
+        read(data)
+
+
+def test_every_truncation_is_read_or_malformed(real: bytes) -> None:
+    for length in range(4, len(real), 97):
+        try:
+            read(real[:length])
+        except elf.MalformedElfError:
+            continue
+
+
+def _patched(data: bytes, offset: int, form: str, value: int) -> bytes:
+    changed = bytearray(data)
+    struct.pack_into(form, changed, offset, value)
+    return bytes(changed)
+
+
+@pytest.mark.skipif(struct.calcsize("P") != 8, reason="the offsets are those of 64-bit headers")
+@pytest.mark.parametrize(
+    ("offset", "form", "value"),
+    [
+        (54, "H", 0),  # e_phentsize: the same header again and again
+        (56, "H", 0xFFFF),  # e_phnum
+        (32, "Q", 2**64 - 1),  # e_phoff
+        (32, "Q", 2**63 - 1),
+    ],
+)
+def test_counts_and_sizes_that_make_other_readers_loop_are_malformed_at_once(
+    offset: int, form: str, value: int, real: bytes
+) -> None:
+    begun = time.monotonic()
+
+    with pytest.raises(elf.MalformedElfError):
+        read(_patched(real, offset, "<" + form, value))
+    assert time.monotonic() - begun < 1
+
+
+@settings(max_examples=300, deadline=2000)
+@given(
+    data=st.data(),
+    changes=st.lists(st.tuples(st.integers(0, 2**16), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6),
+)
+def test_mutated_files_never_raise_anything_else_and_never_hang(
+    real: bytes, data: st.DataObject, changes: list[tuple[int, bytes]]
+) -> None:
+    source = data.draw(st.sampled_from([real, arm_object(attributes={arm.CPU_ARCH: 6}, interpreter="/lib/ld.so")]))
+    mutated = bytearray(source)
+    for offset, new in changes:
+        at = offset % len(mutated)
+        mutated[at : at + len(new)] = new
+    with suppress(elf.MalformedElfError):
+        read(bytes(mutated))
+
+
+@settings(max_examples=300, deadline=2000)
+@given(body=st.binary(max_size=600), bits=st.sampled_from([1, 2]), order=st.sampled_from([1, 2]))
+def test_random_bytes_behind_the_magic_never_raise_anything_else(body: bytes, bits: int, order: int) -> None:
+    with suppress(elf.MalformedElfError):
+        read(elf.MAGIC + bytes([bits, order, 1]) + bytes(9) + body)
+
+
+@settings(max_examples=300, deadline=1000)
+@given(st.binary(max_size=300).map(lambda data: b"A" + data), st.sampled_from("<>"))
+def test_random_arm_attributes_never_raise_anything_else(data: bytes, order: str) -> None:
+    with suppress(arm.MalformedAttributesError):
+        arm.attributes(data, order)
+
+
+def test_a_sparse_file_of_a_gigabyte_is_read_without_reading_it(real: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "huge.so"
+    path.write_bytes(real)
+    os.truncate(path, 2**30)
+    begun = time.monotonic()
+
+    with path.open("rb") as file:
+        found = elf.read(file)
+
+    assert found.soname == "libdemo.so.1"
+    assert time.monotonic() - begun < 1
