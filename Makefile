@@ -29,6 +29,6 @@ test: .venv/.ready
 	@$(PYTHON) -m master.debian_packages venv
 	@echo "Making .venv with $$($(PYTHON) --version) and what requirements.lock pins (once; a minute or two)" >&2
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

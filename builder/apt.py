@@ -47,13 +47,20 @@ Dir::Cache "{folder}/cache";
 """
 
 
-def keep_sources(folder: Path, suite: str, architecture: str, *, security: bool = True) -> Path | None:
+def keep_sources(
+    folder: Path, suite: str, architecture: str, *, security: bool = True, machine: Path = _MACHINE
+) -> Path | None:
     """Write this machine's own sources of *suite* below *folder*; None if it has none (another distribution).
 
     security: whether with the suite's security updates
+    machine: where this machine keeps its sources
     """
     suites = {suite, f"{suite}-updates", *([f"{suite}-security", f"{suite}/updates"] if security else [])}
-    stanzas = [text for entry in (*_deb822(), *_one_line()) if (text := _only(entry, suites, architecture)) is not None]
+    stanzas = [
+        text
+        for entry in (*_deb822(machine), *_one_line(machine))
+        if (text := _only(entry, suites, architecture)) is not None
+    ]
     if not stanzas:
         return None
     kept = folder / "sources.list.d" / "image.sources"
@@ -155,19 +162,19 @@ def _settings(folder: Path, root: Path, architecture: str) -> list[str]:
     return ["-c", str(file)]
 
 
-def _deb822() -> Iterator[dict[str, str]]:
+def _deb822(machine: Path) -> Iterator[dict[str, str]]:
     """Each stanza of this machine's ``*.sources``, its fields in lower case."""
-    for file in sorted((_MACHINE / "sources.list.d").glob("*.sources")):
+    for file in sorted((machine / "sources.list.d").glob("*.sources")):
         text = re.sub(r"^#.*\n?", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
         for stanza in re.split(r"\n\s*\n", text):
             fields = re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE)
             yield {name.lower(): value for name, value in fields}
 
 
-def _one_line() -> Iterator[dict[str, str]]:
+def _one_line(machine: Path) -> Iterator[dict[str, str]]:
     """Each line of this machine's ``*.list``, as if it were a stanza."""
     line = re.compile(r"(deb)\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)")
-    for file in (_MACHINE / "sources.list", *sorted((_MACHINE / "sources.list.d").glob("*.list"))):
+    for file in (machine / "sources.list", *sorted((machine / "sources.list.d").glob("*.list"))):
         for text in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
             if found := line.match(text.strip()):
                 kind, options, uri, suite, components = found.groups()

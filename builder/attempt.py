@@ -13,7 +13,7 @@ from builder import outbox
 from builder.log import Log
 from schema.attest import statement
 from schema.attest.authority import NodeKey
-from schema.errors import JobError, NodeError
+from schema.errors import JobError, NodeError, TrustError
 from schema.jobs import BuildJob, BuildResult, Outcome, Step, WheelFile
 from schema.names import NodeName, sha256_of
 from schema.states import FailureClass
@@ -50,21 +50,19 @@ class Bench:
 
 def carry_out(attempt: Attempt, bench: Bench) -> BuildResult:
     """Build, sign and leave the result in the outbox; never raise for what a job or a node can do wrong."""
-    job = attempt.job
     try:
-        built = building.build(
-            job, bench.workshop, log=attempt.log, on_step=attempt.note_steps, cancelled=attempt.cancelled
-        )
+        with building.build(
+            attempt.job, bench.workshop, log=attempt.log, on_step=attempt.note_steps, cancelled=attempt.cancelled
+        ) as built:
+            return _leave_wheel(attempt, bench, built)
     except JobError as err:
         cancelled = err.failure_class is FailureClass.CANCELLED
         return _leave_failure(attempt, bench, Outcome.CANCELLED if cancelled else Outcome.FAILED, err)
-    except (NodeError, OSError) as err:
+    except (NodeError, TrustError, OSError) as err:
         return _leave_failure(attempt, bench, Outcome.NODE, err)
     except Exception as err:
-        log.exception("build %s: the node itself failed", job.build_id)
+        log.exception("build %s: the node itself failed", attempt.job.lease)
         return _leave_failure(attempt, bench, Outcome.NODE, err)
-    with built:
-        return _leave_wheel(attempt, bench, built)
 
 
 def _leave_wheel(attempt: Attempt, bench: Bench, built: building.Built) -> BuildResult:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -110,14 +110,14 @@ def build(
         try:
             made = _Build(job, workshop, room, Steps(log, on_step)).run()
         except JobError as err:
-            err.resources = {**room.resources, "wall_s": round(time.monotonic() - started, 3)}
+            err.resources = _used(room, started)
             raise
         return Built(
             wheel=made.wheel,
             facts=made.facts,
             materials=made.materials,
             environment=made.environment,
-            resources={**room.resources, "wall_s": round(time.monotonic() - started, 3)},
+            resources=_used(room, started),
             steps=made.steps.all,
             folder=stack.pop_all(),
         )
@@ -126,6 +126,12 @@ def build(
 def clean(folder: Path) -> None:
     """Remove what killed nodes left in the workspace."""
     workspace.clean(folder)
+
+
+def _used(room: Room, started: float) -> dict[str, float]:
+    resources = {**room.resources, "wall_s": round(time.monotonic() - started, 3)}
+    room.log.step("used: " + ", ".join(f"{name} {value:.15g}" for name, value in resources.items()))
+    return resources
 
 
 class _Build:
@@ -150,6 +156,7 @@ class _Build:
         with self.steps.step("unpack"):
             folder = self.room.folder.make("build")
             source = unpacking.unpack(self.room, self.base, sdist, job=self.job, build=folder)
+            self.steps.note(f"backend {source.backend}, SOURCE_DATE_EPOCH {source.epoch}")
         with self.steps.step("requirements"):
             self.image = debian.with_packages(
                 self.base, self.job.recipe.debian_packages, log=self.room.log, cancelled=self.room.cancelled
@@ -165,6 +172,7 @@ class _Build:
             )
             house = backend.prepare(index_url=self.workshop.index_url, cache=self._cache())
             self.materials = self._materials(house)
+            self.steps.note(", ".join(f"{item.name} {item.version}" for item in house.materials) or "nothing required")
         with self.steps.step("build"):
             self.wheel = self._build(backend, house)
         with self.steps.step("repair"):
@@ -181,7 +189,8 @@ class _Build:
             f"{self.job.project} {self.job.version} on {self.workshop.node}, attempt {self.job.lease}:"
             f" image {self.base.name} {self.base.digest}, Python {self.base.python}"
         )
-        self.room.log.step("tools: " + ", ".join(f"{item.name} {item.version}" for item in _tools(self.base)))
+        self.room.log.step("tools: " + _listed((item.name, item.version) for item in _tools(self.base)))
+        self.room.log.step("packages: " + _listed(sorted(self.base.packages.items())))
 
     def _fetch(self) -> Path:
         sdist = self.job.sdist
@@ -245,6 +254,10 @@ def _image(workshop: Workshop, platform: Platform) -> Image:
     if ".".join(image.python.split(".")[:2]) != ".".join(map(str, platform.python_version)):
         raise NodeError(f"the image {image.name} has Python {image.python}, which cannot build for {platform}")
     return image
+
+
+def _listed(versions: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions)
 
 
 def _tools(image: Image) -> list[Material]:

@@ -34,11 +34,14 @@ def with_packages(image: Image, packages: Sequence[str], *, log: Log, cancelled:
         return image
     key = hashlib.sha256(json.dumps([image.digest, wanted]).encode()).hexdigest()[:16]
     folder = image.folder / "derived"
+    cancelled_error = LimitExceededError("cancelled", failure_class=FailureClass.CANCELLED)
+    if cancelled.is_set():
+        raise cancelled_error
     try:
         derived = _made(image, folder, key, wanted, log=log, cancelled=cancelled)
     except (NodeError, OSError) as err:
         if cancelled.is_set():
-            raise LimitExceededError("cancelled", failure_class=FailureClass.CANCELLED) from err
+            raise cancelled_error from err
         raise err if isinstance(err, NodeError) else ImageError(f"no image with {' '.join(wanted)}: {err}") from err
     log.step(f"in an image with {', '.join(f'{name} {version}' for name, version, _ in derived.added)}")
     return derived

@@ -69,7 +69,8 @@ def _download(sdist: Sdist, target: Path, *, deadline: float, cancelled: threadi
     most = _MOST_BYTES if sdist.size_bytes is None else sdist.size_bytes
     digest, size = hashlib.sha256(), 0
     with _answer(sdist.url) as response, target.open("wb") as file:
-        for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
+        # read1: what has come so far; anything else would wait for a whole chunk, however slowly it drips.
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             size += len(chunk)
             if cancelled.is_set():
                 raise LimitExceededError("cancelled", failure_class=FailureClass.CANCELLED)
@@ -79,6 +80,8 @@ def _download(sdist: Sdist, target: Path, *, deadline: float, cancelled: threadi
                 raise SdistError(f"{sdist.filename}: larger than the {most} bytes that were promised")
             digest.update(chunk)
             file.write(chunk)
+    if sdist.size_bytes is not None and size < sdist.size_bytes:
+        raise urllib3.exceptions.HTTPError(f"only {size} of {sdist.size_bytes} bytes came")
     return digest.hexdigest()
 
 

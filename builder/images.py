@@ -129,7 +129,7 @@ def make(folder: Path, name: str, *, progress: Progress) -> Image:
 
 
 def check(image: Image) -> list[str]:
-    """What is wrong with an image, as sentences; empty if it is as it was made, builds, and is what its platform says."""
+    """What is wrong with an image, as sentences; empty if it is as it was made, builds, and is of its platform."""
     found = inspection.problems(image.root, image.tools, image.platform, image.python)
     # A derived image's digest is that of its base and of its packages, not of its files.
     if not image.added and tree_digest(image.root) != image.digest:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from schema.db.models import Attempt, Build, DirtyPage, Node
@@ -63,13 +64,12 @@ def move(
 
 
 def touch_page(session: Session, project_id: int) -> None:
-    """Have the project's index pages rendered again."""
-    page = session.get(DirtyPage, project_id)
-    if page is None:
-        session.add(DirtyPage(project_id=project_id))
-    else:
-        page.revision = DirtyPage.revision + 1
-    session.flush()
+    """Have the project's index pages rendered again; two threads may mark the same page at once."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    marked = insert(DirtyPage).values(project_id=project_id, revision=1)
+    session.execute(
+        marked.on_conflict_do_update(index_elements=[DirtyPage.project_id], set_={"revision": DirtyPage.revision + 1})
+    )
 
 
 def lease(session: Session, build: Build, *, node: NodeName, lease_s: float) -> Lease | None:

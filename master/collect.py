@@ -98,7 +98,9 @@ class Collector:
         self, attestation: dict[str, Any], claimed: _Claimed, node: NodeName, lease: Lease, facts: WheelFacts
     ) -> None:
         """Raise TrustError unless the statement is signed by this node and says what the master itself sees."""
-        verified = verify.attestation(attestation, authority_pem=self.authority.certificate_pem)
+        with transaction(self.database) as session:
+            at = now(session)
+        verified = verify.attestation(attestation, authority_pem=self.authority.certificate_pem, at=at)
         said = read_provenance(verified.statement)
         known = {
             "node": (said.node, node),

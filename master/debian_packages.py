@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_TAIL_LINES = 15
 _SYSTEM_PATH = ":".join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
 
@@ -147,10 +148,10 @@ def install(packages: Sequence[DebianPackage]) -> list[DebianPackage]:
     for package in packages:
         _say(f"  {package.name}: {package.why}")
     names = [package.name for package in packages]
-    if not _apt_get(prefix, "install", *names):
+    if _apt_get(prefix, "install", *names):
         # A list of packages that is absent or old is the usual reason.
         _apt_get(prefix, "update")
-        _apt_get(prefix, "install", *names)
+        _say(_apt_get(prefix, "install", *names))
     return [package for package in packages if not package.present()]
 
 
@@ -171,7 +172,7 @@ def main(purposes: Sequence[str], packages: Sequence[DebianPackage] = PACKAGES) 
     needed = [package for package in left if not package.otherwise]
     if not needed:
         return 0
-    _say("wheelfarm: these Debian packages are missing, and may not be installed from here:")
+    _say("wheelfarm: these Debian packages are missing, and could not be installed from here:")
     for package in needed:
         _say(f"  {package.name}: {package.why}")
     _say(f"Run this line, then the same command again:\n{install_line(left)}")
@@ -190,17 +191,23 @@ def _privilege() -> list[str] | None:
     return None
 
 
-def _apt_get(prefix: Sequence[str], action: str, *names: str) -> bool:
-    options = ["--quiet", "--quiet", "-o", "DPkg::Lock::Timeout=300"]
+def _apt_get(prefix: Sequence[str], action: str, *names: str) -> str:
+    """Run apt-get, without its chatter; "" if all went well, else the end of what it said."""
+    options = ["--quiet", "--quiet", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]
     if action == "install":
         options += ["--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"]
     command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, action, *names]
-    # apt's own chatter is progress, so it belongs on stderr.
-    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode == 0
+    done = subprocess.run(
+        command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode == 0:
+        return ""
+    return "\n".join(done.stdout.splitlines()[-_TAIL_LINES:]) or f"apt-get ended with exit code {done.returncode}"
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the door for a machine without .venv
+    if text:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the door of a machine without .venv
 
 
 if __name__ == "__main__":

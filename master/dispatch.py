@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, joinedload
 from master import builds, recipes
 from schema.db.models import Attempt, Build, Node, UpstreamFile
 from schema.db.session import now
+from schema.errors import SettingsError
 from schema.jobs import BuildJob, Limits, Sdist
 from schema.names import NodeName, Sha256
 from schema.states import RETRY, BuildState, FailureClass
@@ -55,19 +56,23 @@ class Dispatcher:
         build = _next_build(session, node.name, node.platforms)
         if build is None:
             return None
-        job_lease = builds.lease(session, build, node=NodeName(node.name), lease_s=self.lease_s)
-        if job_lease is None or build.sdist is None:
+        try:
+            recipe = recipes.recipe_for(NormalizedName(build.project.name), self.recipe_folders)
+        except SettingsError as err:
+            builds.move(session, build, BuildState.HELD, reason=f"its recipe is faulty: {err}")
             return None
-        project = NormalizedName(build.project.name)
+        held = builds.lease(session, build, node=NodeName(node.name), lease_s=self.lease_s)
+        if held is None or build.sdist is None:
+            return None
         return BuildJob(
             build_id=build.id,
-            fence=job_lease.fence,
-            project=project,
+            fence=held.fence,
+            project=NormalizedName(build.project.name),
             version=build.version,
             platform=build.platform,
             sdist=sdist_of(build.sdist),
             build_number=build.build_number,
-            recipe=recipes.recipe_for(project, self.recipe_folders),
+            recipe=recipe,
             limits=self.limits,
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import func, select
@@ -19,7 +21,7 @@ from schema.db.models import Attempt, Build, Project
 from schema.db.session import now
 from schema.errors import WireError
 from schema.jobs import Step
-from schema.printable import one_line
+from schema.printable import one_line, printable
 from schema.states import OPEN_STATES, BuildState
 
 _STYLES = {
@@ -150,6 +152,33 @@ def table(current: Snapshot) -> RenderableType:
         f"{current.count(BuildState.QUEUED, BuildState.WAITING)} to do"
     )
     return Group(running, Text(figures, style="dim"))
+
+
+@contextmanager
+def step_by_step(console: Console, title: str) -> Iterator[Callable[[str, float | None], None]]:
+    """Show the steps of one long task as they are told: a bar on a terminal, a line for each step elsewhere.
+
+    The yielded function takes the step's name ("" changes nothing) and how much of the task is done, from 0 to 1.
+    """
+    if not console.is_terminal:
+        told = [""]
+
+        def say(step: str, _done: float | None) -> None:
+            if step and step != told[-1]:
+                told.append(step)
+                console.print(Text(f"{title}: {printable(step)}"), soft_wrap=True)
+
+        yield say
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+
+        def show(step: str, done: float | None) -> None:
+            if step:
+                bar.update(task, description=f"{title}: {printable(step)}", completed=done)
+
+        yield show
 
 
 def _steps(data: object) -> tuple[Step, ...]:

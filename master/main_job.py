@@ -6,20 +6,16 @@ Redis, the database, the local node's key, the image, master, node, web; then wh
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
 from master import embedded_redis, idle, premises
-from master.display import Display, snapshot
+from master.display import Display, snapshot, step_by_step
 from master.enrol import enrol_local
 from master.supervisor import Program, Supervisor, tail
 from master.trial import Trial, try_all
@@ -45,7 +41,7 @@ class MainJob:
         self._settings, self._console, self._environment = settings, console, environment
 
     def run(self, *, until_idle: bool, opened: Callable[[], None]) -> list[Trial]:
-        """Run the farm until it is interrupted (KeyboardInterrupt; SIGTERM raises it too), or until it is idle.
+        """Run the farm until KeyboardInterrupt, or until it is idle.
 
         opened: called once, as soon as the index answers
         Returned are the trials of what was asked for. Raise SettingsError for a taken port, UnavailableError for a
@@ -54,7 +50,7 @@ class MainJob:
         settings = self._settings
         with premises.occupied(settings, say=self._say) as lock:
             premises.refuse_taken_port(settings)
-            with _signals_interrupt(), Supervisor(say=self._say, held=[lock]) as supervisor:
+            with Supervisor(say=self._say, held=[lock]) as supervisor:
                 self._lay_ground(supervisor)
                 self._start_parts(supervisor)
                 opened()
@@ -101,24 +97,8 @@ class MainJob:
     def _make_image(self, supervisor: Supervisor, name: str) -> None:
         """Have the node's half make the image, or say that it is there already."""
         program = self._program("image", python("builder.cli", "image", "make", name, "--json"))
-        bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=self._console, transient=True
-        )
-        with bar:
-            task = bar.add_task(f"image {name}", total=1.0)
-            last = ""
-
-            def show(line: str) -> None:
-                nonlocal last
-                step = _progress(line)
-                if step is None:
-                    return
-                bar.update(task, description=f"image {name}: {step[0]}", completed=step[1])
-                if step[0] != last and not self._console.is_terminal:
-                    self._say(f"image {name}: {step[0]}")
-                last = step[0]
-
-            code = supervisor.run(program, on_line=show)
+        with step_by_step(self._console, f"image {name}") as tell:
+            code = supervisor.run(program, on_line=lambda line: tell(*_progress(line)))
         if code != 0:
             raise FarmError(f"the image {name} could not be made:\n{tail(program.log_file)}")
 
@@ -176,28 +156,10 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def _progress(line: str) -> tuple[str, float | None] | None:
-    """A step of an image's making, as ``wheelfarm-node image make --json`` tells it."""
+def _progress(line: str) -> tuple[str, float | None]:
+    """A step of an image's making, as ``wheelfarm-node image make --json`` tells it; "" for anything else."""
     try:
         told = json.loads(line)
         return str(told["step"]), told["done"]
     except (ValueError, KeyError, TypeError):
-        return None
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """End on SIGTERM and on a closed terminal in the same orderly way as on Ctrl-C.
-
-    SIGINT is named too: a shell that starts this in the background has it ignored.
-    """
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return "", None

@@ -71,7 +71,7 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
     )
     provenance_sha256 = store.put_bytes(json.dumps(provenance, sort_keys=True).encode())
     with transaction(database) as session:
-        _publish(session, accepted, provenance_sha256)
+        _publish(session, store, accepted, provenance_sha256)
 
 
 def _no_wheel() -> Any:  # noqa: ANN401 - never returns
@@ -82,7 +82,7 @@ def _platform_of(session: Session, accepted: Accepted) -> str:
     return session.scalars(select(Build.platform).where(Build.id == accepted.lease.build_id)).one()
 
 
-def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256) -> None:
+def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha256: Sha256) -> None:
     build = builds.held_by(session, accepted.lease, accepted.node)
     if build is None:
         log.info("build %s: its lease is not held any more; nothing is published", accepted.lease.build_id)
@@ -102,7 +102,7 @@ def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256) ->
         builds.move(session, build, BuildState.QUEUED, reason=reason, lease=accepted.lease, build_number=number)
         return
     earlier = _earlier(session, build, facts)
-    if earlier is not None and _is_repeat(session, build, earlier, accepted):
+    if earlier is not None and _is_repeat(session, build, earlier, store.path(Sha256(earlier.sha256)), accepted):
         return
     session.add(_row(session, build, facts, provenance_sha256))
     builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}", lease=accepted.lease)
@@ -147,20 +147,31 @@ def _tags(wheel: Wheel) -> frozenset[Tag]:
     return frozenset(Tag(*tag.split("-")) for tag in wheel.tags.split())
 
 
-def _is_repeat(session: Session, build: Build, earlier: Wheel, accepted: Accepted) -> bool:
+def _is_repeat(session: Session, build: Build, earlier: Wheel, stored: Path, accepted: Accepted) -> bool:
     """Whether a rebuild gives the very bytes of the earlier wheel; either way the earlier one's page says so."""
-    session.refresh(build)
-    number = earlier.build.build_number
     with tempfile.TemporaryDirectory(dir=accepted.wheel.parent) as folder:
+        number = earlier.build.build_number
         again = repack(accepted.wheel, Path(folder), epoch=_epoch(accepted.wheel), build_number=number)
         earlier.repeated = sha256_of(again) == earlier.sha256
+        differing = [] if earlier.repeated else _differing(again, stored)
     if earlier.repeated:
         earlier.repeated_note = f"build {build.id} gave the same bytes"
         reason = f"gives the very bytes of {earlier.filename}: repeatable, so there is nothing new to publish"
         builds.move(session, build, BuildState.UNNEEDED, reason=reason, lease=accepted.lease)
         return True
-    earlier.repeated_note = f"build {build.id} gave other bytes"
+    named = ", ".join(differing[:_MEMBERS_NAMED]) + (", …" if len(differing) > _MEMBERS_NAMED else "")
+    earlier.repeated_note = f"build {build.id} gave other bytes in {named}"
     return False
+
+
+def _differing(one: Path, other: Path) -> list[str]:
+    """The members in which two wheels differ, RECORD (which only follows) left out."""
+    if not other.exists():
+        return ["a file that the store has lost"]
+    with zipfile.ZipFile(one) as left, zipfile.ZipFile(other) as right:
+        members = [{(item.filename, item.CRC, item.file_size) for item in side.infolist()} for side in (left, right)]
+    names = {name for name, _, _ in members[0] ^ members[1] if not name.endswith(".dist-info/RECORD")}
+    return sorted(names) or ["the archive itself"]
 
 
 def _epoch(canonical: Path) -> int:

@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine, delete, select
 
-from master import closure, hear, resolve, sweep, tasks, watch
+from master import closure, hear, recipes, resolve, sweep, tasks, watch
 from master.collect import Collector
 from master.dispatch import Dispatcher
 from master.loops import Loop
@@ -36,6 +36,7 @@ def serve(settings: Settings) -> None:
     """Run the master until SIGTERM or SIGINT; raise UnavailableError if Redis or the database does not answer."""
     database = engine(settings.database_url)
     migrate.upgrade(database)
+    recipes.check(settings.farm.recipes)
     app = wire.celery_app(settings.redis_url, name="wheelfarm-master")
     reach_redis(app)
     wire.drop_backlog(app, wire.MASTER_QUEUE)
@@ -105,7 +106,9 @@ class Service:
         tasks.register(app, self)
 
     def start(self) -> None:
-        """Render what a crash may have left unrendered, then start every loop."""
+        """Render what a crash may have left unrendered, plan for what the settings now say, then start every loop."""
+        with transaction(self._database) as session:
+            resolve.reconsider(session)
         self._site.place_authority(self._collector.authority.certificate_pem)
         with transaction(self._snapshot) as session:
             self._site.rebuild(session)
@@ -152,8 +155,12 @@ class Service:
         with transaction(self._snapshot) as session:
             pending = resolve.pending(session)
         for project_id in pending:
-            with transaction(self._database) as session:
-                resolve.resolve_project(session, project_id, platforms=self._settings.farm.platforms, now=now(session))
+            try:
+                with transaction(self._database) as session:
+                    platforms = self._settings.farm.platforms
+                    resolve.resolve_project(session, project_id, platforms=platforms, now=now(session))
+            except Exception:  # one project that cannot be resolved must not hold up the others
+                log.exception("the requests of project %s cannot be resolved", project_id)
 
     def _follow(self) -> None:
         closure.follow_due(self._database, self._upstream, self._store)

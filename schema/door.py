@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -86,7 +89,8 @@ def run(command: click.Command, *, name: str, arguments: Sequence[str] | None = 
     A command, or the one that a group hands over to, gives its exit code back, or None for 0.
     """
     try:
-        code = command.main(args=arguments, prog_name=name, standalone_mode=False)
+        with _signals_interrupt():
+            code = command.main(args=arguments, prog_name=name, standalone_mode=False)
     except FarmError as err:
         click.secho(f"{name}: {printable(str(err))}", fg="red", err=True)
         sys.exit(err.exit_code)
@@ -97,6 +101,24 @@ def run(command: click.Command, *, name: str, arguments: Sequence[str] | None = 
         click.echo(f"{name}: interrupted", err=True)
         sys.exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a closed terminal end a command in the same orderly way as Ctrl-C, with all that it would clean up.
+
+    SIGINT is among them because a shell that starts a command in the background has it ignored.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def answer(text: str) -> None:

@@ -40,12 +40,16 @@ def open_plain(path: Path, *, limit_bytes: int) -> Iterator[BinaryIO]:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as err:
         raise WireError(f"{path.name}: cannot be taken: {err.strerror}") from err
+    status = os.fstat(handle)
+    fault = ""
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        fault = "not a plain file with one name"
+    elif status.st_size > limit_bytes:
+        fault = f"{status.st_size} bytes; at most {limit_bytes} are taken"
+    if fault:
+        os.close(handle)
+        raise WireError(f"{path.name}: {fault}")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise WireError(f"{path.name}: not a plain file with one name")
-        if status.st_size > limit_bytes:
-            raise WireError(f"{path.name}: {status.st_size} bytes; at most {limit_bytes} are taken")
         yield file
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,3 +108,24 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def view_url(farm: Farm) -> str:
+    """The index of the farm's first platform."""
+    platform = farm.call("settings").stdout.split('platforms = ["')[1].partition('"')[0]
+    return f"{farm.url}/{platform.rpartition('-')[0]}/simple/"
+
+
+def clean_environment(folder: Path) -> Path:
+    """A new virtual environment; its interpreter."""
+    venv.create(folder, with_pip=True)
+    return folder / "bin" / "python"
+
+
+def run_client(*command: object) -> subprocess.CompletedProcess[str]:
+    """Run an installer as a user without a compiler, whose machine has no settings of pip and uv."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "CC", "CXX"))}
+    clean |= {"PIP_CONFIG_FILE": os.devnull, "CC": "/bin/false", "CXX": "/bin/false"}
+    return subprocess.run(
+        [str(word) for word in command], check=False, capture_output=True, text=True, timeout=300, env=clean
+    )

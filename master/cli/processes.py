@@ -19,8 +19,9 @@ from master.embedded_redis import address
 from master.main_job import MainJob, python
 from master.trial import Trial
 from schema import log
-from schema.door import INTERRUPTED, Door, Group, answer, answer_json, as_json, pass_door
+from schema.door import INTERRUPTED, Door, Group, answer, answer_json, as_json, columns, pass_door
 from schema.platforms import this_machine
+from schema.printable import printable
 from schema.settings import Settings, find
 
 
@@ -81,13 +82,19 @@ def _view(settings: Settings) -> str:
 
 
 def _show(trials: list[Trial]) -> None:
-    table = Table("project", "version", "platform", "verdict", "why", box=None, pad_edge=False)
-    for trial in trials:
-        item = trial.wanted
-        style = "red" if trial.trouble else "green"
-        cells = (item.project, item.version, item.platform, trial.verdict, trial.trouble)
-        table.add_row(*(Text(cell, style=style) for cell in cells))
-    Console().print(table)
+    header = ("PROJECT", "VERSION", "PLATFORM", "VERDICT", "WHY")
+    rows = [
+        (item.wanted.project, item.wanted.version, item.wanted.platform, item.verdict, item.trouble) for item in trials
+    ]
+    console = Console()
+    if not console.is_terminal:
+        answer(columns(header, rows))
+        return
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        style = "red" if row[-1] else "green"
+        table.add_row(*(Text(printable(cell), style=style) for cell in row))
+    console.print(table)
 
 
 @click.command()

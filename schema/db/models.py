@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     DateTime,
     Dialect,
@@ -128,7 +129,7 @@ class UpstreamFile(Base):
     kind: Mapped[str] = mapped_column(String(8))
     url: Mapped[LongText]
     sha256: Mapped[Digest | None]
-    size_bytes: Mapped[int | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     requires_python: Mapped[LongText | None]
     metadata_sha256: Mapped[Digest | None]
     yanked: Mapped[LongText | None]
@@ -278,7 +279,7 @@ class Wheel(Base):
     tags: Mapped[LongText]
     view: Mapped[Name | None]
     sha256: Mapped[Digest]
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     metadata_sha256: Mapped[Digest]
     provenance_sha256: Mapped[Digest]
     requires_python: Mapped[LongText | None]

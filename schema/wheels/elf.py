@@ -149,15 +149,15 @@ class _Reader:
     def _program_headers(self, at: int, size: int, count: int) -> Iterator[_Segment]:
         if count == 0:
             return
-        form = "IIQQQQ" if self.bits == 64 else "IIIIII"  # noqa: PLR2004
+        form = "IIQQQQQQ" if self.bits == 64 else "IIIIIIII"  # noqa: PLR2004
         if count > _MAX_HEADERS or size < struct.calcsize("<" + form):
             raise MalformedElfError(f"{count} program headers of {size} bytes")
         for number in range(count):
             fields = self._fields(at + number * size, form)
             if self.bits == 64:  # noqa: PLR2004
-                kind, _, offset, address, _, length = fields
+                kind, _, offset, address, _, length, _, _ = fields
             else:
-                kind, offset, address, _, length, _ = fields
+                kind, offset, address, _, length, _, _, _ = fields
             yield _Segment(kind=kind, offset=offset, address=address, size=length)
 
     def _segment(self, kind: int) -> _Segment | None:
@@ -207,11 +207,11 @@ class _Reader:
 
     def _arm(self, at: int, size: int, count: int) -> dict[int, int]:
         """The build attributes stand in a section; no segment leads to them."""
-        form = f"II{self._word * 4}"
+        form = f"II{self._word * 4}II{self._word * 2}"
         if count > _MAX_HEADERS * 4 or (count and size < struct.calcsize("<" + form)):
             raise MalformedElfError(f"{count} section headers of {size} bytes")
         for number in range(count):
-            _, kind, _, _, offset, length = self._fields(at + number * size, form)
+            _, kind, _, _, offset, length, *_ = self._fields(at + number * size, form)
             if kind == _SHT_ARM_ATTRIBUTES:
                 try:
                     return attributes(self._at(offset, min(length, _MAX_NOTE_BYTES)), self.order)

@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 from schema.wheels.finding import Finding, broken
 
 SBOM_MAX_BYTES = 8 * 2**20
+_MAX_SBOMS = 32
 ENTRY_POINTS_MAX_BYTES = 2**20
 
 _DATA_KEYS = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
@@ -89,7 +90,10 @@ def findings(names: Collection[str], project: NormalizedName, version: Version) 
 def sbom_findings(names: Collection[str], read: Callable[[str], bytes]) -> Iterator[Finding]:
     """Each file in ``.dist-info/sboms`` that is no SBOM document (A-09, PEP 770)."""
     folder = f"{dist_info(names)}/sboms/"
-    for name in sorted(name for name in names if name.startswith(folder)):
+    found = sorted(name for name in names if name.startswith(folder))
+    if len(found) > _MAX_SBOMS:
+        yield Finding(rule="A-09", text=f"{folder} holds {len(found)} files; at most {_MAX_SBOMS} are looked at")
+    for name in found[:_MAX_SBOMS]:
         if not _is_sbom(name, read(name)):
             yield Finding(rule="A-09", text=f"{name!r} is neither a CycloneDX nor an SPDX document")
 

@@ -46,12 +46,12 @@ def parse(data: bytes) -> WheelHeader:
 
 
 def with_build_number(data: bytes, build_number: int) -> bytes:
-    """The same file with its ``Build:`` line set, or taken away for 0; all else stays as it is (A-11)."""
-    without = _BUILD_LINE.sub(b"", data)
-    if not build_number:
-        return without
-    body = without.rstrip(b"\r\n")
-    return body + b"\nBuild: %d\n" % build_number
+    """The same fields with the ``Build:`` line set, or taken away for 0, and one line's end at the end (A-11).
+
+    Setting a number and taking it away again gives the same bytes: so a rebuild is compared with what it repeats.
+    """
+    body = _BUILD_LINE.sub(b"", data).rstrip(b"\r\n") + b"\n"
+    return body + b"Build: %d\n" % build_number if build_number else body
 
 
 def expand(compressed: str) -> frozenset[Tag]:

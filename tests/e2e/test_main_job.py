@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.whole_farm import Farm
+from tests.whole_farm import Farm, clean_environment, run_client, view_url
 
 pytestmark = pytest.mark.slow
 
@@ -43,25 +41,6 @@ def serving(built: Farm) -> Iterator[Farm]:
         built.stop()
 
 
-def _view(farm: Farm) -> str:
-    platform = farm.call("settings").stdout.split('platforms = ["')[1].partition('"')[0]
-    return f"{farm.url}/{platform.rpartition('-')[0]}/simple/"
-
-
-def _clean_environment(folder: Path) -> Path:
-    venv.create(folder, with_pip=True)
-    return folder / "bin" / "python"
-
-
-def _run(*command: object) -> subprocess.CompletedProcess[str]:
-    # Neither this machine's settings of pip and uv, nor a compiler.
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "CC", "CXX"))}
-    clean |= {"PIP_CONFIG_FILE": os.devnull, "CC": "/bin/false", "CXX": "/bin/false"}
-    return subprocess.run(
-        [str(word) for word in command], check=False, capture_output=True, text=True, timeout=120, env=clean
-    )
-
-
 def _gone(farm: Farm, *, timeout_s: float = 30) -> bool:
     deadline = time.monotonic() + timeout_s
     while farm.processes():
@@ -82,30 +61,30 @@ def test_the_run_told_each_step_and_what_became_of_each_project(built: Farm) -> 
 
 
 def test_pip_installs_from_the_farm_alone(serving: Farm, tmp_path: Path) -> None:
-    python = _clean_environment(tmp_path / "env")
+    python = clean_environment(tmp_path / "env")
 
-    installed = _run(python, "-m", "pip", "install", "--index-url", _view(serving), "click", "markupsafe")
+    installed = run_client(python, "-m", "pip", "install", "--index-url", view_url(serving), "click", "markupsafe")
 
     assert installed.returncode == 0, installed.stderr
-    assert _run(python, "-c", _IMPORT).stdout == "&lt;\n"
+    assert run_client(python, "-c", _IMPORT).stdout == "&lt;\n"
 
 
 def test_uv_installs_from_the_farm_alone(serving: Farm, tmp_path: Path) -> None:
-    python = _clean_environment(tmp_path / "env")
+    python = clean_environment(tmp_path / "env")
     uv = Path(sys.executable).with_name("uv")
 
-    installed = _run(
-        uv, "pip", "install", "--no-config", "--python", python, "--index-url", _view(serving), "click", "markupsafe"
+    installed = run_client(
+        uv, "pip", "install", "--no-config", "--python", python, "--index-url", view_url(serving), "click", "markupsafe"
     )
 
     assert installed.returncode == 0, installed.stderr
-    assert _run(python, "-c", _IMPORT).stdout == "&lt;\n"
+    assert run_client(python, "-c", _IMPORT).stdout == "&lt;\n"
 
 
 def test_a_downloaded_wheel_can_be_verified_and_a_changed_one_not(serving: Farm, tmp_path: Path) -> None:
-    python = _clean_environment(tmp_path / "env")
-    fetched = _run(
-        python, "-m", "pip", "download", "--no-deps", "-d", tmp_path, "--index-url", _view(serving), "markupsafe"
+    python = clean_environment(tmp_path / "env")
+    fetched = run_client(
+        python, "-m", "pip", "download", "--no-deps", "-d", tmp_path, "--index-url", view_url(serving), "markupsafe"
     )
     assert fetched.returncode == 0, fetched.stderr
     (wheel,) = tmp_path.glob("*.whl")

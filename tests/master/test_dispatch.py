@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -69,3 +71,17 @@ def test_a_build_that_failed_on_a_node_is_left_to_the_others(database: Engine) -
 
         rows.node(session, "n2")
         assert [node for node, _ in DISPATCHER.dispatch(session)] == ["n2"]
+
+
+def test_a_faulty_recipe_holds_its_own_build_and_no_other(database: Engine, tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text("nonsense = true\n")
+    dispatcher = replace(DISPATCHER, recipe_folders=(tmp_path,))
+    with transaction(database) as session:
+        rows.node(session, slots=3)
+        broken = rows.build(session, rows.project(session, "broken"))
+        rows.build(session, rows.project(session, "sound"))
+
+        assert [job.project for _, job in dispatcher.dispatch(session)] == ["sound"]
+
+        assert broken.state == BuildState.HELD
+        assert "broken.toml" in broken.reason

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 from sqlalchemy import Engine
 
-from master.display import Display, Seen, Snapshot, changes, snapshot, table
+from master.display import Display, Seen, Snapshot, changes, snapshot, step_by_step, table
 from schema.db.session import transaction
 from schema.jobs import Step
 from schema.states import BuildState
@@ -90,6 +90,23 @@ def test_on_a_terminal_lines_stand_above_the_live_table() -> None:
 
     assert "published: because" in shown.getvalue()
     assert "1 published" in shown.getvalue()
+
+
+def test_a_long_task_is_told_step_by_step_each_once() -> None:
+    shown = io.StringIO()
+    with step_by_step(Console(file=shown, width=100), "image x") as tell:
+        for step in ("unpacking", "unpacking", "", "done"):
+            tell(step, 0.5)
+
+    assert shown.getvalue() == "image x: unpacking\nimage x: done\n"
+
+
+def test_on_a_terminal_a_long_task_has_a_bar() -> None:
+    shown = io.StringIO()
+    with step_by_step(Console(file=shown, width=100, force_terminal=True), "image x") as tell:
+        tell("unpacking", 0.5)
+
+    assert "image x: unpacking" in shown.getvalue()
 
 
 def test_a_snapshot_holds_the_steps_of_the_newest_attempt(database: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,33 @@ def test_an_error_stands_on_stderr_and_obeys_no_escape_sequence(capsys: pytest.C
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "farm: evil ␛]0;title␇ text\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_cleans_up_first(number: signal.Signals) -> None:
+    script = (
+        "import click, time\n"
+        "from schema import door\n"
+        "@click.command()\n"
+        "def command():\n"
+        "    try:\n"
+        "        print('begun', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    finally:\n"
+        "        print('cleaned up', flush=True)\n"
+        "door.run(command, name='farm', arguments=[])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=_ROOT, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+
+    process.send_signal(number)
+
+    out, err = process.communicate(timeout=20)
+    assert (out, err.strip()) == ("cleaned up\n", "farm: interrupted")
+    assert process.returncode == 130
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

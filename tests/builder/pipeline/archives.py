@@ -70,7 +70,9 @@ def sdist_of(project: str, *, name: str | None = None, version: str = "1.0") -> 
     for path in sorted(source.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            members.append(file(f"{top}/{path.relative_to(source)}", path.read_bytes(), mode=mode))
+            # A broken pyproject.toml of that name would stop the tools that look at this checkout.
+            name_inside = str(path.relative_to(source)).removesuffix(".broken")
+            members.append(file(f"{top}/{name_inside}", path.read_bytes(), mode=mode))
     return tar_of(*members)
 
 

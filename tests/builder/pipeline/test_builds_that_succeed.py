@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from builder import build as building
 from schema.errors import LimitExceededError
 from schema.jobs import Recipe
 from schema.states import FailureClass
@@ -16,6 +21,22 @@ from schema.wheels.canonical import is_canonical
 from tests.builder.pipeline.conftest import Attempts
 from tests.upstream import FakeUpstream
 
+# A node that builds one job: arguments are the job, the images, the workspace, the build user, the log.
+NODE = """
+import json, sys, threading
+from pathlib import Path
+from builder.build import Workshop, build
+from builder.log import Log
+from schema.jobs import BuildJob
+job, images, workspace, uid, log = sys.argv[1:]
+shop = Workshop(
+    images=Path(images), workspace=Path(workspace), uid=int(uid) if uid else None, index_url="", node="killed"
+)
+build(
+    BuildJob.from_json(json.loads(job)), shop, log=Log(Path(log), limit_bytes=2**20), on_step=print,
+    cancelled=threading.Event(),
+)
+"""
 STEPS = ["fetch", "unpack", "requirements", "build", "repair", "check", "import"]
 
 
@@ -52,6 +73,34 @@ def test_nothing_of_a_job_is_left_once_its_result_is_closed(attempt: Attempts) -
     left = [path.name for path in attempt.workshop.workspace.iterdir()]
     assert not wheel.exists()
     assert all(name.startswith("pip-cache-") for name in left)
+
+
+def test_what_one_build_plants_the_next_does_not_find(attempt: Attempts) -> None:
+    lines = []
+    for _ in range(2):
+        attempt("plants-files")
+        lines += [line for line in attempt.log.splitlines() if line.startswith("planted")]
+
+    assert [line.partition(", ")[2].partition(", ")[0] for line in lines] == ["found 0", "found 0"]
+    assert lines[0] == lines[1]
+    assert not lines[0].startswith("planted 0")
+
+
+def test_what_a_killed_node_left_is_removed_when_it_starts_again(attempt: Attempts, tmp_path: Path) -> None:
+    job, shop = attempt.job("hangs"), attempt.workshop
+    log_file = tmp_path / "killed.log"
+    arguments = [json.dumps(job.to_json()), str(shop.images), str(shop.workspace), str(shop.uid or ""), str(log_file)]
+    node = subprocess.Popen([sys.executable, "-c", NODE, *arguments])
+    while not log_file.exists() or "waiting for ever" not in log_file.read_text():
+        time.sleep(0.1)
+        assert node.poll() is None
+    node.kill()
+    node.wait()
+
+    building.clean(shop.workspace)
+
+    assert not [path.name for path in shop.workspace.iterdir() if not path.name.startswith("pip-cache-")]
+    assert str(shop.workspace) not in Path("/proc/mounts").read_text()
 
 
 def test_what_the_backend_asks_for_is_fetched_too(attempt: Attempts, helper: str) -> None:

@@ -104,7 +104,7 @@ def test_nothing_of_the_machine_can_be_read_reached_or_changed(
         places = {
             "port": str(listener.getsockname()[1]),
             "socket": str(tmp_path / "socket"),
-            "address": socket.gethostbyname(socket.gethostname()),
+            "address": _own_address(),
         }
         expressions = {name: _filled(text, places) for name, (text, _) in _ATTEMPTS.items()}
 
@@ -186,6 +186,16 @@ def test_bubblewrap_that_cannot_start_says_why_and_is_the_nodes_fault(box: Box) 
 def test_a_command_that_the_image_lacks_is_the_nodes_fault(box: Box) -> None:
     with pytest.raises(NodeError):
         box.run("no-such-command")
+
+
+def _own_address() -> str:
+    """The address that others reach this machine at."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.1.1"
+        return str(probe.getsockname()[0])
 
 
 def _filled(text: str, places: dict[str, str]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schema.db.models import Build
 from schema.db.session import engine, transaction
 from schema.settings import Settings
 from schema.states import BuildState
@@ -175,6 +178,30 @@ def test_following_the_log_of_a_finished_build_ends(
 
     assert (called.code, called.out) == (0, "zwei Zeilen\nohne Ende ä\n")
     assert "attempt 1" in called.err
+
+
+def test_following_the_log_of_a_running_build_shows_what_comes_until_it_ends(
+    wheelfarm: Call, settings: Settings, builds: dict[str, int]
+) -> None:
+    file = _log(settings, builds["slow"], b"first\nhalf a li")
+
+    def go_on() -> None:
+        time.sleep(0.8)
+        with file.open("ab") as log:
+            log.write("ne ä\nlast".encode())
+        time.sleep(0.8)
+        database = engine(settings.database_url)
+        with transaction(database) as session:
+            build = session.get_one(Build, builds["slow"])
+            build.state, build.leased_to = BuildState.FAILED, None
+        database.dispose()
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    called = wheelfarm("log", builds["slow"], "--follow")
+    writer.join()
+
+    assert (called.code, called.out) == (0, "first\nhalf a line ä\nlast\n")
 
 
 def test_a_build_without_a_log_says_so(wheelfarm: Call, settings: Settings) -> None:

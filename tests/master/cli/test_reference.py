@@ -22,20 +22,21 @@ _DOCS = Path(__file__).parents[3] / "docs"
 _DEPENDS_ON_THE_MACHINE = {"farm.platforms", "node.slots", "node.workspace", "images.folder"}
 
 
-def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=" ".join(path), terminal_width=100, max_content_width=100)
-    yield " ".join(path), command.get_help(context)
+def _commands(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    settings = {"terminal_width": 100, "max_content_width": 100, **command.context_settings}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
-            yield from _commands(inner, (*path, name))
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            yield from _commands(found, inner, context)
 
 
 def _page() -> str:
     parts = ["# Commands\n\nWhat each command says of itself with `--help`; a test keeps this page true.\n"]
     for group, name in ((farm, "wheelfarm"), (farm_node, "wheelfarm-node")):
-        parts += [f"## {title}\n\n```\n{text}\n```\n" for title, text in _commands(group, (name,))]
+        parts += [f"## {title}\n\n```\n{text}\n```\n" for title, text in _commands(group, name)]
     return "\n".join(parts)
 
 
@@ -49,7 +50,7 @@ def test_the_page_of_the_commands_is_what_they_say_of_themselves() -> None:
 
 def test_each_command_says_what_it_does_and_how_it_exits() -> None:
     for group, name in ((farm, "wheelfarm"), (farm_node, "wheelfarm-node")):
-        for title, text in _commands(group, (name,)):
+        for title, text in _commands(group, name):
             assert len(text.splitlines()[2].strip()) > 10, title
             assert title == name or "Exit codes:" in text, title
 

@@ -76,7 +76,7 @@ def write(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         listed = {**files, f"{info}/RECORD": record(files, f"{info}/RECORD") if listing is None else listing}
         for number, (name, data) in enumerate(listed.items()):
-            entry = zipfile.ZipInfo(name, (2024, 5, 6, 7, 8 + number, 10))
+            entry = zipfile.ZipInfo(name, (2024, 5, 6, 7, number % 60, 10))
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = (0o100000 | (modes or {}).get(name, 0o644)) << 16
             archive.writestr(entry, data)

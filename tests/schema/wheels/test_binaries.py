@@ -61,6 +61,18 @@ def test_a_file_for_another_machine_is_found(change: dict[str, object], text: st
     assert text in first[1]
 
 
+def test_the_baseline_instruction_set_is_fine() -> None:
+    assert found("py3-none-linux_x86_64", {"demo/x.so": dataclasses.replace(SOUND, x86_isa=1)}) == []
+
+
+def test_one_fault_of_several_files_is_said_once_with_their_number() -> None:
+    files = {f"demo/{name}.so": needing({"libc.so.6": "GLIBC_2.34"}) for name in "abc"}
+
+    assert [text for _, text in found("py3-none-manylinux_2_17_x86_64", files)] == [
+        "beyond manylinux_2_17_x86_64: 'demo/a.so' and 2 more: needs GLIBC_2.34 of libc.so.6"
+    ]
+
+
 def test_a_malformed_file_is_found_and_counts_as_compiled() -> None:
     compiled = Compiled(
         binaries=[Binary(name="demo/x.so", fault="no end")], tags=parse_tag("py3-none-linux_x86_64"), platform=X86

@@ -326,6 +326,14 @@ def test_a09_only_sboms_lie_among_the_sboms(name: str, data: bytes, fine: bool, 
         assert rules(path) == {"A-09"}
 
 
+def test_a09_there_are_not_more_sboms_than_anybody_would_look_at(tmp_path: Path) -> None:
+    document = json.dumps({"bomFormat": "CycloneDX"}).encode()
+
+    assert rules(write(tmp_path, members() | {f"{INFO}/sboms/{number}.json": document for number in range(33)})) == {
+        "A-09"
+    }
+
+
 @pytest.mark.parametrize("name", ["RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "installer", "direct_url.json"])
 def test_a10_what_only_installers_or_signers_write_is_not_there(name: str, tmp_path: Path) -> None:
     assert rules(write(tmp_path, members() | {f"{INFO}/{name}": b""})) == {"A-10"}

@@ -19,6 +19,7 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schema.platforms import this_machine
 from schema.wheels import arm, elf
 from tests.schema.wheels.forge import arm_object, shared_object
 
@@ -56,6 +57,15 @@ def test_a_program_names_its_loader() -> None:
 
     assert found.interpreter
     assert "/ld-linux" in found.interpreter
+
+
+@pytest.mark.skipif(this_machine() != "x86_64", reason="only x86-64 has these levels")
+@pytest.mark.parametrize(("level", "bits"), [("x86-64-v3", 0b100), ("x86-64-baseline", 0b1)])
+def test_the_instruction_set_that_a_file_says_it_needs_is_read(level: str, bits: int, tmp_path: Path) -> None:
+    found = read(shared_object(tmp_path, flags=[f"-Wl,-z,{level}"]))
+
+    assert found.x86_isa & bits
+    assert found.x86_isa < 2 * bits
 
 
 def _shared_objects_of_this_machine() -> Iterator[Path]:
@@ -98,6 +108,33 @@ def test_the_attributes_of_arm_files_are_read() -> None:
     assert (found.bits, found.byte_order, found.machine, found.flags) == (32, "<", 40, 0x5000400)
     assert found.arm == {arm.CPU_ARCH: 10, arm.ADVANCED_SIMD: 1, arm.VFP_ARGS: 1}
     assert found.needed == ("libc.so.6",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"B",
+        b"A\4\0\0\0",
+        b"A\xff\0\0\0aeabi\0",
+        b"A\x0f\0\0\0aeabi\0\1\4\0\0\0",
+        b"A\x0f\0\0\0aeabi\0\1\xff\0\0\0",
+        b"A\x10\0\0\0aeabi\0\1\6\0\0\0\6",
+        b"A\x10\0\0\0aeabi\0\1\6\0\0\0\x86",
+        b"A\x11\0\0\0aeabi\0\1\7\0\0\0\5x",
+    ],
+)
+def test_arm_attributes_that_break_off_are_malformed(data: bytes) -> None:
+    with pytest.raises(arm.MalformedAttributesError):
+        arm.attributes(data, "<")
+
+
+def test_attributes_of_other_vendors_scopes_and_kinds_are_passed_over() -> None:
+    mine = b"\x20\1gnu\0\x41\0\x43conf\0\x0c\1"  # compatibility, two texts, Advanced SIMD
+    scoped = b"\2\5\0\0\0" + b"\1" + struct.pack("<I", len(mine) + 5) + mine
+    data = b"A" + struct.pack("<I", 9) + b"gnu\0\0" + struct.pack("<I", len(scoped) + 10) + b"aeabi\0" + scoped
+
+    assert arm.attributes(data, "<") == {32: 1, arm.ADVANCED_SIMD: 1}
 
 
 def test_the_forged_arm_object_is_one_to_pyelftools_too() -> None:

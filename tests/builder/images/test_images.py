@@ -1,0 +1,224 @@
+"""An image is made whole or not at all, is found again, and is what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import images
+from builder.images import Image
+from schema.errors import ImageError, UnknownPlatformError
+
+
+def _record(folder: Path, name: str) -> Image:
+    (folder / name / "root").mkdir(parents=True)
+    (folder / name / "root" / "file").write_text("content")
+    image = Image(
+        name=name,
+        folder=folder / name,
+        digest=images.tree_digest(folder / name / "root"),
+        packages={"gcc": "4:12.2.0-3"},
+        python="3.11.2",
+        added=(("libpq-dev", "15.1", "0" * 64),),
+    )
+    images.write(image)
+    return image
+
+
+def test_an_image_is_found_as_it_was_written(tmp_path: Path) -> None:
+    image = _record(tmp_path, "debian12-x86_64")
+
+    assert images.find(tmp_path, "debian12-x86_64") == image
+    assert images.installed(tmp_path) == [image]
+    assert str(image.platform) == "debian12-x86_64-cp311"
+
+
+def test_an_image_that_is_not_there_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="wheelfarm image make debian12-aarch64"):
+        images.find(tmp_path, "debian12-aarch64")
+
+
+def test_no_folder_has_no_images(tmp_path: Path) -> None:
+    assert images.installed(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("broken", ["", "{}", '{"name": 1}', "[]"])
+def test_a_broken_record_is_named_and_does_not_hide_the_others(tmp_path: Path, broken: str) -> None:
+    whole = _record(tmp_path, "debian12-x86_64")
+    _record(tmp_path, "debian12-aarch64")
+    (tmp_path / "debian12-aarch64" / "image.json").write_text(broken)
+
+    with pytest.raises(ImageError, match="broken"):
+        images.find(tmp_path, "debian12-aarch64")
+    assert images.installed(tmp_path) == [whole]
+
+
+def test_the_digest_of_a_tree_depends_on_names_modes_links_and_bytes(tmp_path: Path) -> None:
+    def tree(name: str, *, content: str = "x", mode: int = 0o644, link: str = "file", extra: str = "folder") -> str:
+        root = tmp_path / name
+        (root / extra).mkdir(parents=True)
+        (root / "file").write_text(content)
+        (root / "file").chmod(mode)
+        (root / "link").symlink_to(link)
+        return images.tree_digest(root)
+
+    digests = [
+        tree("one"),
+        tree("content", content="y"),
+        tree("mode", mode=0o755),
+        tree("link", link="folder"),
+        tree("name", extra="other"),
+    ]
+
+    assert len(set(digests)) == len(digests)
+    assert tree("again") == digests[0]
+
+
+def test_an_image_of_a_platform_that_nobody_knows_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(UnknownPlatformError):
+        images.make(tmp_path, "hannah-montana-linux", progress=_silent)
+
+
+def test_an_image_that_this_machine_cannot_run_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot run"):
+        images.make(tmp_path, "debian12-s390x", progress=_silent)
+
+    assert not (tmp_path / "debian12-s390x").exists()
+    assert not list(tmp_path.glob(".making*"))
+
+
+def test_what_is_unfinished_is_removed_whatever_happens(tmp_path: Path) -> None:
+    (tmp_path / ".making-it" / "of a killed maker").mkdir(parents=True)
+
+    def make() -> None:
+        with images.unfinished(tmp_path, "it") as making:
+            assert list(making.iterdir()) == []
+            (making / "half").mkdir()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shared_image_is_fit_to_build_in(image: Image) -> None:
+    assert images.check(image) == []
+
+
+def test_an_image_that_was_changed_or_does_not_fit_is_told(image: Image, tmp_path: Path) -> None:
+    told = images.check(replace(image, digest=images.tree_digest(tmp_path), python="3.11.99"))
+
+    assert any("3.11.99" in problem for problem in told)
+    assert any("not those it was made of" in problem for problem in told)
+
+
+def test_an_image_in_which_nothing_runs_is_told(tmp_path: Path) -> None:
+    _record(tmp_path, "debian12-x86_64")
+
+    (told, _) = images.check(
+        replace(images.find(tmp_path, "debian12-x86_64"), added=(), digest=images.tree_digest(tmp_path))
+    )
+
+    assert told.startswith(("nothing runs in it", "its interpreter does not work"))
+
+
+def test_nothing_of_the_making_machine_is_in_the_image(image: Image) -> None:
+    root = image.root
+
+    assert not (root / "etc/hostname").exists()
+    resolv = root / "etc/resolv.conf"
+    assert not resolv.exists() or resolv.read_text() == ""
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that the build user can reach, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="wf-images-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+_MAKER = """
+import sys
+from pathlib import Path
+from builder import images
+images.make(Path(sys.argv[1]), sys.argv[2], progress=lambda text, done: print(done, text, flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can end all that mmdebstrap has started")
+def test_a_maker_that_is_killed_leaves_no_image_and_nothing_that_goes_on(image: Image, reachable: Path) -> None:
+    maker = subprocess.Popen(
+        [sys.executable, "-c", _MAKER, str(reachable), image.name],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    with maker:
+        assert maker.stdout is not None
+        for line in maker.stdout:
+            if "unpacking" in line:
+                break
+        maker.send_signal(signal.SIGKILL)
+
+    deadline = time.monotonic() + 10
+    while any(str(reachable) in command for command in _commands()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert images.installed(reachable) == []
+    assert str(reachable) not in Path("/proc/self/mountinfo").read_text()
+    with images.locked(reachable, image.name), images.unfinished(reachable, image.name) as making:
+        assert list(making.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_makers_at_once_make_one_image_that_is_fit(image: Image, reachable: Path) -> None:
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _MAKER, str(reachable), image.name],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[3],
+        )
+        for _ in range(2)
+    ]
+    said = [maker.communicate()[0] for maker in makers]
+
+    assert [maker.returncode for maker in makers] == [0, 0]
+    assert sorted("unpacking" in text for text in said) == [False, True]
+    fractions = [float(line.split()[0]) for text in said for line in text.splitlines() if "unpacking" in text]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    made = images.find(reachable, image.name)
+    assert images.check(made) == []
+    assert sorted(path.name for path in made.root.iterdir()) == sorted(path.name for path in image.root.iterdir())
+    assert json.loads((made.folder / "image.json").read_text())["made_at"].startswith("20")
+    shutil.rmtree(made.folder)
+
+
+def _silent(_text: str, _done: float | None) -> None:
+    pass
+
+
+def _commands() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                found.append(entry.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            except OSError:
+                continue
+    return found

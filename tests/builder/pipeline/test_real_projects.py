@@ -1,0 +1,58 @@
+"""Real projects from the index that pip here is set to use, each built twice: the same bytes (A-17, B-08)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from builder.build import Workshop
+from master.pages import Page
+from master.recipes import recipe_for
+from master.upstream import Upstream
+from schema.jobs import BuildJob, Limits, Sdist
+from schema.settings import Settings
+from tests.builder.pipeline.conftest import Attempts
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def workshop(workshop: Workshop) -> Workshop:
+    """With the build requirements of the real index."""
+    return replace(workshop, index_url=Workshop.from_settings(Settings(), uid=None).index_url)
+
+
+def newest(name: str, *, platform: str) -> BuildJob:
+    """The job that the master would send for the newest final release."""
+    project = canonicalize_name(name)
+    with Upstream.from_settings(Settings()) as upstream:
+        page = upstream.page(project)
+    assert isinstance(page, Page)
+    released = [file for file in page.files if file.kind == "sdist" and not file.version.is_prerelease]
+    file = max(released, key=lambda file: file.version)
+    assert file.sha256 is not None
+    return BuildJob(
+        build_id=1,
+        fence=1,
+        project=project,
+        version=str(file.version),
+        platform=platform,
+        sdist=Sdist(filename=file.filename, url=file.url, sha256=file.sha256, uploaded_at=file.uploaded_at),
+        recipe=recipe_for(project),
+        limits=Limits(wall_s=900.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "imported"), [("click", "1 of 1"), ("markupsafe", "2 of 2"), ("pyyaml", "2 of 2"), ("cffi", "2 of 2")]
+)
+def test_two_builds_of_a_real_project_give_the_same_bytes(attempt: Attempts, name: str, imported: str) -> None:
+    job = newest(name, platform=attempt.platform)
+
+    first, second = attempt.run(job), attempt.run(replace(job, fence=2))
+
+    assert first.facts.sha256 == second.facts.sha256
+    assert first.facts.portable
+    assert attempt.steps[-1].note.startswith(f"{imported} modules imported")

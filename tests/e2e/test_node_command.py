@@ -1,0 +1,58 @@
+"""``wheelfarm-node``, and ``wheelfarm image`` which hands over to it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from builder.images import Image
+from tests.whole_farm import Farm
+
+
+def _node(farm: Farm, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = farm.command(*arguments, module="builder.cli")
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, cwd=farm.folder)
+
+
+def test_it_tells_what_this_machine_can_do(farm: Farm) -> None:
+    told = json.loads(_node(farm, "check", "--json").stdout)
+
+    assert told["problems"] == []
+    assert told["isolation"]["sandbox"].startswith("bubblewrap ")
+
+
+@pytest.mark.parametrize("module", ["builder.cli", "master.cli"])
+def test_the_images_of_the_machine_are_listed_by_both_commands(farm: Farm, module: str) -> None:
+    command = farm.command("image", "list", "--json", module=module)
+
+    listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=farm.folder)
+
+    assert all(set(item) == {"name", "python", "packages", "digest", "folder"} for item in json.loads(listed.stdout))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["image", "make", "beos5-x86_64"], 2, "not a platform: 'beos5-x86_64'"),
+        (["image", "check", "debian11-s390x"], 1, "there is no image debian11-s390x"),
+        (["try", "click"], 2, "which version of click?"),
+        (["try", "not a name==1"], 2, "not a project name"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_its_exit_code(farm: Farm, arguments: list[str], code: int, said: str) -> None:
+    called = _node(farm, *arguments)
+
+    assert (called.returncode, called.stdout) == (code, ""), called.stderr
+    assert said in called.stderr
+    assert "Traceback" not in called.stderr
+
+
+@pytest.mark.slow
+def test_an_image_that_is_there_is_not_made_again(farm: Farm, image: Image) -> None:
+    made = _node(farm, "image", "make", image.name, "--json")
+
+    assert made.returncode == 0, made.stderr
+    assert [json.loads(line)["digest"] for line in made.stdout.splitlines()] == [image.digest]
