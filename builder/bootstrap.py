@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from builder import apt, process
-from schema.errors import ImageError, ToolMissingError
+from schema.errors import ImageError
 from schema.platforms import DEBIAN_ARCHITECTURES, Platform, this_machine
 
 Progress = Callable[[str, float | None], None]
@@ -24,8 +24,8 @@ _LEFTOVERS = ("etc/hostname", "etc/machine-id", "var/cache", "var/log", "var/lib
 _NEEDED_BYTES = 2 * 2**30
 # What an architecture's machines also run, without emulation.
 _ALSO_RUNS = {"x86_64": {"i686"}, "aarch64": {"armv7l"}}
-# A maker that was killed must not go on behind the next one's back. Only root may have a PID namespace for that.
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL")
+# A maker that was killed must not go on behind the next one's back: all that mmdebstrap starts dies with it.
+_TOGETHER = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--")
 _OUT_OF_STEP = re.compile(r"unexpected size|Hash Sum mismatch|404 +Not Found|Mirror sync in progress|is not valid yet")
 # How far the making is when mmdebstrap says so.
 _STAGES = (
@@ -69,8 +69,7 @@ def _check(making: Path, platform: Platform) -> None:
         raise ImageError(f"{machine} cannot run {platform.view}", advice=f"make it on a node of {platform.arch}")
     if shutil.disk_usage(making).free < _NEEDED_BYTES:
         raise ImageError(f"less than {_NEEDED_BYTES / 2**30:.0f} GiB free in {making.parent}; an image needs them")
-    if shutil.which("mmdebstrap") is None:
-        raise ToolMissingError("mmdebstrap is not installed", advice="apt-get install mmdebstrap")
+    process.need("mmdebstrap")
     if os.geteuid() == 0:
         return
     user = getpass.getuser()
@@ -96,7 +95,7 @@ def _run(making: Path, platform: Platform, sources: Path | None, progress: Progr
     root, archive = making / "root", making / "root.tar"
     as_root = os.geteuid() == 0
     argv = [
-        *(_DIES_WITH_US if as_root else _DIES_WITH_US[:3]),
+        *(_TOGETHER if as_root else ()),
         "mmdebstrap",
         *(("--mode=root", "--format=directory") if as_root else ("--mode=unshare", "--format=tar")),
         "--variant=apt",

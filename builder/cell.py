@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from builder import process, seccomp
 from builder.limits.watchdog import descendants
-from schema.errors import NodeError, ToolMissingError
+from schema.errors import NodeError
 
 _START_S = 60.0
 _END_S = 30.0
@@ -86,8 +85,7 @@ def opened(
     Raise NodeError with bubblewrap's words if it cannot start.
     """
     for tool in ("bwrap", "prlimit", "setpriv"):
-        if shutil.which(tool) is None:
-            raise ToolMissingError(f"{tool} is not installed", advice=f"apt-get install {process.package_of(tool)}")
+        process.need(tool)
     with ExitStack() as ours:
         with ExitStack() as theirs:
             output, said = _pipe(ours, theirs)

@@ -20,7 +20,14 @@ from schema.errors import NodeError
 _BUBBLEWRAP = (0, 8, 0)
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _DEBIAN_SWITCH = Path("/proc/sys/kernel/unprivileged_userns_clone")
-_PROGRAMS = {"prlimit": "builds", "du": "builds", "mmdebstrap": "images", "apt-get": "images", "dpkg-deb": "images"}
+_PROGRAMS = {
+    "prlimit": "builds",
+    "setpriv": "builds",
+    "du": "builds",
+    "mmdebstrap": "images",
+    "apt-get": "images",
+    "dpkg-deb": "images",
+}
 _TRY = (
     "bwrap",
     "--unshare-all",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import subprocess
-import sys
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from builder.bubblewrap import Bind
+from schema.errors import SettingsError
+from schema.pip_settings import pip_settings
+
+log = logging.getLogger(__name__)
 
 _CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _CERTIFICATES_INSIDE = "/certificates.pem"
@@ -17,9 +21,14 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
+@lru_cache(maxsize=1)
 def certificates() -> Path | None:
-    """The file of certificates to trust that the environment names; None for the system's own."""
-    named = (Path(os.environ[name]) for name in _CERTIFICATES if os.environ.get(name))
+    """The certificates to trust by the environment, or else by pip's settings; None for the system's own."""
+    named = [Path(os.environ[name]) for name in _CERTIFICATES if os.environ.get(name)]
+    try:
+        named += filter(None, [pip_settings().ca])
+    except SettingsError:  # pip's index is not ours to use; then its certificates are not either
+        log.debug("pip on this machine names no certificates")
     return next((file for file in named if file.is_file()), None)
 
 
@@ -64,12 +73,8 @@ def binds() -> tuple[Bind, ...]:
 
 
 def index_url_of_this_machine() -> str:
-    """The index that pip on this machine is set to use; empty where nothing is set and pip's default holds."""
-    if url := os.environ.get("PIP_INDEX_URL"):
-        return url
-    command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    """The index that pip on this machine is set to use; raise SettingsError where it has none on http or https."""
+    return pip_settings().index_url
 
 
 def without_credentials(url: str) -> str:

@@ -34,7 +34,10 @@ _LOG_PIECE_BYTES = 256 * 1024
 
 
 def run(settings: Settings) -> None:
-    """Run the node until SIGTERM or SIGINT; raise NodeError if this machine cannot build, TrustError if not enrolled."""
+    """Run the node until SIGTERM or SIGINT.
+
+    Raise NodeError if this machine cannot build, TrustError if the node is not enrolled.
+    """
     if problems := isolation.problems():
         raise NodeError("this machine cannot build: " + "; ".join(problems))
     NodeKey.open(settings.node_keys)

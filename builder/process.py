@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from schema.errors import NodeError, ToolMissingError
 _TICK_S = 0.2
 _TAIL_LINES = 12
 _CHUNK_BYTES = 65_536
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 class ProcessError(NodeError):
@@ -44,21 +46,19 @@ def run(
     on_line: called for each line as it comes
     environment: added to ours
     Raise ProcessError if it exits non-zero, takes longer than *timeout_s* or is cancelled, ToolMissingError if it is
-    not installed. Its whole process group is gone when this returns.
+    not installed. Its whole process group is gone when this returns; where we are killed, it is killed too.
     """
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # What we make is read by the build user.
-            umask=0o022,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
-        )
-    except FileNotFoundError as err:
-        raise ToolMissingError(f"{argv[0]} is not installed", advice=f"apt-get install {package_of(argv[0])}") from err
+    need(argv[0])
+    process = subprocess.Popen(
+        [*_DIES_WITH_US, *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        # What we make is read by the build user.
+        umask=0o022,
+        env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+    )
     lines: list[str] = []
     reason = ""
     with process, _no_process_left(process):
@@ -104,6 +104,12 @@ def pipe(first: Sequence[str], second: Sequence[str]) -> None:
             raise ProcessError(argv, f"exited with {code}", words)
 
 
+def need(program: str) -> None:
+    """Raise ToolMissingError, with the command that installs it, if there is no such program."""
+    if shutil.which(program) is None:
+        raise ToolMissingError(f"{program} is not installed", advice=f"apt-get install {package_of(program)}")
+
+
 def package_of(program: str) -> str:
     """The Debian package that brings *program*."""
     return {
@@ -113,6 +119,8 @@ def package_of(program: str) -> str:
         "mkfs.ext4": "e2fsprogs",
         "newuidmap": "uidmap",
         "prlimit": "util-linux",
+        "setpriv": "util-linux",
+        "du": "coreutils",
         "mount": "mount",
         "umount": "mount",
     }.get(Path(program).name, Path(program).name)

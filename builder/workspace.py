@@ -52,13 +52,14 @@ def open_job(workspace: Path, name: str, *, uid: int | None, disk_bytes: int) ->
 
     Raise NodeError if there is one of that name, or it cannot be made.
     """
-    with _locked(workspace, name):
+    with _locked(workspace, name) as lock:
         path = workspace / name
         remove(path)
         try:
             yield _made(path, uid, disk_bytes)
         finally:
             remove(path)
+            lock.unlink()
 
 
 def remove(path: Path) -> None:
@@ -83,6 +84,7 @@ def clean(workspace: Path) -> int:
         name = lock.name.removesuffix(_LOCK)
         with contextlib.suppress(NodeError), _locked(workspace, name):
             remove(workspace / name)
+            lock.unlink()
             found += 1
     return found
 
@@ -134,18 +136,15 @@ def _mount(path: Path, size_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def _locked(workspace: Path, name: str) -> Iterator[None]:
-    """Hold the job's lock file; the kernel lets it go when we die."""
+def _locked(workspace: Path, name: str) -> Iterator[Path]:
+    """Hold the job's lock file; the kernel lets it go when we die. While the file is there, so may the folder be."""
     workspace.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = workspace / f"{name}{_LOCK}"
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         if not _has_lock(descriptor, path):
             raise NodeError(f"another process works in {workspace / name}")
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        yield path
     finally:
         os.close(descriptor)
 

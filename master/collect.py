@@ -26,7 +26,7 @@ from schema.attest.authority import Authority
 from schema.attest.statement import read_provenance
 from schema.db.models import Build, Node
 from schema.db.session import now, transaction
-from schema.errors import TrustError, WheelRejectedError, WireError
+from schema.errors import StoreError, TrustError, WheelRejectedError, WireError
 from schema.jobs import BuildResult, Lease, Limits, Outcome, WheelFile
 from schema.names import NodeName, sha256_of
 from schema.platforms import Platform
@@ -61,9 +61,14 @@ class Collector:
         if claimed is None:
             return
         try:
-            self._take(claimed, node, lease)
+            if outbox.entry(claimed.outbox, lease).is_dir():
+                self._take(claimed, node, lease)
+            else:
+                self._give_back(node, lease)
         except (WireError, TrustError, WheelRejectedError) as err:
             self._refuse(node, lease, err)
+        except OSError as err:
+            raise StoreError(f"the result cannot be taken now: {err}") from err
 
     def _take(self, claimed: _Claimed, node: NodeName, lease: Lease) -> None:
         entry = outbox.entry(claimed.outbox, lease)
@@ -133,6 +138,11 @@ class Collector:
     def _keep_log(self, entry: Path, result: BuildResult) -> None:
         with outbox.open_plain(entry / outbox.LOG, limit_bytes=2 * self.limits.log_bytes) as file:
             write_atomically(log_path(self.logs, result.lease), file.read())
+
+    def _give_back(self, node: NodeName, lease: Lease) -> None:
+        with transaction(self.database) as session:
+            if (build := builds.held_by(session, lease, node)) is not None:
+                builds.give_back(session, build, why=f"its result is gone from the outbox of node {node}")
 
     def _refuse(self, node: NodeName, lease: Lease, err: Exception) -> None:
         """The node passed what does not stand: it is set aside, and the build goes to another."""

@@ -34,10 +34,13 @@ class Loop:
         """Do not wait for the rest of the pause."""
         self._wake.set()
 
-    def stop(self, *, timeout_s: float = 10.0) -> None:
-        """Let the running action end, for *timeout_s* seconds at most."""
+    def stop(self) -> None:
+        """Begin no further turn."""
         self._stopping.set()
         self._wake.set()
+
+    def join(self, *, timeout_s: float = 10.0) -> None:
+        """Wait for the turn that runs, *timeout_s* seconds at most."""
         self._thread.join(timeout_s)
 
     def _run(self) -> None:

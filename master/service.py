@@ -119,6 +119,8 @@ class Service:
         """Let each loop end what it is doing."""
         for loop in self._loops.values():
             loop.stop()
+        for loop in self._loops.values():
+            loop.join()
         self._upstream.close()
         self._snapshot.dispose()
 

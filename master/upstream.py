@@ -22,11 +22,11 @@ from urllib.parse import urljoin, urlsplit
 from packaging.utils import NormalizedName
 
 from master.pages import File, Page, parse
-from master.pip_settings import pip_settings
 from master.transport import Transport
 from master.wheel_metadata import METADATA_LIMIT_BYTES, read_metadata
 from schema.errors import UnknownProjectError, UpstreamError
 from schema.names import Sha256
+from schema.pip_settings import pip_settings
 from schema.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,12 @@ class Farm:
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
         )
+
+    def json(self, *arguments: object) -> Any:
+        """What ``wheelfarm`` answers with ``--json``."""
+        called = self.call(*arguments)
+        assert called.returncode == 0, called.stderr
+        return json.loads(called.stdout)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Begin ``wheelfarm run``; its stderr goes to ``run.log``."""

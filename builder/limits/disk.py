@@ -1,4 +1,7 @@
-"""How much disk a build uses: asked of its own file system where it has one, else counted."""
+"""How much disk a build uses: asked of its own file system where it has one, else counted.
+
+Counting comes late, and misses what was removed while it is still open; ``builder.isolation`` calls it "watchdog".
+"""
 
 from __future__ import annotations
 

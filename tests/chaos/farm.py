@@ -151,7 +151,7 @@ lost_message_s = 3.0
         argvs = {
             "redis": [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(socket.parent)],
             "master": [sys.executable, "-m", "master.cli", "--settings", str(self.settings_file), "master"],
-            "node": [sys.executable, "-c", "import sys; from pathlib import Path; from schema import log, settings; from builder import node; log.set_up(\"node\"); node.run(settings.load(Path(sys.argv[1])))", str(self.settings_file)],
+            "node": [sys.executable, "-m", "builder.cli", "--settings", str(self.settings_file), "run"],
         }
         for name, argv in argvs.items():
             process = self._processes.get(name)

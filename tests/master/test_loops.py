@@ -22,6 +22,7 @@ def test_a_loop_goes_on_after_a_fault() -> None:
         loop.wake()
         turns.get(timeout=20)
     loop.stop()
+    loop.join()
 
 
 def test_waking_a_loop_runs_it_at_once() -> None:
@@ -35,3 +36,4 @@ def test_waking_a_loop_runs_it_at_once() -> None:
 
     assert turned.wait(5)
     loop.stop()
+    loop.join()

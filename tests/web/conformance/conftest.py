@@ -126,7 +126,7 @@ def installed(environment: Path) -> Callable[[str], str | None]:
             "print(found)"
         )
         # -B: bytecode of a version installed within the same second would pass for the next one's.
-        argv = [environment / "bin/python", "-I", "-B", "-c", code, name]
+        argv: list[str | Path] = [environment / "bin/python", "-I", "-B", "-c", code, name]
         run = subprocess.run(argv, check=True, capture_output=True, text=True)
         return run.stdout.strip() or None
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from master.pip_settings import pip_settings
 from master.upstream import default_index_url
 from schema.errors import SettingsError
+from schema.pip_settings import pip_settings
 
 
 @pytest.fixture(autouse=True)

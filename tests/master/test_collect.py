@@ -1,0 +1,434 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.utils import NormalizedName
+from sqlalchemy import Engine, select
+
+from builder import outbox as node_outbox
+from master import builds
+from master.collect import Collector
+from master.enrol import enrol
+from master.store import Store
+from schema import outbox
+from schema.attest import statement
+from schema.attest.authority import Authority, NodeKey
+from schema.db.models import Attempt, Build, DirtyPage, Node, Project, Wheel
+from schema.db.session import transaction
+from schema.errors import StoreError
+from schema.jobs import BuildJob, BuildResult, Lease, Limits, Material, Outcome, Sdist, Step, WheelFile
+from schema.names import NodeName, Sha256, sha256_of
+from schema.platforms import Platform
+from schema.states import BuildState, FailureClass
+from tests import rows
+from tests.schema.wheels.forge import canonical, members, write
+
+N1 = NodeName("n1")
+PLATFORM = Platform.parse(rows.PLATFORM)
+SDIST = Sha256("0" * 64)
+
+
+class Shed:
+    """A master's collector, one enrolled node with its key and outbox, and a build leased to it."""
+
+    def __init__(self, folder: Path, database: Engine) -> None:
+        self.folder, self.database = folder, database
+        self.authority = Authority.create(folder / "authority")
+        self.outbox = folder / "outbox"
+        self.key = NodeKey.create(folder / "keys", N1)
+        self.key.install(self._enrol(N1, self.key))
+        with transaction(database) as session:
+            session.get_one(Node, "n1").platforms = [rows.PLATFORM]
+            self.project_id = rows.project(session).id
+        self.collector = Collector(
+            database=database,
+            store=Store(folder / "store"),
+            logs=folder / "logs",
+            authority=self.authority,
+            farm="test",
+            limits=Limits(wheel_bytes=2**20, log_bytes=2**16),
+        )
+
+    def _enrol(self, name: NodeName, key: NodeKey) -> str:
+        return enrol(
+            self.database,
+            self.authority,
+            node=name,
+            csr_pem=key.csr_pem(),
+            platforms=[PLATFORM],
+            outbox=self.outbox,
+        )
+
+    def leased(self, *, build_number: int = 0) -> Lease:
+        with transaction(self.database) as session:
+            values: dict[str, Any] = {"build_number": build_number}
+            known = session.scalars(select(Build.sdist_id)).first()
+            if known is None:
+                project = session.get_one(Project, self.project_id)
+                build = rows.build(session, project, **values)
+            else:
+                first = session.scalars(select(Build)).first()
+                assert first is not None
+                build = Build(
+                    project_id=first.project_id,
+                    version=first.version,
+                    platform=first.platform,
+                    sdist_id=known,
+                    policy="always",
+                    state=BuildState.QUEUED,
+                    created_at=first.created_at,
+                    changed_at=first.changed_at,
+                    **values,
+                )
+                session.add(build)
+                session.flush()
+            lease = builds.lease(session, build, node=N1, lease_s=90)
+            assert lease is not None
+            return lease
+
+    def leave(
+        self,
+        lease: Lease,
+        wheel: Path,
+        *,
+        key: NodeKey | None = None,
+        result: Callable[[BuildResult], BuildResult] = lambda same: same,
+        **said: Any,
+    ) -> None:
+        """Put a result into the outbox as the node does; *said* and *result* change what it says of itself."""
+        file = WheelFile(filename=wheel.name, sha256=sha256_of(wheel), size_bytes=wheel.stat().st_size)
+        log = self.folder / "build.log"
+        log.write_text("gcc -c demo.c\n")
+        now = datetime.now(UTC)
+        job = BuildJob(
+            build_id=said.pop("build_id", lease.build_id),
+            fence=lease.fence,
+            project=NormalizedName("demo"),
+            version="1.0",
+            platform=said.pop("platform", rows.PLATFORM),
+            sdist=Sdist(filename="demo-1.0.tar.gz", url="https://x.example/demo", sha256=said.pop("sdist", SDIST)),
+        )
+        materials = (Material(kind="sdist", name="demo-1.0.tar.gz", version="1.0", sha256=job.sdist.sha256),)
+        signed = (key or self.key).sign(
+            statement.provenance(
+                job=job,
+                farm="test",
+                node=said.pop("node", N1),
+                wheel=said.pop("signed", file),
+                started_at=now,
+                finished_at=now,
+                materials=materials,
+                environment={},
+                log_sha256=sha256_of(log),
+                isolation="none",
+            )
+        )
+        built = BuildResult(
+            node=N1,
+            lease=lease,
+            outcome=Outcome.BUILT,
+            started_at=now,
+            finished_at=now,
+            steps=(Step(name="build", started_at=now, seconds=1.0),),
+            log_sha256=sha256_of(log),
+            wheel=file,
+            materials=materials,
+        )
+        node_outbox.leave(self.outbox, result(built), log=log, wheel=wheel, attestation=signed)
+
+    def build(self, lease: Lease) -> Build:
+        with transaction(self.database) as session:
+            return session.get_one(Build, lease.build_id)
+
+    def node(self) -> Node:
+        with transaction(self.database) as session:
+            return session.get_one(Node, "n1")
+
+    def wheels(self) -> list[Wheel]:
+        with transaction(self.database) as session:
+            return list(session.scalars(select(Wheel).order_by(Wheel.published_at)))
+
+
+@pytest.fixture
+def shed(tmp_path: Path, database: Engine) -> Shed:
+    return Shed(tmp_path, database)
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    return canonical(tmp_path / "built", members())
+
+
+def test_a_sound_result_is_published_once_with_both_signatures(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(lease, wheel)
+
+    shed.collector.collect(N1, lease)
+    shed.collector.collect(N1, lease)
+
+    [published] = shed.wheels()
+    assert (published.filename, published.sha256) == (wheel.name, sha256_of(wheel))
+    assert shed.build(lease).state == BuildState.PUBLISHED
+    provenance = json.loads(shed.collector.store.path(Sha256(published.provenance_sha256)).read_text())
+    assert len(provenance["attestation_bundles"][0]["attestations"]) == 2
+    assert (shed.folder / "logs" / str(lease.build_id) / "1.log").read_text() == "gcc -c demo.c\n"
+    with transaction(shed.database) as session:
+        attempt = session.scalars(select(Attempt)).one()
+        assert (attempt.outcome, attempt.steps[0]["name"]) == ("built", "build")
+        assert session.get(DirtyPage, published.project_id) is not None
+
+
+def test_a_result_of_a_lease_that_is_gone_changes_nothing(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(lease, wheel)
+    with transaction(shed.database) as session:
+        builds.give_back(session, session.get_one(Build, lease.build_id), why="silent")
+
+    shed.collector.collect(N1, lease)
+
+    assert shed.wheels() == []
+    assert shed.build(lease).state == BuildState.QUEUED
+
+
+def test_a_failure_is_recorded_with_its_class_and_its_log(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(
+        lease,
+        wheel,
+        result=lambda built: replace(
+            built,
+            outcome=Outcome.FAILED,
+            wheel=None,
+            failure_class=FailureClass.BACKEND,
+            message="there is no backend nowhere.at.all",
+            evidence="ModuleNotFoundError: nowhere",
+        ),
+    )
+
+    shed.collector.collect(N1, lease)
+
+    build = shed.build(lease)
+    assert (build.state, build.reason) == (BuildState.FAILED, "backend: there is no backend nowhere.at.all")
+    with transaction(shed.database) as session:
+        assert session.scalars(select(Attempt.evidence)).one() == "ModuleNotFoundError: nowhere"
+    assert shed.node().state == "active"
+
+
+def test_a_node_that_cannot_work_gives_the_build_back(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(
+        lease, wheel, result=lambda built: replace(built, outcome=Outcome.NODE, wheel=None, message="no space left")
+    )
+
+    shed.collector.collect(N1, lease)
+
+    assert shed.build(lease).state == BuildState.QUEUED
+    assert shed.node().state == "active"
+
+
+def _other_bytes(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel)
+    other = canonical(shed.folder / "other", members() | {"demo/evil.py": b"import os\n"})
+    shutil.copyfile(other, outbox.entry(shed.outbox, lease) / wheel.name)
+
+
+def _other_bytes_with_a_true_digest(shed: Shed, lease: Lease, wheel: Path) -> None:
+    other = canonical(shed.folder / "other", members() | {"demo/evil.py": b"import os\n"})
+    signed = WheelFile(filename=wheel.name, sha256=sha256_of(wheel), size_bytes=wheel.stat().st_size)
+    shed.leave(lease, other, signed=signed)
+
+
+def _a_stranger(shed: Shed, lease: Lease, wheel: Path) -> None:
+    stranger = Authority.create(shed.folder / "elsewhere")
+    key = NodeKey.create(shed.folder / "stolen", N1)
+    key.install(stranger.certify(key.csr_pem(), node=N1, platforms=[rows.PLATFORM]))
+    shed.leave(lease, wheel, key=key)
+
+
+def _another_node(shed: Shed, lease: Lease, wheel: Path) -> None:
+    other = NodeName("n2")
+    key = NodeKey.create(shed.folder / "keys2", other)
+    key.install(shed.authority.certify(key.csr_pem(), node=other, platforms=[rows.PLATFORM]))
+    shed.leave(lease, wheel, key=key, node=other)
+
+
+def _another_sdist(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel, sdist=Sha256("f" * 64))
+
+
+def _another_build(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel, build_id=lease.build_id + 1)
+
+
+def _another_platform(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel, platform="debian12-aarch64-cp311")
+
+
+def _another_project(shed: Shed, lease: Lease, _wheel: Path) -> None:
+    files = {name.replace("demo-1.0", "requests-9.9"): data for name, data in members().items()}
+    metadata = b"Metadata-Version: 2.1\nName: requests\nVersion: 9.9\n"
+    files["requests-9.9.dist-info/METADATA"] = metadata
+    name = "requests-9.9-py3-none-any.whl"
+    shed.leave(lease, write(shed.folder / "lie", files, filename=name, info="requests-9.9.dist-info"))
+
+
+def _not_canonical(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, write(shed.folder / "raw", members(), filename=wheel.name))
+
+
+def _not_a_wheel(shed: Shed, lease: Lease, wheel: Path) -> None:
+    wheel.write_bytes(b"PK\5\6 this is no archive")
+    shed.leave(lease, wheel)
+
+
+def _a_link(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel)
+    left = outbox.entry(shed.outbox, lease) / wheel.name
+    left.unlink()
+    left.symlink_to(wheel)
+
+
+def _a_pipe(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel)
+    left = outbox.entry(shed.outbox, lease) / outbox.RESULT
+    left.unlink()
+    os.mkfifo(left)
+
+
+def _too_big(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel)
+    with (outbox.entry(shed.outbox, lease) / wheel.name).open("ab") as file:
+        file.truncate(2**21)
+
+
+def _no_log(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel)
+    (outbox.entry(shed.outbox, lease) / outbox.LOG).unlink()
+
+
+def _nonsense(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel)
+    (outbox.entry(shed.outbox, lease) / outbox.RESULT).write_text("[" * 100_000)
+
+
+def _someone_elses_result(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel, result=lambda built: replace(built, node=NodeName("n2")))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        _other_bytes, _other_bytes_with_a_true_digest, _a_stranger, _another_node, _another_sdist, _another_build,
+        _another_platform, _another_project, _not_canonical, _not_a_wheel, _a_link, _a_pipe, _too_big, _no_log,
+        _nonsense, _someone_elses_result,
+    ],
+)  # fmt: skip
+def test_a_node_that_lies_is_set_aside_and_publishes_nothing(
+    lie: Callable[[Shed, Lease, Path], None], shed: Shed, wheel: Path
+) -> None:
+    lease = shed.leased()
+    lie(shed, lease, wheel)
+
+    shed.collector.collect(N1, lease)
+
+    assert shed.wheels() == []
+    build = shed.build(lease)
+    assert build.state == BuildState.QUEUED
+    assert "refused" in build.reason
+    node = shed.node()
+    assert node.state == "quarantined"
+    assert f"build {lease.build_id}" in node.state_reason
+
+
+def test_a_result_that_is_gone_is_built_again_and_nobody_lied(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(lease, wheel)
+    shutil.rmtree(outbox.entry(shed.outbox, lease))
+
+    shed.collector.collect(N1, lease)
+
+    assert shed.build(lease).reason == "again: its result is gone from the outbox of node n1"
+    assert shed.node().state == "active"
+
+
+def test_a_rebuild_that_gives_the_same_bytes_publishes_nothing_and_says_so(shed: Shed, wheel: Path) -> None:
+    first = shed.leased()
+    shed.leave(first, wheel)
+    shed.collector.collect(N1, first)
+    second = shed.leased(build_number=1)
+    shed.leave(second, canonical(shed.folder / "again", members(), build_number=1))
+
+    shed.collector.collect(N1, second)
+
+    [published] = shed.wheels()
+    assert (published.repeated, shed.build(second).state) == (True, BuildState.UNNEEDED)
+    assert "gives the very bytes" in shed.build(second).reason
+
+
+def test_a_rebuild_that_gives_other_bytes_is_published_beside_the_first_and_names_what_differs(
+    shed: Shed, wheel: Path
+) -> None:
+    first = shed.leased()
+    shed.leave(first, wheel)
+    shed.collector.collect(N1, first)
+    second = shed.leased(build_number=1)
+    changed = members() | {"demo/stamp.py": b"now = 1\n"}
+    shed.leave(second, canonical(shed.folder / "again", changed, build_number=1))
+
+    shed.collector.collect(N1, second)
+
+    earlier, later = shed.wheels()
+    assert later.filename == "demo-1.0-1-py3-none-any.whl"
+    assert (earlier.repeated, earlier.repeated_note) == (
+        False,
+        f"build {second.build_id} gave other bytes in demo/stamp.py",
+    )
+
+
+def test_a_name_that_is_taken_by_other_bytes_is_built_again_under_the_next_number(shed: Shed, wheel: Path) -> None:
+    first = shed.leased()
+    shed.leave(first, wheel)
+    shed.collector.collect(N1, first)
+    with transaction(shed.database) as session:
+        row = session.scalars(select(Wheel)).one()
+        row.sha256 = "e" * 64
+        session.get_one(Build, first.build_id).build_number = 5
+    second = shed.leased()
+    shed.leave(second, wheel)
+
+    shed.collector.collect(N1, second)
+
+    build = shed.build(second)
+    assert (build.state, build.build_number) == (BuildState.QUEUED, 6)
+    assert "is taken by other bytes" in build.reason
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_full_store_keeps_the_result_with_the_node_and_takes_it_later(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(lease, wheel)
+    small = shed.folder / "store"
+    small.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
+    try:
+        (small / "ballast").write_bytes(b"x" * 60_000)
+
+        with pytest.raises(StoreError):
+            shed.collector.collect(N1, lease)
+
+        assert shed.wheels() == []
+        assert (shed.build(lease).state, shed.node().state) == (BuildState.COLLECTING, "active")
+        (small / "ballast").unlink()
+        shed.collector.collect(N1, lease)
+        assert len(shed.wheels()) == 1
+    finally:
+        subprocess.run(["umount", small], check=True)
