@@ -20,8 +20,8 @@ test: .venv/.ready
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -m 'not slow'
-	.venv/bin/pytest -m slow
+	.venv/bin/pytest -n auto -m 'not slow'
+	.venv/bin/pytest -n auto --dist loadfile -m slow
 
 # Everything is pinned by hash in requirements.lock, the build backend of this project too.
 .venv/.ready: pyproject.toml requirements.lock

@@ -61,16 +61,23 @@ def run(
     )
     lines: list[str] = []
     reason = ""
-    with process, _no_process_left(process):
-        for line in _lines(process, time.monotonic() + timeout_s, cancelled):
-            if line is None:
-                reason = (
-                    "was cancelled" if cancelled is not None and cancelled.is_set() else f"took over {timeout_s:.0f} s"
-                )
-                break
-            lines.append(line)
-            if on_line is not None:
-                on_line(line)
+    with process:
+        try:
+            for line in _lines(process, time.monotonic() + timeout_s, cancelled):
+                if line is None:
+                    in_vain = cancelled is not None and cancelled.is_set()
+                    reason = "was cancelled" if in_vain else f"took over {timeout_s:.0f} s"
+                    break
+                lines.append(line)
+                if on_line is not None:
+                    on_line(line)
+            else:
+                # Its output has ended, so it exits. It stays a zombie for now: its group's number is still its own.
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     if not reason and process.returncode != 0:
         reason = f"exited with {process.returncode}"
     if reason:
@@ -124,21 +131,6 @@ def package_of(program: str) -> str:
         "mount": "mount",
         "umount": "mount",
     }.get(Path(program).name, Path(program).name)
-
-
-@contextlib.contextmanager
-def _no_process_left(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    in_time = False
-    try:
-        yield
-        in_time = True
-    finally:
-        if in_time:
-            # Its output has ended, so it exits. It stays a zombie for now: its group's number is still its own.
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _lines(

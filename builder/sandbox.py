@@ -91,7 +91,7 @@ def run(
         cgroup.group(limits) as group,
         cell.opened(options, argv, rlimits=_rlimits(limits, group), uid=sandbox.uid, join=group.add) as running,
     ):
-        disk = DiskMeter(folders=scratch, limit_bytes=limits.disk_bytes)
+        disk = DiskMeter(folders=scratch, limit_bytes=limits.disk_bytes, pid=running.first_pid)
         watchdog = Watchdog(
             pid=running.first_pid, limits=limits, memory=group.memory is None, processes=group.pids is None
         )

@@ -120,7 +120,7 @@ RETRY: dict[FailureClass, RetryPolicy] = {
     FailureClass.IMPORT: _NEVER,
     FailureClass.NODE: RetryPolicy(retries=5, pause_s=5.0),
     FailureClass.LOST: _NEVER,  # not counted here: see POISONED_AFTER_NODES
-    FailureClass.CANCELLED: _NEVER,
+    FailureClass.CANCELLED: RetryPolicy(retries=20),  # the node was told to stop; bounded, for a node may say anything
 }
 
 # A build that was lost by so many different nodes, or so often by the same one, is poisoned and waits for a person.

@@ -19,11 +19,12 @@ FAULTS, BUILDS, SEED = 50, 40, 20261121
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("image")
-def test_fifty_faults_over_forty_builds_lose_none_and_publish_none_twice() -> None:
+def test_fifty_faults_over_forty_builds_lose_none_and_publish_none_twice(database_url: str) -> None:
     """R1, R3, R4: kill -9 of node, master and Redis at any moment, and FLUSHALL."""
     dice = random.Random(SEED)
     done: Counter[str] = Counter()
-    with Farm(images=ImagesSection().folder, projects=[f"tiny{number:02}" for number in range(BUILDS)]) as farm:
+    projects = [f"tiny{number:02}" for number in range(BUILDS)]
+    with Farm(images=ImagesSection().folder, projects=projects, database_url=database_url) as farm:
         for _ in range(FAULTS):
             time.sleep(dice.uniform(0.2, 2.0))
             fault = dice.choice(["node", "node", "master", "master", "redis", "flush"])

@@ -44,15 +44,17 @@ with open('big', 'wb') as file:
         file.write(b'x' * 2**20)
 """
 BIG_FILE_IN_TMP = BIG_FILE.replace("'big'", "'/tmp/big'")
-VANISHING_FILE = """
+VANISHING_FILES = """
 import os, time
-file = os.open('big', os.O_CREAT | os.O_WRONLY)
-os.unlink('big')
+files = [os.open(f'big-{number}', os.O_CREAT | os.O_WRONLY) for number in range(3)]
+for number in range(3):
+    os.unlink(f'big-{number}')
 while True:
-    try:
-        os.write(file, b'x' * 2**20)
-    except OSError:
-        time.sleep(0.1)
+    for file in files:
+        try:
+            os.write(file, b'x' * 2**20)
+        except OSError:
+            time.sleep(0.1)
 """
 MANY_FILES = """
 number = 0
@@ -86,7 +88,7 @@ BOMBS = {
     "files in memory": (MEMORY_FILES, FailureClass.MEMORY, {}),
     "one big file": (BIG_FILE, FailureClass.DISK, {}),
     "one big file in /tmp": (BIG_FILE_IN_TMP, FailureClass.DISK, {}),
-    "a big file without a name": (VANISHING_FILE, FailureClass.DISK, {}),
+    "big files without a name": (VANISHING_FILES, FailureClass.DISK, {}),
     "files without end": (MANY_FILES, FailureClass.DISK, {}),
     "a log without end": (FLOOD, FailureClass.LOG, {}),
     "a line without end": (ONE_LONG_LINE, FailureClass.LOG, {}),

@@ -131,6 +131,7 @@ def test_a_wheel_that_is_usable_on_the_platform_passes(tags: str, extension: byt
     [
         ("cp312-cp312-" + LINUX, "A-14"),
         ("cp312-abi3-" + LINUX, "A-14"),
+        ("cp311.cp312-none-" + LINUX, "A-14"),
         ("pp310-pypy310_pp73-" + LINUX, "A-14"),
         ("cp311-cp311d-" + LINUX, "A-14"),
         ("py2-none-any", "A-13"),

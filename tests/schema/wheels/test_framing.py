@@ -131,6 +131,9 @@ BROKEN: dict[str, Archive | bytes] = {
     ),
     "a locator that points elsewhere": zip64_end(two_members(), locator_off=1),
     "a zip64 end record with more in it": zip64_end(two_members(), extra=b"hidden!!"),
+    "a zip64 end record on another disk": zip64_end(two_members()).replace(
+        struct.pack("<HHII", 45, 45, 0, 0), struct.pack("<HHII", 45, 45, 1, 0)
+    ),
     "a zip64 end record that is missing": Archive(entries=two_members(), count=0xFFFF),
     "a symlink": Archive(entries=[Entry(name=A, data=b"/etc/passwd", mode=0o120777)]),
     "a symlink made by DOS": Archive(entries=[Entry(name=A, data=b"/etc/passwd", mode=0o120777, made_by=20)]),
