@@ -46,7 +46,7 @@ def run(
     on_line: called for each line as it comes
     environment: added to ours
     Raise ProcessError if it exits non-zero, takes longer than *timeout_s* or is cancelled, ToolMissingError if it is
-    not installed. Its whole process group is gone when this returns; where we are killed, it is killed too.
+    not installed. Its whole process group is killed when this returns; where we are killed, it is killed too.
     """
     need(argv[0])
     process = subprocess.Popen(

@@ -90,7 +90,10 @@ def _outcomes(session: Session, request: Request, platform: str) -> list[Wanted]
     )
     newest: dict[str, Build] = {}
     for build in rows:
-        newest.setdefault(build.version, build)
+        known = newest.get(build.version)
+        # A rebuild that gave the same bytes is unneeded; what it repeated is what the farm serves.
+        if known is None or (known.state == BuildState.UNNEEDED and build.state == BuildState.PUBLISHED):
+            newest[build.version] = build
     if not newest:
         return [Wanted(project=project.name, platform=platform, reason="the farm has no build of it")]
     return [

@@ -23,6 +23,7 @@ HAS_DESCRIPTOR = 0x8
 
 # Bits 1 and 2 only tell how hard the compressor tried.
 _FLAGS = 0x6 | HAS_DESCRIPTOR | UTF8_NAME
+_NEWEST_ZIP = 45  # what a reader must know: 4.5 is zip64, later ones are other compressions and encryption
 _SATURATED_16, _SATURATED_32 = 0xFFFF, 0xFFFFFFFF
 
 # "Unix extra field" and its like carry times and owners; these three can give a member a second name or meaning.
@@ -164,7 +165,9 @@ def _central(data: bytes, end: _End) -> list[Member]:
 
 def _central_entry(data: bytes, start: int) -> tuple[Member, int]:
     fields = CENTRAL.unpack_from(data, start)
-    _, _, _, flags, method, time, date, crc, packed, size, name_len, extra_len, comment_len, disk, _, mode, at = fields
+    _, _, needs, flags, method, time, date, crc, packed, size, name_len, extra_len, comment_len, disk, _, mode, at = (
+        fields
+    )
     name_at = start + CENTRAL.size
     stop = name_at + name_len + extra_len + comment_len
     if stop > len(data):
@@ -172,9 +175,10 @@ def _central_entry(data: bytes, start: int) -> tuple[Member, int]:
     name = _name(data[name_at : name_at + name_len], flags)
     if comment_len or disk:
         raise broken("A-05", f"{name!r} has a comment or lies on another disk")
-    if flags & ~_FLAGS or method not in (STORED, DEFLATED):
+    if flags & ~_FLAGS or method not in (STORED, DEFLATED) or needs > _NEWEST_ZIP:
         raise broken(
-            "A-05", f"{name!r} is encrypted or compressed in an unusual way (flags {flags:#x}, method {method})"
+            "A-05",
+            f"{name!r} is encrypted or compressed in an unusual way (flags {flags:#x}, method {method}, zip {needs})",
         )
     extra = _extras(name, data[name_at + name_len : stop])
     size, packed, at = _from_zip64(name, (size, packed, at), extra.get(_ZIP64_EXTRA, b""))
@@ -253,7 +257,7 @@ def _locals(file: BinaryIO, members: list[Member], central_at: int) -> dict[int,
 def _local(file: BinaryIO, member: Member, stop: int) -> Member:
     """Read the local header of a member that must end, with its data, exactly at *stop*."""
     fields = LOCAL.unpack(_at(file, member.header_at, LOCAL.size))
-    sign, _, flags, method, _, _, crc, packed, size, name_len, extra_len = fields
+    sign, needs, flags, method, _, _, crc, packed, size, name_len, extra_len = fields
     tail = file.read(name_len + extra_len)
     if sign != LOCAL_SIGN or tail[:name_len] != member.name.encode() or len(tail) != name_len + extra_len:
         raise broken("A-05", f"the local header of {member.name!r} is missing, or of another name")
@@ -263,7 +267,11 @@ def _local(file: BinaryIO, member: Member, stop: int) -> Member:
     told = (crc, *_local_sizes(member.name, size, packed, extra))
     true = (member.crc, member.size_bytes, member.compressed_bytes)
     described = bool(flags & HAS_DESCRIPTOR)
-    if (flags, method) != (member.flags, member.method) or (told != true and not (described and told == (0, 0, 0))):
+    if (
+        needs > _NEWEST_ZIP
+        or (flags, method) != (member.flags, member.method)
+        or (told != true and not (described and told == (0, 0, 0)))
+    ):
         raise broken("A-05", f"local header and central directory disagree on {member.name!r}")
     if described:
         data_stop += _descriptor_bytes(file, member, data_stop, stop)

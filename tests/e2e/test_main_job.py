@@ -134,7 +134,8 @@ def test_no_process_outlives_a_run_that_is_killed_and_the_next_run_finishes_its_
     _until(lambda: not serving.processes())
     serving.start("--list", serving.folder / "list.toml")
     serving.wait_until_it_serves()
-    _until(lambda: again["build"] in _builds(serving, "published"), timeout_s=180)
+    # The same source gives the same bytes, so there is nothing new to publish.
+    _until(lambda: again["build"] in _builds(serving, "unneeded"), timeout_s=120)
 
 
 def test_a_part_that_is_killed_is_started_again(serving: Farm) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from master import idle, requests
-from schema.db.models import DirtyPage, Project
+from schema.db.models import Build, DirtyPage, Project
 from schema.db.session import now, transaction
 from schema.states import BuildState
 from tests import rows
@@ -99,6 +99,20 @@ def test_what_failed_is_told_with_its_reason(database: Engine) -> None:
         (found,) = idle.wanted(session, platforms=[rows.PLATFORM])
 
     assert (found.is_settled_well, found.reason) == (False, "build: no compiler")
+
+
+def test_a_rebuild_that_gave_the_same_bytes_hides_nothing(database: Engine) -> None:
+    with transaction(database) as session:
+        project = _looked_at(session, "demo")
+        requests.add(session, Requirement("demo"), now=now(session))
+        first = rows.build(session, project, state=BuildState.PUBLISHED)
+        again = {key: getattr(first, key) for key in ("version", "platform", "policy", "created_at", "changed_at")}
+        session.add(Build(project_id=project.id, build_number=1, state=BuildState.UNNEEDED, **again))
+        session.flush()
+
+        (found,) = idle.wanted(session, platforms=[rows.PLATFORM])
+
+    assert found.is_published
 
 
 def test_a_wish_that_cannot_be_fulfilled_is_told_with_its_problem(database: Engine) -> None:

@@ -19,6 +19,8 @@ import pytest
 from builder import images
 from builder.images import Image
 from schema.errors import ImageError, UnknownPlatformError
+from schema.platforms import this_machine
+from tests.builder.sandbox.conftest import as_nobody
 
 
 def _record(folder: Path, name: str) -> Image:
@@ -140,6 +142,23 @@ def test_nothing_of_the_making_machine_is_in_the_image(image: Image) -> None:
     assert not (root / "etc/hostname").exists()
     resolv = root / "etc/resolv.conf"
     assert not resolv.exists() or resolv.read_text() == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a plain user may well have user numbers")
+def test_a_plain_user_without_user_numbers_is_told_what_root_must_do(reachable: Path) -> None:
+    reachable.chmod(0o777)
+
+    def make() -> str:
+        try:
+            images.make(reachable / "images", f"debian12-{this_machine()}", progress=_silent)
+        except ImageError as err:
+            return str(err)
+        return ""
+
+    told = as_nobody(make)
+
+    assert "apt-get install uidmap" in told
+    assert "usermod --add-subuids" in told
 
 
 @pytest.fixture

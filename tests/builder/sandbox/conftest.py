@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from builder import sandbox, workspace
+from builder import isolation, sandbox, workspace
 from builder.images import Image
+from builder.limits import cgroup
 from builder.log import Log
 from builder.sandbox import Bind, Finished, Sandbox
 from builder.workspace import JobFolder
 from schema.jobs import Limits
 
 BUILD_UID = 64560
+NOBODY = 65534
 LIMITS = Limits(
     memory_bytes=200 * 2**20,
     disk_bytes=64 * 2**20,
@@ -82,7 +88,7 @@ def new_box(image: Image, jobs: Path, tmp_path: Path) -> Iterator[Callable[..., 
         manager = workspace.open_job(jobs, name, uid=builds_as, disk_bytes=LIMITS.disk_bytes)
         job = manager.__enter__()
         opened.append(manager)
-        binds = tuple(Bind(source=job.make(name), target=f"/{name}", writable=True) for name in ("build", "tmp"))
+        binds = tuple(Bind(source=job.make(place), target=f"/{place}", writable=True) for place in ("build", "tmp"))
         return Box(image=image, job=job, log=Log(tmp_path / f"{name}.log", limit_bytes=LIMITS.log_bytes), binds=binds)
 
     yield open_box
@@ -109,3 +115,29 @@ def processes_of(uid: int) -> list[int]:
 def _is_zombie(process: Path) -> bool:
     """Whether it is dead, and only waits for its parent to notice."""
     return process.joinpath("stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
+
+
+def as_nobody(work: Callable[[], Any]) -> Any:
+    """What *work* gives in a process that has given up root for good."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer: dict[str, Any] = {}
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            for cache in (cgroup.hierarchies, workspace.loop_devices_work, isolation.probe):
+                cache.cache_clear()
+            answer["value"] = work()
+        except BaseException:  # noqa: BLE001 - whatever it is, the test shall tell it
+            answer["error"] = traceback.format_exc()
+        os.write(writer, json.dumps(answer).encode())
+        sys.stdout.flush()
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        answer = json.load(file)
+    os.waitpid(child, 0)
+    assert "error" not in answer, answer["error"]
+    return answer["value"]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import tempfile
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +12,11 @@ import pytest
 
 from builder import isolation, workspace
 from builder.images import Image
-from builder.limits import cgroup
 from builder.log import Log
 from builder.sandbox import Bind
 from schema.errors import LimitExceededError
 from schema.states import FailureClass
-from tests.builder.sandbox.conftest import LIMITS, Box
+from tests.builder.sandbox.conftest import LIMITS, NOBODY, Box, as_nobody
 from tests.builder.sandbox.test_bombs import (
     BIG_FILE,
     FLOOD,
@@ -31,8 +27,6 @@ from tests.builder.sandbox.test_bombs import (
     VANISHING_FILES,
 )
 
-NOBODY = 65534
-
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as a plain user already")
 
 
@@ -42,32 +36,6 @@ def own_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="wf-nobody-") as folder:
         os.chown(folder, NOBODY, NOBODY)
         yield Path(folder)
-
-
-def as_nobody(work: Callable[[], Any]) -> Any:
-    """What *work* gives in a process that has given up root for good."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        answer: dict[str, Any] = {}
-        try:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            for cache in (cgroup.hierarchies, workspace.loop_devices_work, isolation.probe):
-                cache.cache_clear()
-            answer["value"] = work()
-        except BaseException:  # noqa: BLE001 - whatever it is, the test shall tell it
-            answer["error"] = traceback.format_exc()
-        os.write(writer, json.dumps(answer).encode())
-        sys.stdout.flush()
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as file:
-        answer = json.load(file)
-    os.waitpid(child, 0)
-    assert "error" not in answer, answer["error"]
-    return answer["value"]
 
 
 def run(image: Image, folder: Path, code: str, **limits: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,21 @@ def test_what_the_build_writes_belongs_to_the_build_user(box: Box) -> None:
 
     assert (box.binds[0].source / "file").stat().st_uid == box.job.uid
     assert box.said().strip() == "0022"
+
+
+def test_what_one_build_plants_the_next_does_not_find(new_box: Callable[..., Box]) -> None:
+    first, second = new_box("first"), new_box("second")
+    places = "/ /build /tmp /var/tmp /dev/shm /run /home /root /etc /usr/local/bin /proc /dev $HOME"
+
+    first.run("sh", "-c", f"for at in {places}; do touch $at/planted; done; find / -name planted 2>/dev/null | sort")
+    second.run("sh", "-c", "find / -name planted 2>/dev/null")
+
+    assert [line for line in first.said().splitlines() if line.endswith("/planted")] == [
+        "/build/planted",
+        "/dev/shm/planted",  # noqa: S108 - inside
+        "/tmp/planted",  # noqa: S108 - inside
+    ]
+    assert second.said() == ""
 
 
 def test_only_what_is_bound_as_writable_can_be_written(box: Box, jobs: Path) -> None:

@@ -105,6 +105,7 @@ class Entry:
     method: int = zipfile.ZIP_DEFLATED
     flags: int = 0
     mode: int = 0o100644
+    needs: int = 20
     made_by: int = 3 << 8 | 20
     extra: bytes = b""
     comment: bytes = b""
@@ -182,7 +183,18 @@ def _local(entry: Entry) -> bytes:
     flags = entry.flags if entry.local_flags is None else entry.local_flags
     method = entry.method if entry.local_method is None else entry.local_method
     fixed = struct.pack(
-        "<4sHHHHHIIIHH", b"PK\3\4", 20, flags, method, 0, 0x21, crc, packed, size, len(name), len(entry.local_extra)
+        "<4sHHHHHIIIHH",
+        b"PK\3\4",
+        entry.needs,
+        flags,
+        method,
+        0,
+        0x21,
+        crc,
+        packed,
+        size,
+        len(name),
+        len(entry.local_extra),
     )
     return fixed + name + entry.local_extra + _packed(entry) + entry.after
 
@@ -193,7 +205,7 @@ def _central(entry: Entry, at: int) -> bytes:
         "<4sHHHHHHIIIHHHHHII",
         b"PK\1\2",
         entry.made_by,
-        20,
+        entry.needs,
         entry.flags,
         entry.method,
         0,

@@ -96,6 +96,7 @@ BROKEN: dict[str, Archive | bytes] = {
     "a patch as a member": Archive(entries=[Entry(name=A, flags=0x20)]),
     "a masked central directory": Archive(entries=[Entry(name=A, flags=0x2000)]),
     "bzip2": Archive(entries=[Entry(name=A, method=12)]),
+    "a zip of the future": Archive(entries=[Entry(name=A, needs=64)]),
     "zstandard": Archive(entries=[Entry(name=A, method=93)]),
     "a member's comment": Archive(entries=[Entry(name=A, comment=b"hello")]),
     "a second name": Archive(entries=[Entry(name=A, extra=UNICODE_PATH, local_extra=UNICODE_PATH)]),

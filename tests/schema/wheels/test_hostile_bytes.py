@@ -98,6 +98,22 @@ def test_a_mutated_frame_is_refused_or_harmless(sound: dict[str, bytes], changes
     survive(data[:start] + mutated(data[start:], changes), "demo-1.0-py3-none-any.whl")
 
 
+def test_no_single_byte_makes_our_reader_and_zipfile_see_different_archives(
+    sound: dict[str, bytes], tmp_path: Path
+) -> None:
+    data, path = sound["raw"], tmp_path / "demo.whl"
+    refused = 0
+    for at, old in enumerate(data):
+        for new in {0, 1, 0x40, 0xFF, old ^ 1, old ^ 8} - {old}:
+            path.write_bytes(data[:at] + bytes([new]) + data[at + 1 :])
+            try:
+                agree(path)
+            except WheelRejectedError:
+                refused += 1
+
+    assert refused > 4 * len(data)
+
+
 @FUZZ
 @given(data=st.binary(max_size=300))
 def test_random_bytes_are_refused(data: bytes) -> None:
