@@ -8,6 +8,7 @@ their own (``url_file``). Every fault raises SettingsError with file, key and wh
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import re
 import tomllib
@@ -96,7 +97,7 @@ class NodeSection:
     """One builder node.
 
     slots: builds at once
-    workspace: what builds write to; must be reachable for the build user
+    workspace: what builds write to; must be reachable for the build user; by default a folder of this farm's own
     build_uid: where the node runs as root, slot N builds as this uid + N; a plain user builds as itself
     """
 
@@ -222,6 +223,10 @@ def _read(data: Mapping[str, Any], *, file: Path, folder: Path) -> Settings:
         if not isinstance(table, Mapping):
             raise SettingsError(f"{file}: {name}: must be a table: [{name}]")
         values[name] = _section(kind, dict(table), file=file, name=name, folder=folder)
+    if "workspace" not in data.get("node", {}):
+        # Two farms on one machine must not meet in one folder: their builds have the same numbers.
+        home = hashlib.sha256(os.fsencode(values["farm"].home.resolve())).hexdigest()[:12]
+        values["node"] = dataclasses.replace(values["node"], workspace=_cache() / "work" / home)
     return _checked(Settings(**values), file=file)
 
 

@@ -144,3 +144,14 @@ def test_a_named_file_goes_before_the_one_in_the_current_folder(
 def test_settings_cannot_be_changed_once_read() -> None:
     with pytest.raises(AttributeError):
         Settings().web.port = 1  # type: ignore[misc]
+
+
+def test_two_farms_on_one_machine_do_not_share_a_workspace(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "farm.toml").write_text('[farm]\nhome = "home"\n')
+
+    workspaces = {load(tmp_path / name / "farm.toml").node.workspace for name in ("one", "two")}
+
+    assert len(workspaces) == 2
+    assert load(tmp_path / "one" / "farm.toml").node.workspace in workspaces
