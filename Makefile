@@ -23,7 +23,7 @@ test: .venv/.ready
 	.venv/bin/pytest -n auto -m 'not slow'
 	.venv/bin/pytest -n auto --dist loadfile -m slow
 
-# Everything is pinned by hash in requirements.lock, the build backend of this project too.
+# Everything is pinned by hash in requirements.lock, pip itself and the build backend of this project too.
 .venv/.ready: pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "wheelfarm needs Python 3.11 or newer; python3 here is: $$(python3 --version 2>&1)" >&2; exit 1; }
 	@$(PYTHON) -m master.debian_packages venv
