@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from packaging.requirements import Requirement
 from sqlalchemy.orm import Session
 
 from master import requests
-from schema import names
+from schema import names, toml_file
 from schema.db.models import Request
 from schema.errors import FarmError, SettingsError
 from schema.platforms import Platform
@@ -52,15 +51,8 @@ def read(file: Path) -> tuple[Requirement, ...]:
 
 def load(file: Path) -> WishList:
     """Read a list; raise SettingsError that names file, key and what is allowed."""
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise SettingsError(f"{file}: cannot be read: {err.strerror}") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise SettingsError(f"{file}: not TOML: {err}") from err
-    for key in data:
-        if key not in _KEYS:
-            raise SettingsError(f"{file}: {key}: unknown key; allowed here: {', '.join(_KEYS)}")
+    data = toml_file.read(file)
+    toml_file.refuse_unknown(data, _KEYS, file=file)
     projects = tuple(_checked(file, "projects", names.requirement, text) for text in _texts(file, data, "projects"))
     if not projects:
         raise SettingsError(f'{file}: projects: must name at least one, such as projects = ["click"]')

@@ -7,7 +7,6 @@ that goes to every node, so each value is checked here.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
+from schema import toml_file
 from schema.errors import SettingsError
 from schema.jobs import Recipe
 
@@ -70,15 +70,8 @@ def check(folders: Sequence[Path]) -> None:
 
 def read(file: Path) -> Recipe:
     """Read one recipe; raise SettingsError that names file, key and what is allowed."""
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise SettingsError(f"{file}: cannot be read: {err.strerror}") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise SettingsError(f"{file}: not TOML: {err}") from err
-    for key in data:
-        if key not in _KEYS:
-            raise SettingsError(f"{file}: {key}: unknown key; allowed here: {', '.join(sorted(_KEYS))}")
+    data = toml_file.read(file)
+    toml_file.refuse_unknown(data, _KEYS, file=file)
     if not isinstance(data.get("why", ""), str):
         raise SettingsError(f"{file}: why: must be a text")
     return Recipe(

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from packaging.utils import NormalizedName
 
-from schema import names
+from schema import fields, names
 from schema.errors import FarmError, WireError
 from schema.names import NodeName, Sha256
 from schema.platforms import Platform
@@ -23,9 +23,6 @@ from schema.states import FailureClass
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
-
-_TEXT_LIMIT = 16_384
-_LIST_LIMIT = 10_000
 
 
 def _checked(parse: Callable[[type[T], Json], T]) -> Callable[[type[T], Any], T]:
@@ -73,11 +70,11 @@ class Sdist(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            filename=_file_name(data["filename"]),
-            url=_text(data["url"]),
-            sha256=names.sha256(_text(data["sha256"])),
-            size_bytes=_maybe(data.get("size_bytes"), _count),
-            uploaded_at=_maybe(data.get("uploaded_at"), _instant),
+            filename=fields.file_name(data["filename"]),
+            url=fields.text(data["url"]),
+            sha256=names.sha256(fields.text(data["sha256"])),
+            size_bytes=fields.maybe(data.get("size_bytes"), fields.count),
+            uploaded_at=fields.maybe(data.get("uploaded_at"), fields.instant),
         )
 
 
@@ -95,10 +92,10 @@ class Recipe(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            debian_packages=_texts(data.get("debian_packages", ())),
-            environment=_text_map(data.get("environment", {})),
-            config_settings=_text_map(data.get("config_settings", {})),
-            build_constraints=_texts(data.get("build_constraints", ())),
+            debian_packages=fields.texts(data.get("debian_packages", ())),
+            environment=fields.text_map(data.get("environment", {})),
+            config_settings=fields.text_map(data.get("config_settings", {})),
+            build_constraints=fields.texts(data.get("build_constraints", ())),
         )
 
 
@@ -122,13 +119,13 @@ class Limits(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            memory_bytes=_count(data["memory_bytes"]),
-            disk_bytes=_count(data["disk_bytes"]),
-            processes=_count(data["processes"]),
-            wall_s=_seconds(data["wall_s"]),
-            silence_s=_seconds(data["silence_s"]),
-            log_bytes=_count(data["log_bytes"]),
-            wheel_bytes=_count(data["wheel_bytes"]),
+            memory_bytes=fields.count(data["memory_bytes"]),
+            disk_bytes=fields.count(data["disk_bytes"]),
+            processes=fields.count(data["processes"]),
+            wall_s=fields.seconds(data["wall_s"]),
+            silence_s=fields.seconds(data["silence_s"]),
+            log_bytes=fields.count(data["log_bytes"]),
+            wheel_bytes=fields.count(data["wheel_bytes"]),
         )
 
 
@@ -156,13 +153,13 @@ class BuildJob(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            build_id=_count(data["build_id"]),
-            fence=_count(data["fence"]),
-            project=names.project_name(_text(data["project"])),
-            version=str(names.version(_text(data["version"]))),
-            platform=str(Platform.parse(_text(data["platform"]))),
+            build_id=fields.count(data["build_id"]),
+            fence=fields.count(data["fence"]),
+            project=names.project_name(fields.text(data["project"])),
+            version=str(names.version(fields.text(data["version"]))),
+            platform=str(Platform.parse(fields.text(data["platform"]))),
             sdist=Sdist.from_json(data["sdist"]),
-            build_number=_count(data.get("build_number", 0)),
+            build_number=fields.count(data.get("build_number", 0)),
             recipe=Recipe.from_json(data.get("recipe", {})),
             limits=Limits.from_json(data["limits"]),
         )
@@ -184,7 +181,7 @@ class Lease(Message):
     @_checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
-        return cls(build_id=_count(data["build_id"]), fence=_count(data["fence"]))
+        return cls(build_id=fields.count(data["build_id"]), fence=fields.count(data["fence"]))
 
     def __str__(self) -> str:
         return f"{self.build_id}-{self.fence}"
@@ -213,14 +210,14 @@ class Heartbeat(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            node=names.node_name(_text(data["node"])),
-            sequence=_count(data["sequence"]),
-            version=_text(data["version"]),
-            platforms=tuple(str(Platform.parse(item)) for item in _texts(data["platforms"])),
-            slots=_count(data["slots"]),
-            running=tuple(Lease.from_json(item) for item in _list(data.get("running", ()))),
-            finished=tuple(Lease.from_json(item) for item in _list(data.get("finished", ()))),
-            facts=_text_map(data.get("facts", {})),
+            node=names.node_name(fields.text(data["node"])),
+            sequence=fields.count(data["sequence"]),
+            version=fields.text(data["version"]),
+            platforms=tuple(str(Platform.parse(item)) for item in fields.texts(data["platforms"])),
+            slots=fields.count(data["slots"]),
+            running=tuple(Lease.from_json(item) for item in fields.items(data.get("running", ()))),
+            finished=tuple(Lease.from_json(item) for item in fields.items(data.get("finished", ()))),
+            facts=fields.text_map(data.get("facts", {})),
         )
 
 
@@ -241,10 +238,10 @@ class Step(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            name=_text(data["name"]),
-            started_at=_instant(data["started_at"]),
-            seconds=_maybe(data.get("seconds"), _seconds),
-            note=_text(data.get("note", "")),
+            name=fields.text(data["name"]),
+            started_at=fields.instant(data["started_at"]),
+            seconds=fields.maybe(data.get("seconds"), fields.seconds),
+            note=fields.text(data.get("note", "")),
         )
 
 
@@ -267,11 +264,11 @@ class Progress(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            node=names.node_name(_text(data["node"])),
+            node=names.node_name(fields.text(data["node"])),
             lease=Lease.from_json(data["lease"]),
-            steps=tuple(Step.from_json(item) for item in _list(data["steps"])),
-            log_offset=_count(data["log_offset"]),
-            log=_text(data["log"], limit=4 * 2**20),
+            steps=tuple(Step.from_json(item) for item in fields.items(data["steps"])),
+            log_offset=fields.count(data["log_offset"]),
+            log=fields.text(data["log"], limit=4 * 2**20),
         )
 
 
@@ -297,9 +294,9 @@ class WheelFile(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            filename=_file_name(data["filename"]),
-            sha256=names.sha256(_text(data["sha256"])),
-            size_bytes=_count(data["size_bytes"]),
+            filename=fields.file_name(data["filename"]),
+            sha256=names.sha256(fields.text(data["sha256"])),
+            size_bytes=fields.count(data["size_bytes"]),
         )
 
 
@@ -320,10 +317,10 @@ class Material(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            kind=_text(data["kind"]),
-            name=_text(data["name"]),
-            version=_text(data["version"]),
-            sha256=_maybe(data.get("sha256"), lambda text: names.sha256(_text(text))),
+            kind=fields.text(data["kind"]),
+            name=fields.text(data["name"]),
+            version=fields.text(data["version"]),
+            sha256=fields.maybe(data.get("sha256"), lambda text: names.sha256(fields.text(text))),
         )
 
 
@@ -357,23 +354,23 @@ class BuildResult(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         outcome = Outcome(data["outcome"])
-        wheel = _maybe(data.get("wheel"), WheelFile.from_json)
+        wheel = fields.maybe(data.get("wheel"), WheelFile.from_json)
         if (outcome is Outcome.BUILT) != (wheel is not None):
             raise WireError(f"BuildResult: outcome {outcome} {'without' if wheel is None else 'with'} a wheel")
         return cls(
-            node=names.node_name(_text(data["node"])),
+            node=names.node_name(fields.text(data["node"])),
             lease=Lease.from_json(data["lease"]),
             outcome=outcome,
-            started_at=_instant(data["started_at"]),
-            finished_at=_instant(data["finished_at"]),
-            steps=tuple(Step.from_json(item) for item in _list(data["steps"])),
-            log_sha256=names.sha256(_text(data["log_sha256"])),
-            failure_class=_maybe(data.get("failure_class"), FailureClass),
-            message=_text(data.get("message", "")),
-            evidence=_text(data.get("evidence", "")),
+            started_at=fields.instant(data["started_at"]),
+            finished_at=fields.instant(data["finished_at"]),
+            steps=tuple(Step.from_json(item) for item in fields.items(data["steps"])),
+            log_sha256=names.sha256(fields.text(data["log_sha256"])),
+            failure_class=fields.maybe(data.get("failure_class"), FailureClass),
+            message=fields.text(data.get("message", "")),
+            evidence=fields.text(data.get("evidence", "")),
             wheel=wheel,
-            materials=tuple(Material.from_json(item) for item in _list(data.get("materials", ()))),
-            environment=_text_map(data.get("environment", {})),
+            materials=tuple(Material.from_json(item) for item in fields.items(data.get("materials", ()))),
+            environment=fields.text_map(data.get("environment", {})),
             resources={str(key): float(value) for key, value in dict(data.get("resources", {})).items()},
         )
 
@@ -388,55 +385,3 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - walks arbitrary plain data
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def _maybe(value: Any, parse: Callable[[Any], T]) -> T | None:  # noqa: ANN401
-    return None if value is None else parse(value)
-
-
-def _text(value: Any, *, limit: int = _TEXT_LIMIT) -> str:  # noqa: ANN401
-    if not isinstance(value, str) or len(value) > limit:
-        raise ValueError(f"not a text of at most {limit} characters: {str(value)[:80]!r}")
-    return value
-
-
-def _file_name(value: Any) -> str:  # noqa: ANN401
-    text = _text(value, limit=255)
-    if not text or text.startswith(".") or any(char in text for char in "/\\\0\n\r"):
-        raise ValueError(f"not a plain file name: {text!r}")
-    return text
-
-
-def _count(value: Any) -> int:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ValueError(f"not a whole number of 0 or more: {str(value)[:80]!r}")
-    return value
-
-
-def _seconds(value: Any) -> float:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:  # noqa: PLR2004
-        raise ValueError(f"not a number of seconds: {str(value)[:80]!r}")
-    return float(value)
-
-
-def _instant(value: Any) -> datetime:  # noqa: ANN401
-    moment = datetime.fromisoformat(_text(value, limit=64))
-    if moment.tzinfo is None:
-        raise ValueError(f"a time without its zone: {value!r}")
-    return moment.astimezone(UTC)
-
-
-def _list(value: Any) -> list[Any]:  # noqa: ANN401
-    if not isinstance(value, (list, tuple)) or len(value) > _LIST_LIMIT:
-        raise ValueError(f"not a list of at most {_LIST_LIMIT} items: {str(value)[:80]!r}")
-    return list(value)
-
-
-def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401
-    return tuple(_text(item) for item in _list(value))
-
-
-def _text_map(value: Any) -> dict[str, str]:  # noqa: ANN401
-    if not isinstance(value, Mapping) or len(value) > _LIST_LIMIT:
-        raise ValueError(f"not an object of texts: {str(value)[:80]!r}")
-    return {_text(key): _text(item) for key, item in value.items()}

@@ -11,13 +11,13 @@ import dataclasses
 import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from schema import toml_file
 from schema.errors import FarmError, SettingsError
 from schema.jobs import Limits
 from schema.names import node_name
@@ -197,13 +197,7 @@ def load(path: Path | None = None) -> Settings:
     file = find(path)
     if file is None:
         return _read({}, file=Path("farm.toml"), folder=Path.cwd())
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise SettingsError(f"{file}: cannot be read: {err.strerror}") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise SettingsError(f"{file}: not TOML: {err}") from err
-    return _read(data, file=file, folder=file.resolve().parent)
+    return _read(toml_file.read(file), file=file, folder=file.resolve().parent)
 
 
 def find(path: Path | None = None) -> Path | None:
@@ -217,7 +211,7 @@ def find(path: Path | None = None) -> Path | None:
 def _read(data: Mapping[str, Any], *, file: Path, folder: Path) -> Settings:
     sections = get_type_hints(Settings)
     values: dict[str, Any] = {}
-    _refuse_unknown(data, allowed=sections, file=file, where="")
+    toml_file.refuse_unknown(data, sections, file=file)
     for name, kind in sections.items():
         table = data.get(name, {})
         if not isinstance(table, Mapping):
@@ -234,7 +228,7 @@ def _section(kind: type[Any], table: dict[str, Any], *, file: Path, name: str, f
     if name in {"redis", "database"}:
         table = _with_secret(table, file=file, name=name, folder=folder)
     fields = {item.name for item in dataclasses.fields(kind)}
-    _refuse_unknown(table, allowed=fields, file=file, where=f"{name}.")
+    toml_file.refuse_unknown(table, fields, file=file, where=f"{name}.")
     hints = get_type_hints(kind)
     values = {
         key: _value(value, hints[key], file=file, key=f"{name}.{key}", folder=folder) for key, value in table.items()
@@ -258,12 +252,6 @@ def _with_secret(table: dict[str, Any], *, file: Path, name: str, folder: Path) 
         except (OSError, UnicodeDecodeError) as err:
             raise SettingsError(f"{file}: {name}.url_file: {secret} cannot be read: {err}") from err
     return table
-
-
-def _refuse_unknown(data: Mapping[str, Any], *, allowed: Any, file: Path, where: str) -> None:  # noqa: ANN401
-    for key in data:
-        if key not in allowed:
-            raise SettingsError(f"{file}: {where}{key}: unknown key; allowed here: {', '.join(sorted(allowed))}")
 
 
 def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:  # noqa: ANN401, C901, PLR0911

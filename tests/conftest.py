@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
+from builder import images
+from builder.images import Image
 from master.store import Store
 from schema.db import migrate
 from schema.db.session import engine
@@ -165,10 +167,8 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture(scope="session")
-def image():  # type: ignore[no-untyped-def]  # noqa: ANN201
+def image() -> Image:
     """The shared Debian 12 image of this machine's architecture; nothing may write into it."""
-    from builder import images  # noqa: PLC0415
-
     folder, name = ImagesSection().folder, f"debian12-{this_machine()}"
     try:
         return images.find(folder, name)
