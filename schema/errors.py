@@ -16,7 +16,7 @@ Every error that the farm raises on purpose.
     · ImageError
   - UpstreamError              the upstream index did not answer as an index does; tried again later
     · UnknownProjectError      the upstream has no such project
-  - WireError                  a message is not what the contract says
+  - WireError                  a message is not what schema.jobs says
   - UnavailableError           3  Redis or the database cannot be reached
   - TrustError                 a signature, certificate or statement does not hold
   - StoreError                 the store cannot take or give a file

@@ -61,7 +61,7 @@ _ATTEMPTS: dict[str, tuple[str, object]] = {
     "the cloud's metadata": ("socket.create_connection(('169.254.169.254', 80), 2)", None),
     "the internet": ("socket.create_connection(('192.0.2.1', 443), 2)", None),
     "the internet by UDP": ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))", None),
-    "a name server": ("socket.getaddrinfo('pypi.org', 443)", None),
+    "a name server": ("socket.getaddrinfo('example.org', 443)", None),
     "a Unix socket": ("unix('{socket}')", None),
     "an abstract Unix socket": ("unix('\\0wheelfarm-test')", None),
     "raw packets": ("socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", None),

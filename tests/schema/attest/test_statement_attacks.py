@@ -41,7 +41,7 @@ def test_an_upper_case_digest(farm: SigningFarm) -> None:
 
 
 @pytest.mark.parametrize(
-    "predicate", ["https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v0.2", ""]
+    "predicate", ["https://in-toto.io/attestation/release/v0.1", "https://slsa.dev/provenance/v0.2", ""]
 )
 def test_a_predicate_of_another_type(farm: SigningFarm, predicate: str) -> None:
     node = resealed(farm, {**farm.statement(), "predicateType": predicate})
