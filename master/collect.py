@@ -233,4 +233,4 @@ def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: B
     )
     builds.keep_details(attempt, result)
     session.flush()
-    builds.fail(session, build, failure_class=failure_class, message=result.message)
+    builds.fail(session, build, failure_class=failure_class, message=result.evidence or result.message)

@@ -74,6 +74,7 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
         Attempt.outcome,
         Attempt.failure_class,
         Attempt.message,
+        Attempt.evidence,
         Attempt.started_at,
         Attempt.finished_at,
         Attempt.steps,

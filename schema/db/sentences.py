@@ -137,7 +137,8 @@ _ADVICE: dict[FailureClass, tuple[Actor, str]] = {
 
 
 def _why_failed(attempt: Attempt) -> str:
-    message = one_line(attempt.message, limit=300).rstrip(".")
+    # The line of the log that says why tells a person more than that a step failed.
+    message = one_line(attempt.evidence or attempt.message, limit=300).rstrip(".")
     return f"{attempt.failure_class}: {message}" if message else f"{attempt.failure_class}"
 
 
