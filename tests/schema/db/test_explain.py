@@ -220,16 +220,16 @@ def test_each_class_of_failure_says_what_happened_and_who_can_help(session: Sess
 
 
 def test_the_telling_line_of_the_log_stands_before_the_general_message(session: Session) -> None:
-    build = entries.build(session, entries.project(session, "demo"), state="failed", fence=1)
+    build = entries.build(session, entries.project(session), state="failed", fence=1)
     line = "src/demo.c:1:10: fatal error: sql.h: No such file or directory"
     entries.attempt(
         session, build, outcome="failed", failure_class="build", message="the backend failed", evidence=line
     )
 
-    [answer] = why(session, "demo")
+    sentence = _only(session).sentence
 
-    assert f"(build: {line})" in answer.sentence
-    assert "the backend failed" not in answer.sentence
+    assert f"(build: {line})" in sentence
+    assert "the backend failed" not in sentence
 
 
 def test_a_release_without_a_source_distribution_fails_without_an_attempt(session: Session) -> None:
