@@ -1,4 +1,4 @@
-"""What a person asks the farm to do with builds and wheels: retry, rebuild, remove."""
+"""What a person asks the farm to do: retry, rebuild, remove; let a node drain, or take it back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from master import builds, resolve
-from schema.db.models import Build, Project, Wheel
+from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
+from schema.names import NodeName
 from schema.platforms import Platform
 from schema.states import BuildPolicy, BuildState
 
@@ -101,3 +102,26 @@ def remove(session: Session, name: NormalizedName, version: Version | None, *, r
     # Elsewhere a build may have been unneeded because one of these wheels served it.
     resolve.reconsider(session, found[0].project_id)
     return found
+
+
+def drain(session: Session, name: NodeName, *, reason: str) -> Node:
+    """Give a node no new builds; it ends those it has."""
+    node = _node(session, name)
+    if node.state == "quarantined":
+        raise UsageError(f"node {name} is quarantined: {node.state_reason}", advice=f"wheelfarm node resume {name}")
+    node.state, node.state_reason = "draining", reason
+    return node
+
+
+def resume(session: Session, name: NodeName) -> Node:
+    """Give a node builds again, also one that was set aside because its results were refused."""
+    node = _node(session, name)
+    node.state, node.state_reason = "active", ""
+    return node
+
+
+def _node(session: Session, name: NodeName) -> Node:
+    node = session.get(Node, name)
+    if node is None:
+        raise UsageError(f"there is no node {name}", advice="wheelfarm node list names them")
+    return node

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from master import enrol as enrolment
-from master import reports
-from master.cli.farm import database, reading
+from master import operate, reports
+from master.cli.farm import database, reading, writing
 from master.cli.processes import become
 from master.cli.questions import node_table
 from master.main_job import python
 from schema import names
 from schema.attest.authority import Authority
+from schema.db.models import Node
 from schema.door import Door, Group, answer, answer_json, as_json, pass_door, progress
 from schema.platforms import Platform
 
@@ -74,6 +75,36 @@ def enrol(
         return
     progress(f"node {name} is enrolled; install this certificate beside its key:")
     answer(certificate.rstrip("\n"))
+
+
+@node.command()
+@click.argument("name", type=names.node_name)
+@click.option("--reason", default="a person asked for it", help="Shown wherever the node is shown.")
+@as_json
+@pass_door
+def drain(door: Door, *, name: names.NodeName, reason: str, as_json: bool) -> None:
+    """Give node NAME no new builds; it ends those it has."""
+    with writing(door.settings) as session:
+        found = operate.drain(session, name, reason=reason)
+        _tell(found, as_json=as_json)
+
+
+@node.command()
+@click.argument("name", type=names.node_name)
+@as_json
+@pass_door
+def resume(door: Door, *, name: names.NodeName, as_json: bool) -> None:
+    """Give node NAME builds again, also after its results were refused."""
+    with writing(door.settings) as session:
+        found = operate.resume(session, name)
+        _tell(found, as_json=as_json)
+
+
+def _tell(found: Node, *, as_json: bool) -> None:
+    if as_json:
+        answer_json({"node": found.name, "state": found.state, "reason": found.state_reason})
+    else:
+        answer(f"node {found.name} is {found.state}")
 
 
 @click.command(

@@ -102,7 +102,14 @@ def read_leaf(der: bytes, authority: x509.Certificate) -> x509.Certificate:
         raise TrustError("the signer's certificate names this farm's authority, which did not sign it") from err
     except Exception as err:  # whatever the parser makes of hostile bytes, warnings included
         raise TrustError(f"the signer's certificate is not of this farm's authority: {str(err)[:200]}") from err
+    if not der.endswith(_bit_string(leaf.signature)):
+        raise TrustError("the signer's certificate does not end with its signature in DER")
     return leaf
+
+
+def _bit_string(signature: bytes) -> bytes:
+    """The DER of a short BIT STRING (X.690, 8.6): the parser does not mind a wrong count of unused bits, we do."""
+    return bytes((0x03, len(signature) + 1, 0)) + signature
 
 
 def holder_of(leaf: x509.Certificate) -> Holder:

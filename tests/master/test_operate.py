@@ -6,9 +6,10 @@ from packaging.version import Version
 from sqlalchemy import Engine, select
 
 from master import operate
-from schema.db.models import Build, Wheel
+from schema.db.models import Build, Node, Wheel
 from schema.db.session import now, transaction
 from schema.errors import UsageError
+from schema.names import NodeName
 from schema.states import AttemptOutcome, BuildState, FailureClass
 from tests import rows
 
@@ -78,3 +79,26 @@ def test_removing_one_version_leaves_the_others(database: Engine) -> None:
         kept = session.scalars(select(Wheel.version).where(Wheel.removed_at.is_(None))).all()
         assert kept == ["2.0"]
         assert all(wheel.published_at <= now(session) for wheel in session.scalars(select(Wheel)))
+
+
+def test_a_node_that_was_set_aside_is_taken_back_by_a_person_only(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session, state="quarantined", state_reason="its result of build 7 was refused")
+
+        with pytest.raises(UsageError, match="wheelfarm node resume n1"):
+            operate.drain(session, NodeName("n1"), reason="holidays")
+
+        operate.resume(session, NodeName("n1"))
+        node = session.get_one(Node, "n1")
+        assert (node.state, node.state_reason) == ("active", "")
+
+
+def test_a_draining_node_says_why(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session)
+
+        node = operate.drain(session, NodeName("n1"), reason="new disk")
+
+        assert (node.state, node.state_reason) == ("draining", "new disk")
+        with pytest.raises(UsageError, match="there is no node n2"):
+            operate.resume(session, NodeName("n2"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schema.attest import verify
+from schema.attest import certificate, verify
 from schema.attest.claims import read
 from schema.errors import TrustError
 from tests.signing import BYTES, FARM, WHEEL, Signed, SigningFarm, sha256
@@ -148,3 +148,15 @@ def test_a_report_of_a_lying_node_prints_no_control_characters(farm: SigningFarm
 
     assert not set("\x1b\x07\u202e") & set(report.text())
     assert len(report.text().splitlines()) == len(report.sentences)
+
+
+def test_no_single_bit_of_a_certificate_can_be_flipped(farm: SigningFarm) -> None:
+    authority = certificate.read_authority(farm.authority.certificate_pem)
+    encoded = farm.node.sign(farm.statement())["verification_material"]["certificate"]
+    whole = base64.b64decode(encoded)
+
+    for bit in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(TrustError):
+            certificate.holder_of(certificate.read_leaf(bytes(changed), authority))

@@ -79,7 +79,8 @@ def test_a_host_without_tls_is_named_to_pip_as_trusted(client: FlaskClient) -> N
 def test_a_project_shows_each_version_on_each_platform(client: FlaskClient, farm: dict[str, int]) -> None:
     text = _text(client, "/project/cffi/")
 
-    assert f"Version {ARM} {HERE} 1.17.1 failed Failed on pi4-b (build: the backend ended with exit code 1)" in text
+    why = "build: src/c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory"
+    assert f"Version {ARM} {HERE} 1.17.1 failed Failed on pi4-b ({why})" in text
     assert (
         f"published cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl 467 kB, 20 min ago, build #{farm['published']}"
         in text
