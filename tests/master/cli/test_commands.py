@@ -269,6 +269,14 @@ def test_nodes_are_listed(wheelfarm: Call) -> None:
     assert wheelfarm("node", "list", "--json").json[0]["platforms"] == [rows.PLATFORM]
 
 
+@pytest.mark.usefixtures("builds")
+def test_a_node_is_drained_and_resumed(wheelfarm: Call) -> None:
+    assert wheelfarm("node", "drain", "n1", "--reason", "new disk").out == "node n1 is draining\n"
+    assert "new disk" in wheelfarm("node", "list").out
+    assert wheelfarm("node", "resume", "n1", "--json").json == {"node": "n1", "state": "active", "reason": ""}
+    assert wheelfarm("node", "resume", "n9").code == 2
+
+
 def test_the_settings_in_force_are_shown_without_secrets(
     wheelfarm: Call, settings_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
