@@ -246,7 +246,8 @@ class _Build:
             build_number=self.job.build_number,
         )
         self.facts = check(self.wheel, expected)
-        self.steps.note(f"{self.facts.filename}, {self.facts.size_bytes} bytes, sha256 {self.facts.sha256}")
+        file = f"{self.facts.filename}, {self.facts.size_bytes} bytes, sha256 {self.facts.sha256}"
+        self.steps.note("; ".join((file, *self.facts.notes)))
 
 
 def _image(workshop: Workshop, platform: Platform) -> Image:

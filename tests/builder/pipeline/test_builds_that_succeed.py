@@ -127,6 +127,13 @@ def test_a_recipe_reaches_the_build(attempt: Attempts) -> None:
     assert "GREETING=hello" in attempt.log
 
 
+def test_what_is_worth_telling_of_a_wheel_stands_beside_its_check(attempt: Attempts) -> None:
+    built = attempt("brings-pth")
+
+    (check,) = (step for step in built.steps if step.name == "check")
+    assert "brings.pth" in check.note
+
+
 def test_a_build_number_is_in_the_wheels_name(attempt: Attempts) -> None:
     assert attempt("good-pure", build_number=3).facts.filename == "good_pure-1.0-3-py3-none-any.whl"
 
