@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 
 # The farm's own lines still fit after the project's output has filled the log.
@@ -16,7 +15,6 @@ class Log:
 
     limit_bytes: of what ``write`` takes; the rest is dropped, and ``full`` turns true
     bytes_written: the length of the file
-    last_write: when the last output came, by ``time.monotonic()``
 
     The bytes are the project's own, escape sequences and all: whoever shows them filters them.
     """
@@ -25,7 +23,6 @@ class Log:
         self.path = path
         self.limit_bytes = limit_bytes
         self.bytes_written = 0
-        self.last_write = time.monotonic()
         self.full = False
         self._lock = threading.Lock()
         # A job's log begins empty, whatever an earlier attempt under the same name left.
@@ -34,7 +31,6 @@ class Log:
     def write(self, data: bytes) -> None:
         """Append the project's output, as far as it fits."""
         with self._lock:
-            self.last_write = time.monotonic()
             room = self.limit_bytes - self.bytes_written
             if len(data) <= room:
                 self._append(data)

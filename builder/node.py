@@ -66,7 +66,6 @@ class Node:
             self._slots.put(slot)
         self._attempts: dict[Lease, Attempt] = {}
         self._lock = threading.Lock()
-        self._sequence = 0
         self._news, self._stopping = threading.Event(), threading.Event()
         self._threads = [
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
@@ -151,7 +150,6 @@ class Node:
     def _beat(self) -> None:
         while not self._stopping.is_set():
             self._news.clear()
-            self._sequence += 1
             self._send(wire.HEARTBEAT, self._heartbeat())
             self._news.wait(self._settings.timing.heartbeat_s)
 
@@ -163,7 +161,6 @@ class Node:
             finished = tuple(item for item in outboxes.entries(settings.outbox) if item not in self._attempts)
         return Heartbeat(
             node=self.name,
-            sequence=self._sequence,
             version=version("wheelfarm"),
             platforms=tuple(str(item) for item in settings.farm.platforms if item.view in offered),
             slots=settings.node.slots,

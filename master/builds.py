@@ -36,22 +36,20 @@ def move(
     to: BuildState,
     *,
     reason: str,
-    lease: Lease | None = None,
     **values: Any,  # noqa: ANN401 - further columns of Build
 ) -> bool:
     """Move *build* to the state *to* if it is still where it was read; say whether that happened.
 
-    lease: where given, the move also needs this very fence: a late message changes nothing
+    The fence must be the one that was read, too: a late message changes nothing.
     values: further columns to set in the same UPDATE
     """
     if to not in TRANSITIONS[BuildState(build.state)]:
         raise ValueError(f"build {build.id}: no move from {build.state} to {to}")
     if to not in _HOLDS_A_LEASE:
         values = {"leased_to": None, "lease_until": None, **values}
-    fence = lease.fence if lease else build.fence
     result = session.execute(
         update(Build)
-        .where(Build.id == build.id, Build.state == build.state, Build.fence == fence)
+        .where(Build.id == build.id, Build.state == build.state, Build.fence == build.fence)
         .values(state=to, reason=reason, changed_at=now(session), **values)
         .execution_options(synchronize_session=False)
     )

@@ -92,6 +92,7 @@ class Collector:
                     farm=self.farm,
                     node=node,
                     lease=lease,
+                    platform=str(claimed.expected.platform),
                     wheel=wheel,
                     facts=facts,
                     attestation=attestation,
@@ -181,7 +182,7 @@ def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
     if build.state == BuildState.LEASED:
         reason = f"node {node} has finished; the master checks"
         held = {"leased_to": build.leased_to, "lease_until": build.lease_until}
-        if not builds.move(session, build, BuildState.COLLECTING, reason=reason, lease=lease, **held):
+        if not builds.move(session, build, BuildState.COLLECTING, reason=reason, **held):
             return None
     return _Claimed(
         outbox=Path(row.outbox),

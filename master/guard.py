@@ -71,29 +71,23 @@ class Guard:
 def watched_pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3's own pools, with connections that *guard* sees."""
 
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            guard.admit(self)
+    def watched(kind: type[HTTPConnection]) -> Any:  # noqa: ANN401 - each pool wants its own kind
+        class Watched(kind):  # type: ignore[misc, valid-type]  # urllib3 has two kinds, the guard one rule
+            def connect(self) -> None:
+                super().connect()
+                guard.admit(self)
 
-        def request(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - urllib3's own
-            super().request(*args, **options)
-            guard.watch(self)
+            def request(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - urllib3's own
+                super().request(*args, **options)
+                guard.watch(self)
 
-    class Secure(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            guard.admit(self)
-
-        def request(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - urllib3's own
-            super().request(*args, **options)
-            guard.watch(self)
+        return Watched
 
     class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
+        ConnectionCls = watched(HTTPConnection)
 
     class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
+        ConnectionCls = watched(HTTPSConnection)
 
     return {"http": PlainPool, "https": SecurePool}
 

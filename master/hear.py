@@ -41,7 +41,6 @@ def heartbeat(session: Session, message: Heartbeat, *, lease_s: float, lost_mess
         log.warning("a heartbeat from %s, which was never enrolled, is ignored", message.node)
         return Heard()
     node.heard_at = now(session)
-    node.sequence = message.sequence
     node.version = message.version
     node.slots = message.slots
     node.facts = message.facts

@@ -19,6 +19,7 @@ from master.display import Display, snapshot, step_by_step
 from master.enrol import enrol_local
 from master.supervisor import Program, Supervisor, tail
 from master.trial import Trial, try_all
+from schema import ports
 from schema.db import migrate
 from schema.db.session import engine, transaction
 from schema.errors import FarmError, UnavailableError
@@ -49,7 +50,7 @@ class MainJob:
         """
         settings = self._settings
         with premises.occupied(settings, say=self._say) as lock:
-            premises.refuse_taken_port(settings)
+            ports.refuse_taken(settings.web.host, settings.web.port)
             with Supervisor(say=self._say, held=[lock]) as supervisor:
                 self._lay_ground(supervisor)
                 self._start_parts(supervisor)

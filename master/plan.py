@@ -71,18 +71,6 @@ class Decision:
     served_by: str | None = None
 
 
-def decide(
-    files: Iterable[File],
-    *,
-    specifier: SpecifierSet,
-    platform: Platform,
-    policy: BuildPolicy,
-    built: Iterable[Built] = (),
-) -> Decision:
-    """Choose a version and judge what it needs."""
-    return judge(choose(files, specifier=specifier, platform=platform), platform=platform, policy=policy, built=built)
-
-
 def choose(files: Iterable[File], *, specifier: SpecifierSet, platform: Platform) -> Choice:
     """The newest version that fits *specifier* and that *platform* could install, from source or from a wheel.
 

@@ -1,4 +1,4 @@
-"""What must be free before a farm starts on a machine: its home, and the port of its front-end."""
+"""Whose a farm's home is, and whether its front-end answers."""
 
 from __future__ import annotations
 
@@ -62,22 +62,6 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         return True
     return pid > 0
-
-
-def refuse_taken_port(settings: Settings) -> None:
-    """Raise SettingsError unless the front-end's port can be listened on."""
-    host, port = settings.web.host, settings.web.port
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as err:
-        raise SettingsError(
-            f"web.port: the front-end cannot listen on {host} port {port}: {err.strerror}",
-            advice="set web.port (or web.host) in farm.toml, or stop the program that has it",
-        ) from err
 
 
 def answers(host: str, port: int) -> bool:

@@ -21,7 +21,7 @@ from schema.attest import statement, verify
 from schema.attest.authority import Authority
 from schema.db.models import Build, Wheel
 from schema.db.session import now, transaction
-from schema.jobs import BuildResult, Lease
+from schema.jobs import BuildResult, Lease, WheelFile
 from schema.names import NodeName, Sha256, sha256_of
 from schema.platforms import Platform
 from schema.states import AttemptOutcome, BuildState
@@ -40,6 +40,7 @@ class Accepted:
     farm: str
     node: NodeName
     lease: Lease
+    platform: str
     wheel: Path
     facts: WheelFacts
     attestation: dict[str, Any]
@@ -51,20 +52,20 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
 
     Safe to repeat. Nothing happens if the lease is not held any more.
     """
-    store.put(accepted.wheel, expected=accepted.facts.sha256)
-    store.put_bytes(accepted.facts.metadata)
+    facts = accepted.facts
+    store.put(accepted.wheel, expected=facts.sha256)
+    store.put_bytes(facts.metadata)
     with transaction(database) as session:
         at = now(session)
-        platform = _platform_of(session, accepted)
     provenance = verify.make_provenance(
         accepted.attestation,
         authority.sign(
             statement.summary(
                 farm=accepted.farm,
-                wheel=accepted.result.wheel or _no_wheel(),
+                wheel=WheelFile(filename=facts.filename, sha256=facts.sha256, size_bytes=facts.size_bytes),
                 provenance_attestation=accepted.attestation,
                 at=at,
-                platform=platform,
+                platform=accepted.platform,
             )
         ),
         accepted.farm,
@@ -72,14 +73,6 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
     provenance_sha256 = store.put_bytes(json.dumps(provenance, sort_keys=True).encode())
     with transaction(database) as session:
         _publish(session, store, accepted, provenance_sha256)
-
-
-def _no_wheel() -> Any:  # noqa: ANN401 - never returns
-    raise ValueError("an accepted result without a wheel")
-
-
-def _platform_of(session: Session, accepted: Accepted) -> str:
-    return session.scalars(select(Build.platform).where(Build.id == accepted.lease.build_id)).one()
 
 
 def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha256: Sha256) -> None:
@@ -94,18 +87,18 @@ def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha2
     taken = session.get(Wheel, facts.filename)
     if taken is not None and taken.sha256 == facts.sha256 and taken.removed_at is None:
         reason = f"{facts.filename} is there already, with the same bytes"
-        builds.move(session, build, BuildState.UNNEEDED, reason=reason, lease=accepted.lease)
+        builds.move(session, build, BuildState.UNNEEDED, reason=reason)
         return
     if taken is not None:
         number = _next_build_number(session, build)
         reason = f"the name {facts.filename} is taken by other bytes; built again with build number {number}"
-        builds.move(session, build, BuildState.QUEUED, reason=reason, lease=accepted.lease, build_number=number)
+        builds.move(session, build, BuildState.QUEUED, reason=reason, build_number=number)
         return
     earlier = _earlier(session, build, facts)
     if earlier is not None and _is_repeat(session, build, earlier, store.path(Sha256(earlier.sha256)), accepted):
         return
     session.add(_row(session, build, facts, provenance_sha256))
-    builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}", lease=accepted.lease)
+    builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}")
 
 
 def _row(session: Session, build: Build, facts: WheelFacts, provenance_sha256: Sha256) -> Wheel:
@@ -157,7 +150,7 @@ def _is_repeat(session: Session, build: Build, earlier: Wheel, stored: Path, acc
     if earlier.repeated:
         earlier.repeated_note = f"build {build.id} gave the same bytes"
         reason = f"gives the very bytes of {earlier.filename}: repeatable, so there is nothing new to publish"
-        builds.move(session, build, BuildState.UNNEEDED, reason=reason, lease=accepted.lease)
+        builds.move(session, build, BuildState.UNNEEDED, reason=reason)
         return True
     named = ", ".join(differing[:_MEMBERS_NAMED]) + (", …" if len(differing) > _MEMBERS_NAMED else "")
     earlier.repeated_note = f"build {build.id} gave other bytes in {named}"

@@ -191,13 +191,11 @@ class Lease(Message):
 class Heartbeat(Message):
     """What a node is doing, every few seconds: node → master.
 
-    sequence: rises by one; restarts with the node
     running: the builds it works on; finished: those whose results wait in its outbox
     facts: what the machine is (kernel, memory, load, free disk …), for people only
     """
 
     node: NodeName
-    sequence: int
     version: str
     platforms: tuple[str, ...]
     slots: int
@@ -211,7 +209,6 @@ class Heartbeat(Message):
         """Read one off the wire; raise WireError."""
         return cls(
             node=names.node_name(fields.text(data["node"])),
-            sequence=fields.count(data["sequence"]),
             version=fields.text(data["version"]),
             platforms=tuple(str(Platform.parse(item)) for item in fields.texts(data["platforms"])),
             slots=fields.count(data["slots"]),

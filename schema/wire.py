@@ -26,13 +26,8 @@ MASTER_QUEUE = "master"
 
 
 def node_queue(name: NodeName) -> str:
-    """The queue of builds of one node; nobody else reads it."""
+    """The queue of one node; nobody else reads it."""
     return f"node.{name}"
-
-
-def node_control_queue(name: NodeName) -> str:
-    """The queue of one node for what must not wait behind a build: cancel, forget."""
-    return f"node.{name}.control"
 
 
 def celery_app(redis_url: str, *, name: str) -> Celery:

@@ -86,7 +86,6 @@ def heartbeat(name: str = "n1", **values: Any) -> Heartbeat:
     return Heartbeat(
         **{
             "node": NodeName(name),
-            "sequence": 1,
             "version": "0.1.0",
             "platforms": (PLATFORM,),
             "slots": 1,

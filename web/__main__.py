@@ -6,7 +6,6 @@ import ctypes
 import dataclasses
 import logging
 import signal
-import socket
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from schema import door
+from schema import door, ports
 from schema import log as logs
-from schema.errors import SettingsError
 from schema.settings import Settings, load
 from web.app import create_app
 
@@ -44,7 +42,7 @@ def main(settings_file: Path | None, host: str | None, port: int | None, workers
 
 def _serve(settings: Settings, *, workers: int) -> None:
     """Answer requests until SIGTERM or SIGINT."""
-    _refuse_taken_port(settings.web.host, settings.web.port)
+    ports.refuse_taken(settings.web.host, settings.web.port)
     server = Server(
         "web",
         address=settings.web.host,
@@ -70,20 +68,6 @@ def _application(settings: Settings) -> Flask:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     logs.set_up("web")
     return create_app(settings)
-
-
-def _refuse_taken_port(host: str, port: int) -> None:
-    """Raise SettingsError if nothing can listen there; granian itself would share the port with whoever has it."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as err:
-        raise SettingsError(
-            f"web: cannot listen on {host} port {port}: {err.strerror}",
-            advice="choose another with web.host and web.port in farm.toml, or with --host and --port",
-        ) from err
 
 
 if __name__ == "__main__":

@@ -299,7 +299,7 @@ class Node(Base):
 
     certificate: PEM, signed by the farm's authority; outbox: where the master collects from
     allowed_platforms: those the certificate names; platforms: those of them that the node offers now
-    heard_at: the last heartbeat, by the database's clock; sequence: of that heartbeat
+    heard_at: the last heartbeat, by the database's clock
     state: ``active``, ``draining`` (no new builds) or ``quarantined`` (it lied)
     """
 
@@ -321,7 +321,6 @@ class Node(Base):
     facts: Mapped[Data] = mapped_column(default=dict)
     enrolled_at: Mapped[Moment]
     heard_at: Mapped[Moment | None]
-    sequence: Mapped[int] = mapped_column(default=0)
 
 
 class DirtyPage(Base):

@@ -15,7 +15,7 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from master.pages import File
-from master.plan import Built, Decision, Verdict, choose, decide, is_pinned, serves
+from master.plan import Built, Decision, Verdict, choose, is_pinned, judge, serves
 from schema.names import Sha256
 from schema.platforms import Platform
 from schema.states import BuildPolicy
@@ -51,8 +51,9 @@ def tags(text: str) -> frozenset[Tag]:
 
 
 def decided(*files: File, specifier: str = "", policy: str = "missing", **more: Any) -> Decision:
-    more = {"platform": BOOKWORM, **more}
-    return decide(files, specifier=SpecifierSet(specifier), policy=BuildPolicy(policy), **more)
+    platform = more.pop("platform", BOOKWORM)
+    choice = choose(files, specifier=SpecifierSet(specifier), platform=platform)
+    return judge(choice, platform=platform, policy=BuildPolicy(policy), **{"built": (), **more})
 
 
 def test_a_source_distribution_alone_is_built() -> None:
@@ -246,7 +247,7 @@ FILES = st.lists(
 def test_whatever_is_decided_can_be_done(files: list[File], specifier: str, policy: BuildPolicy) -> None:
     wanted = SpecifierSet(specifier)
 
-    decision = decide(files, specifier=wanted, platform=BOOKWORM, policy=policy)
+    decision = decided(*files, specifier=specifier, policy=policy)
 
     assert decision.reason
     if decision.version is None:

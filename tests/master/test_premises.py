@@ -19,23 +19,6 @@ def _settings(home: Path, *, port: int = 8181, host: str = "127.0.0.1") -> Setti
     return Settings(farm=FarmSection(home=home), web=WebSection(host=host, port=port))
 
 
-def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-
-        with pytest.raises(SettingsError, match=rf"web\.port: .* 127\.0\.0\.1 port {port}: Address already in use"):
-            premises.refuse_taken_port(_settings(tmp_path, port=port))
-
-    premises.refuse_taken_port(_settings(tmp_path, port=port))
-
-
-def test_a_host_that_is_not_this_machine_s_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"192\.0\.2\.1 port 8181"):
-        premises.refuse_taken_port(_settings(tmp_path, host="192.0.2.1"))
-
-
 def test_a_home_serves_one_run_at_a_time(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
 

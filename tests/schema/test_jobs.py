@@ -48,7 +48,6 @@ MESSAGES: list[Any] = [
     ),
     Heartbeat(
         node=NodeName("pi4-a"),
-        sequence=3,
         version="0.1.0",
         platforms=("debian12-aarch64-cp311",),
         slots=2,

@@ -29,7 +29,6 @@ def upgrade() -> None:
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("enrolled_at", Instant(), nullable=False),
         sa.Column("heard_at", Instant(), nullable=True),
-        sa.Column("sequence", sa.Integer(), nullable=False),
         sa.CheckConstraint("state IN ('active', 'draining', 'quarantined')", name=op.f("ck_nodes_state_known")),
         sa.CheckConstraint("slots >= 0", name=op.f("ck_nodes_slots_count")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_nodes")),
