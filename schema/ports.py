@@ -17,6 +17,6 @@ def refuse_taken(host: str, port: int) -> None:
             probe.listen(1)
     except OSError as err:
         raise SettingsError(
-            f"web: cannot listen on {host} port {port}: {err.strerror}",
+            f"web.port: cannot listen on {host} port {port}: {err.strerror}",
             advice="choose another with web.host and web.port in farm.toml, or stop the program that has it",
         ) from err

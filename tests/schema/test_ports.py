@@ -14,7 +14,7 @@ def test_a_taken_port_is_named_with_its_setting() -> None:
         other.listen()
         port = other.getsockname()[1]
 
-        with pytest.raises(SettingsError, match=rf"127\.0\.0\.1 port {port}: Address already in use .*web\.port"):
+        with pytest.raises(SettingsError, match=rf"web\.port: .* 127\.0\.0\.1 port {port}: Address already in use"):
             ports.refuse_taken("127.0.0.1", port)
 
     ports.refuse_taken("127.0.0.1", port)

@@ -43,7 +43,7 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
         code, text = _fails(*command(file), "--port", port)
 
         assert code == 2
-        assert f"web: cannot listen on 127.0.0.1 port {port}: Address already in use" in text
+        assert f"web.port: cannot listen on 127.0.0.1 port {port}: Address already in use" in text
         assert "web.port in farm.toml" in text
         assert "Traceback" not in text
         assert answers(f"{server.url}/")
