@@ -147,7 +147,11 @@ def test_too_many_members_are_refused(tmp_path: Path) -> None:
     assert "too many members" in refusal(tmp_path, tar_of(SETUP, *members), max_members=20)
 
 
-@pytest.mark.parametrize("data", [b"", b"not an archive", b"\x1f\x8b\x08" + b"x" * 50, tar_of()])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not an archive", b"\x1f\x8b\x08" + b"x" * 50, tar_of()],
+    ids=["nothing", "text", "broken gzip", "no members"],
+)
 def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
     assert "refused" in refusal(tmp_path, data)
 
