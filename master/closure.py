@@ -51,7 +51,7 @@ def due(session: Session, now: datetime, *, limit: int = 50) -> list[int]:
             Build.followed_at.is_(None),
             or_(Build.not_before.is_(None), Build.not_before <= now),
         )
-        .order_by(Build.priority, Build.id)
+        .order_by(Build.not_before, Build.id)
         .limit(limit)
     )
     return list(session.scalars(query))

@@ -116,6 +116,6 @@ def _next_build(session: Session, node: str, platforms: Collection[str]) -> Buil
             ~failed_here,
         )
         .options(joinedload(Build.sdist), joinedload(Build.project))
-        .order_by(Build.priority, Build.id)
+        .order_by(Build.score.desc(), Build.id.desc())
         .limit(1)
     )

@@ -76,7 +76,7 @@ def _again(session: Session, build: Build) -> Build:
         policy=BuildPolicy.ALWAYS,
         state=BuildState.QUEUED,
         reason=f"a person asked to build it again after build {build.id}",
-        priority=0,
+        score=resolve.POINTS["person"],
         created_at=moment,
         changed_at=moment,
         followed_at=moment,

@@ -25,7 +25,7 @@ __all__ = ["add", "extras_of", "read_requirements", "stronger"]
 
 log = logging.getLogger(__name__)
 
-Origin = Literal["person", "list", "dependency"]
+Origin = Literal["person", "list", "demand", "scope", "dependency"]
 
 _SPECIFIER_LIMIT = 255
 

@@ -29,8 +29,8 @@ from schema.states import BuildPolicy, BuildState
 
 log = logging.getLogger(__name__)
 
-# Lower is built sooner: people wait for what they and their lists name, wheels for what they need.
-PRIORITY = {"person": 0, "list": 10, "dependency": 20}
+# Higher is built sooner: people wait for what they and their lists name, wheels for what they need.
+POINTS = {"person": 1000.0, "list": 500.0, "demand": 400.0, "dependency": 200.0, "scope": 0.0}
 
 _NOT_BEGUN = frozenset({BuildState.QUEUED, BuildState.WAITING})
 _STATE_OF = {
@@ -205,7 +205,7 @@ def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
             policy=wish.policy,
             state=state,
             reason=reason,
-            priority=PRIORITY[wish.request.origin],
+            score=POINTS[wish.request.origin],
             created_at=wish.now,
             changed_at=wish.now,
         )
@@ -219,7 +219,7 @@ def _adjust(session: Session, build: Build, wish: _Wish) -> None:
     """Bring a build that is there in line with the decision."""
     was_impossible = build.sdist_id is None
     build.policy = wish.policy
-    build.priority = min(build.priority, PRIORITY[wish.request.origin])
+    build.score = max(build.score, POINTS[wish.request.origin])
     if build.state in {*_NOT_BEGUN, BuildState.UNNEEDED, BuildState.FAILED} and wish.sdist_id is not None:
         build.sdist_id = wish.sdist_id
     if wish.request.extras or wish.request.dependencies == BuildPolicy.ALWAYS:

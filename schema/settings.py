@@ -11,8 +11,9 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from schema.platforms import Platform, this_machine
 from schema.states import BuildPolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?")
+_MAY_BE_ZERO = frozenset({"watch.cooldown_s"})
 _UNITS = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -67,6 +69,122 @@ class UpstreamSection:
     index_url: str = ""
     poll_s: float = 600.0
     timeout_s: float = 30.0
+
+
+class Feed(StrEnum):
+    """How the farm learns what changed upstream."""
+
+    AUTO = "auto"
+    SIMPLE = "simple"
+    PROJECTS = "projects"
+
+
+class Scope(StrEnum):
+    """Which of the upstream's projects the farm wants by itself."""
+
+    REQUESTED = "requested"
+    ALL = "all"
+
+
+class Releases(StrEnum):
+    """Which releases of a project in scope are wanted."""
+
+    NEWEST = "newest"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSection:
+    """What the farm follows of the upstream, and how it learns of news.
+
+    scope: ``requested``: what people, lists, files, patterns and clients ask for; ``all``: every project
+    patterns: names that are wanted too, such as ``django-*``
+    files: wish lists (TOML), requirements files and lock files (``pylock.toml``) that are wanted too; read again daily
+    demand: whether what a client asks the index for, and does not find, is wanted
+    feed: ``simple`` (the list of all projects with their serials), ``projects`` (each page in its turn) or ``auto``
+    changelog: whether to ask the upstream's XML-RPC changelog, too, for news within seconds
+    pause_s: between two looks at the feed; margin_serials: how many serials are read again each time (W-04)
+    sweep_s: how often a project is read although no event spoke of it (W-06); reconcile_s: a full comparison
+    cooldown_s: between an upload and its build; cooldown_exempt: projects that need none
+    """
+
+    scope: Scope = Scope.REQUESTED
+    releases: Releases = Releases.NEWEST
+    patterns: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    demand: bool = False
+    feed: Feed = Feed.AUTO
+    changelog: bool = False
+    pause_s: float = 60.0
+    margin_serials: int = 2000
+    sweep_s: float = 30 * 86400.0
+    reconcile_s: float = 7 * 86400.0
+    cooldown_s: float = 86400.0
+    cooldown_exempt: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreSection:
+    """How many points each term gives at most; the sum of a build's terms says when its turn comes.
+
+    asked: a person asked for it; a list or a client: less; demanded: wanted wheels need it; downloads: from the ranking
+    newest: the newest release; native: compiled for the platform; short: built in a moment
+    age_per_day: for each day that it waits, so that nothing starves; retry: taken off for each failed attempt
+    """
+
+    asked: float = 1000.0
+    demanded: float = 200.0
+    downloads: float = 200.0
+    newest: float = 100.0
+    native: float = 50.0
+    short: float = 50.0
+    age_per_day: float = 20.0
+    retry: float = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSection:
+    """abi: projects, such as numpy, whose new releases may ask for a rebuild of what was built against them."""
+
+    abi: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepSection:
+    """How long things are kept, and how much room is left free.
+
+    scrub_s: each stored file is read and compared with its digest once in this time
+    logs_s, failed_logs_s: of attempts that ended in a wheel, and of others
+    orphans_s: files in the store that nothing names; removed_s: files of wheels that were withdrawn or removed
+    free_bytes: no build is given out while the farm's disk has less; it goes on at one and a half times that
+    """
+
+    scrub_s: float = 30 * 86400.0
+    logs_s: float = 365 * 86400.0
+    failed_logs_s: float = 90 * 86400.0
+    orphans_s: float = 86400.0
+    removed_s: float = 30 * 86400.0
+    free_bytes: int = 2 * 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmsSection:
+    """When something is wrong enough to tell a person, and how: always in the log and on the dashboard.
+
+    nothing_built_s: builds are queued, but none ended for so long; serial_still_s: the upstream had no news for so long
+    node_silent_s: an active node was not heard for so long; queue_grows_s: the queue only grew for so long
+    webhook: a URL that gets each alarm as JSON by POST; may hold a secret
+    mail_to, mail_from, mail_server: addresses, and ``HOST:PORT`` of an SMTP server
+    """
+
+    nothing_built_s: float = 6 * 3600.0
+    serial_still_s: float = 3 * 3600.0
+    node_silent_s: float = 600.0
+    queue_grows_s: float = 2 * 86400.0
+    webhook: str = ""
+    mail_to: str = ""
+    mail_from: str = ""
+    mail_server: str = "localhost:25"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +248,11 @@ class Settings:
 
     farm: FarmSection = field(default_factory=FarmSection)
     upstream: UpstreamSection = field(default_factory=UpstreamSection)
+    watch: WatchSection = field(default_factory=WatchSection)
+    score: ScoreSection = field(default_factory=ScoreSection)
+    plan: PlanSection = field(default_factory=PlanSection)
+    keep: KeepSection = field(default_factory=KeepSection)
+    alarms: AlarmsSection = field(default_factory=AlarmsSection)
     database: DatabaseSection = field(default_factory=DatabaseSection)
     redis: RedisSection = field(default_factory=RedisSection)
     web: WebSection = field(default_factory=WebSection)
@@ -254,7 +377,7 @@ def _with_secret(table: dict[str, Any], *, file: Path, name: str, folder: Path) 
     return table
 
 
-def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:  # noqa: ANN401, C901, PLR0911
+def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912
     """*value* as *kind*, or SettingsError with what is allowed."""
 
     def fault(allowed: str) -> SettingsError:
@@ -267,25 +390,37 @@ def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:
             raise fault("a whole number of 0 or more" + (' (sizes may be written "2GiB")' if "bytes" in key else ""))
         return value
     if kind is float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-            raise fault("a number of seconds above 0")
-        return float(value)
+        return _float(value, key, fault)
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise fault("true or false")
+        return value
     if kind is str or kind is Path:
         if not isinstance(value, str):
             raise fault("a text" if kind is str else "a path")
         return value if kind is str else _absolute(Path(value), folder)
-    if kind is BuildPolicy:
-        if value not in list(BuildPolicy):
-            raise fault("one of " + ", ".join(BuildPolicy))
-        return BuildPolicy(value)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if value not in list(kind):
+            raise fault("one of " + ", ".join(kind))
+        return kind(value)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise fault("a list of texts")
+    if kind == tuple[str, ...]:
+        return tuple(value)
     if kind == tuple[Path, ...]:
         return tuple(_absolute(Path(item), folder) for item in value)
     try:
         return tuple(Platform.parse(item) for item in value)
     except FarmError as err:
         raise SettingsError(f"{file}: {key}: {err}") from err
+
+
+def _float(value: Any, key: str, fault: Callable[[str], SettingsError]) -> float:  # noqa: ANN401
+    """Seconds are above 0 (but for the cooldown, which may be none), points are any number of 0 or more."""
+    may_be_zero = not key.endswith("_s") or key in _MAY_BE_ZERO
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or (not value and not may_be_zero):
+        raise fault("a number of seconds above 0" if not may_be_zero else "a number of 0 or more")
+    return float(value)
 
 
 def _absolute(path: Path, folder: Path) -> Path:
@@ -310,6 +445,7 @@ def _checked(settings: Settings, *, file: Path) -> Settings:
     except FarmError as err:
         raise SettingsError(f"{file}: node.name: {err}") from err
     _check_url(settings.upstream.index_url, schemes={"https", "http"}, key="upstream.index_url", file=file)
+    _check_url(settings.alarms.webhook, schemes={"https", "http"}, key="alarms.webhook", file=file)
     _check_url(settings.web.public_url, schemes={"https", "http"}, key="web.public_url", file=file)
     _check_url(settings.redis.url, schemes={"redis", "rediss", "redis+socket"}, key="redis.url", file=file)
     _check_url(

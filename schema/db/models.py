@@ -11,12 +11,15 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     MetaData,
+    SmallInteger,
     String,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy import text as sql
 from sqlalchemy import types as sqltypes
@@ -72,6 +75,11 @@ def _one_of(column: str, values: type) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(str(item)) for item in values)})", name=f"{column}_known")  # type: ignore[attr-defined]
 
 
+def _where(name: str, *columns: str, when: str) -> Index:
+    """An index over the few rows that a loop asks for, however many others there are."""
+    return Index(name, *columns, sqlite_where=sql(when), postgresql_where=sql(when))
+
+
 class Project(Base):
     """A project that the upstream has, or had, and that somebody asked for.
 
@@ -79,6 +87,9 @@ class Project(Base):
     status: PEP 792's, or ``missing`` when the upstream answers 404
     etag, last_modified: of the last page read, for conditional requests
     check_at: when to look again; errors: failed looks in a row
+    serial: the upstream's, of the last page that was taken; event_serial: the highest that an event named; 0: none yet
+    undecided: its requests are to be resolved (again)
+    downloads: from an imported ranking; dependents: how many wheels that are wanted need it
     """
 
     __tablename__ = "projects"
@@ -87,6 +98,7 @@ class Project(Base):
             "status IN ('active', 'archived', 'deprecated', 'quarantined', 'missing')", name="status_known"
         ),
         Index(None, "check_at"),
+        _where("ix_projects_undecided", "id", when="undecided"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -100,9 +112,14 @@ class Project(Base):
     check_at: Mapped[Moment]
     errors: Mapped[int] = mapped_column(default=0)
     error: Mapped[LongText] = mapped_column(default="")
+    serial: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    event_serial: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    undecided: Mapped[bool] = mapped_column(default=False, server_default=false())
+    downloads: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    dependents: Mapped[int] = mapped_column(default=0, server_default="0")
 
     files: Mapped[list[UpstreamFile]] = relationship(back_populates="project")
-    builds: Mapped[list[Build]] = relationship(back_populates="project")
+    builds: Mapped[list[Build]] = relationship(back_populates="project", foreign_keys="Build.project_id")
     wheels: Mapped[list[Wheel]] = relationship(back_populates="project")
 
 
@@ -113,6 +130,7 @@ class UpstreamFile(Base):
     sha256: None where the upstream gives none: such a file is never used
     yanked: None, or the reason ("" where none was given)
     gone_at: when it was missing from the page for the first time
+    gone_told: whether an event spoke of a change since it was last seen; without one its builds are only hidden (R15)
     """
 
     __tablename__ = "upstream_files"
@@ -136,16 +154,19 @@ class UpstreamFile(Base):
     uploaded_at: Mapped[Moment | None]
     seen_at: Mapped[Moment]
     gone_at: Mapped[Moment | None]
+    gone_told: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     project: Mapped[Project] = relationship(back_populates="files")
 
 
 class Request(Base):
-    """Somebody wants a project: a person, a list, or the requirement of a wheel that is wanted itself.
+    """Somebody wants a project: a person, a list, a client, the farm's scope, or a wheel that needs it.
 
     specifier: a version range, "" for any; platform: "" for all that the farm builds for
     extras: joined by commas; dependencies: the policy for what its wheel needs in turn
-    origin: ``person``, ``list`` or ``dependency``; because: such as ``paramiko 4.0.0 needs it``
+    origin: ``person``, ``list``, ``demand`` (a client asked the index), ``scope`` (of the farm) or ``dependency``
+    because: such as ``paramiko 4.0.0 needs it``
+    every_release: not only the newest version that fits, but each
     resolved_at: when it was last turned into builds; None means still to do
     problem: why no version fits, or ""
     """
@@ -155,7 +176,7 @@ class Request(Base):
         UniqueConstraint("project_id", "specifier", "platform", "because"),
         _one_of("policy", BuildPolicy),
         _one_of("dependencies", BuildPolicy),
-        CheckConstraint("origin IN ('person', 'list', 'dependency')", name="origin_known"),
+        CheckConstraint("origin IN ('person', 'list', 'demand', 'scope', 'dependency')", name="origin_known"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -166,6 +187,7 @@ class Request(Base):
     policy: Mapped[str] = mapped_column(String(16))
     dependencies: Mapped[str] = mapped_column(String(16), default=BuildPolicy.MISSING)
     origin: Mapped[str] = mapped_column(String(16))
+    every_release: Mapped[bool] = mapped_column(default=False, server_default=false())
     because: Mapped[LongText] = mapped_column(default="")
     created_at: Mapped[Moment]
     resolved_at: Mapped[Moment | None]
@@ -179,7 +201,11 @@ class Build(Base):
 
     sdist_id: None where the release has none (then it is unneeded or failed)
     reason: one sentence that says why the build is in this state
-    priority: lower is built sooner
+    score: higher is built sooner; made by ``schema.score``, with the age already in it, so that time does not change it
+    boost: points that an operator added
+    size: 0 small, 1 medium, 2 large: what share of the limits it gets, and which nodes it fits (``schema.sizes``)
+    expected_s: how long it will take, from history or from the size of the sdist; None where nothing is known
+    waits_for: the project whose wheel must be there before this can begin
     fence: rises with each lease; leased_to, lease_until: set while leased or collecting
     pardoned_fence: attempts up to this fence no longer count against the build (a person asked to try again)
     not_before: the pause before another attempt
@@ -193,16 +219,14 @@ class Build(Base):
         _one_of("policy", BuildPolicy),
         CheckConstraint("fence >= 0", name="fence_counts"),
         CheckConstraint("(state IN ('leased', 'collecting')) = (leased_to IS NOT NULL)", name="lease_has_node"),
-        Index(
-            "ix_builds_next",
-            "platform",
-            "priority",
-            "id",
-            sqlite_where=sql("state = 'queued'"),
-            postgresql_where=sql("state = 'queued'"),
-        ),
-        Index(None, "state"),
-        Index(None, "leased_to"),
+        CheckConstraint("size IN (0, 1, 2)", name="size_known"),
+        _where("ix_builds_next", "platform", "size", "score", "id", when="state = 'queued'"),
+        _where("ix_builds_ripe", "not_before", when="state = 'waiting' AND not_before IS NOT NULL"),
+        _where("ix_builds_waits_for", "waits_for", when="waits_for IS NOT NULL"),
+        _where("ix_builds_unfollowed", "not_before", when="followed_at IS NULL AND state IN ('published', 'unneeded')"),
+        _where("ix_builds_lease_until", "lease_until", when="leased_to IS NOT NULL"),
+        _where("ix_builds_leased_to", "leased_to", when="leased_to IS NOT NULL"),
+        Index("ix_builds_state", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -214,7 +238,11 @@ class Build(Base):
     policy: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[LongText] = mapped_column(default="")
-    priority: Mapped[int] = mapped_column(default=0)
+    score: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    boost: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    size: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
+    expected_s: Mapped[float | None] = mapped_column(Double)
+    waits_for: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))
     fence: Mapped[int] = mapped_column(default=0)
     pardoned_fence: Mapped[int] = mapped_column(default=0)
     leased_to: Mapped[Name | None]
@@ -225,7 +253,7 @@ class Build(Base):
     changed_at: Mapped[Moment]
     followed_at: Mapped[Moment | None]
 
-    project: Mapped[Project] = relationship(back_populates="builds")
+    project: Mapped[Project] = relationship(back_populates="builds", foreign_keys=[project_id])
     sdist: Mapped[UpstreamFile | None] = relationship()
     attempts: Mapped[list[Attempt]] = relationship(back_populates="build", order_by="Attempt.fence")
     wheels: Mapped[list[Wheel]] = relationship(back_populates="build")
@@ -300,6 +328,7 @@ class Node(Base):
     certificate: PEM, signed by the farm's authority; outbox: where the master collects from
     allowed_platforms: those the certificate names; platforms: those of them that the node offers now
     heard_at: the last heartbeat, by the database's clock
+    cores, memory_bytes, disk_free_bytes: of the machine, as it says itself; 0 where it does not say
     state: ``active``, ``draining`` (no new builds) or ``quarantined`` (it lied)
     """
 
@@ -319,6 +348,9 @@ class Node(Base):
     state_reason: Mapped[LongText] = mapped_column(default="")
     version: Mapped[Name] = mapped_column(default="")
     facts: Mapped[Data] = mapped_column(default=dict)
+    cores: Mapped[int] = mapped_column(default=0, server_default="0")
+    memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    disk_free_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     enrolled_at: Mapped[Moment]
     heard_at: Mapped[Moment | None]
 
@@ -330,3 +362,102 @@ class DirtyPage(Base):
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True)
     revision: Mapped[int] = mapped_column(default=1)
+
+
+class BuildCount(Base):
+    """How many builds are in a state on a platform: kept by ``master.builds``, so that nobody ever counts millions."""
+
+    __tablename__ = "build_counts"
+
+    platform: Mapped[Name] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), primary_key=True)
+    builds: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Demand(Base):
+    """A project that clients asked the index for and did not find; the front-end adds, the master takes away.
+
+    name: normalised; view: the index that was asked, such as ``debian12-x86_64``, "" for ``/simple/``
+    """
+
+    __tablename__ = "demands"
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    view: Mapped[Name] = mapped_column(primary_key=True, default="")
+    asks: Mapped[int] = mapped_column(BigInteger, default=1)
+    asked_at: Mapped[Moment]
+
+
+class Mark(Base):
+    """How far something long has come, so that it goes on there after a restart.
+
+    name: such as ``changelog``, ``reconcile``, ``scrub`` or ``backfill``
+    serial: the upstream's, up to which everything was taken; cursor: where a walk goes on; etag: of what was read
+    done, total: of the walk's items; total 0 where nobody knows
+    started_at, finished_at: of the walk that runs or ran last; note: one line for people
+    """
+
+    __tablename__ = "marks"
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    serial: Mapped[int] = mapped_column(BigInteger, default=0)
+    cursor: Mapped[LongText] = mapped_column(default="")
+    etag: Mapped[LongText] = mapped_column(default="")
+    done: Mapped[int] = mapped_column(BigInteger, default=0)
+    total: Mapped[int] = mapped_column(BigInteger, default=0)
+    started_at: Mapped[Moment | None]
+    finished_at: Mapped[Moment | None]
+    changed_at: Mapped[Moment]
+    note: Mapped[LongText] = mapped_column(default="")
+
+
+class AuditEntry(Base):
+    """What a person had the farm do. Rows are only ever added: the database itself refuses to change or remove one.
+
+    who: a person's name, as their machine knows it; action: such as ``hold``; subject: such as ``build 12``
+    before, after: what changed, as plain data
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index(None, "subject"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[Moment]
+    who: Mapped[Name]
+    action: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[Name]
+    before: Mapped[Data] = mapped_column(default=dict)
+    after: Mapped[Data] = mapped_column(default=dict)
+    reason: Mapped[LongText] = mapped_column(default="")
+
+
+class Alarm(Base):
+    """Something that a person should look at; it ends by itself when what it tells of ends.
+
+    name: what it is about, such as ``node-silent:pi4``; told_at: when it was sent by webhook or mail
+    """
+
+    __tablename__ = "alarms"
+    __table_args__ = (_where("ix_alarms_open", "name", when="ended_at IS NULL"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[Name]
+    text: Mapped[LongText]
+    raised_at: Mapped[Moment]
+    told_at: Mapped[Moment | None]
+    ended_at: Mapped[Moment | None]
+
+
+class Leadership(Base):
+    """The one row that says which master leads; *until* is by the database's clock.
+
+    epoch: rises with each change of the leader
+    """
+
+    __tablename__ = "leadership"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    holder: Mapped[Name]
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    until: Mapped[Moment]

@@ -19,8 +19,8 @@ DISPATCHER = Dispatcher(recipe_folders=(), limits=Limits(), lease_s=90, silent_a
 def test_the_most_urgent_build_goes_first_and_no_slot_gets_two(database: Engine) -> None:
     with transaction(database) as session:
         rows.node(session, slots=2)
-        for name, priority in (("later", 20), ("sooner", 0), ("last", 30)):
-            rows.build(session, rows.project(session, name), priority=priority)
+        for name, score in (("later", 20), ("sooner", 30), ("last", 0)):
+            rows.build(session, rows.project(session, name), score=score)
 
         jobs = DISPATCHER.dispatch(session)
 

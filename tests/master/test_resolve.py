@@ -91,7 +91,7 @@ def test_a_request_becomes_a_queued_build_on_each_platform(database: Engine) -> 
         build = session.scalars(select(Build).order_by(Build.id)).first()
         assert build is not None
         assert build.sdist is not None
-        assert (build.sdist.filename, build.policy, build.priority) == (SDIST, "always", 0)
+        assert (build.sdist.filename, build.policy, build.score) == (SDIST, "always", 1000.0)
         assert build.reason == "upstream has no wheel of 1.0 for debian12-x86_64-cp311"
         assert session.get(DirtyPage, build.project_id) is not None
 
@@ -146,16 +146,16 @@ def test_who_pins_a_version_gets_that_one(database: Engine) -> None:
 
 
 def test_people_come_before_lists_and_lists_before_requirements(database: Engine) -> None:
-    upstream: list[int] = []
+    upstream: list[float] = []
     ask(database, origin="dependency", because="other 1.0 needs it")
     upstream_has(database, SDIST)
     for origin in ("dependency", "list", "person", "dependency"):
         ask(database, origin=origin, because=origin)
         resolved(database)
         with transaction(database) as session:
-            upstream.append(only(session).priority)
+            upstream.append(only(session).score)
 
-    assert upstream == [20, 10, 0, 0]
+    assert upstream == [200, 500, 1000, 1000]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""the whole catalogue: serials, scores, counts, demand, marks, audit trail, alarms, leadership."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+from schema.db.models import Instant
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+_ORIGINS = "origin IN ('person', 'list', 'demand', 'scope', 'dependency')"
+
+_ONLY = "'the audit trail is only ever added to'"
+_KEEP_AUDIT = {
+    "sqlite": (
+        f"CREATE TRIGGER audit_entries_no_update BEFORE UPDATE ON audit_entries BEGIN SELECT RAISE(ABORT, {_ONLY}); END",
+        f"CREATE TRIGGER audit_entries_no_delete BEFORE DELETE ON audit_entries BEGIN SELECT RAISE(ABORT, {_ONLY}); END",
+    ),
+    "postgresql": (
+        f"CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION {_ONLY}; END$$",
+        """CREATE TRIGGER audit_entries_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entries
+           FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()""",
+    ),
+}
+
+
+def upgrade() -> None:
+    _add_columns()
+    _add_indexes()
+    _add_tables()
+    for statement in _KEEP_AUDIT[op.get_bind().dialect.name]:
+        op.execute(sa.text(statement))
+    op.execute(
+        "INSERT INTO build_counts (platform, state, builds)"
+        " SELECT platform, state, count(*) FROM builds GROUP BY platform, state"
+    )
+
+
+def _add_columns() -> None:
+    with op.batch_alter_table("projects") as table:
+        table.add_column(sa.Column("serial", sa.BigInteger(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("event_serial", sa.BigInteger(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("undecided", sa.Boolean(), nullable=False, server_default=sa.true()))
+        table.add_column(sa.Column("downloads", sa.BigInteger(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("dependents", sa.Integer(), nullable=False, server_default="0"))
+    with op.batch_alter_table("projects") as table:  # those that were there before are all decided once more
+        table.alter_column("undecided", server_default=sa.false())
+    with op.batch_alter_table("upstream_files") as table:
+        table.add_column(sa.Column("gone_told", sa.Boolean(), nullable=False, server_default=sa.false()))
+    with op.batch_alter_table("requests") as table:
+        table.add_column(sa.Column("every_release", sa.Boolean(), nullable=False, server_default=sa.false()))
+        table.drop_constraint(op.f("ck_requests_origin_known"), type_="check")
+        table.create_check_constraint(op.f("ck_requests_origin_known"), _ORIGINS)
+    with op.batch_alter_table("nodes") as table:
+        table.add_column(sa.Column("cores", sa.Integer(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("memory_bytes", sa.BigInteger(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("disk_free_bytes", sa.BigInteger(), nullable=False, server_default="0"))
+    with op.batch_alter_table("builds") as table:
+        table.drop_index("ix_builds_next")
+        table.drop_index("ix_builds_state")
+        table.drop_index("ix_builds_leased_to")
+        table.drop_column("priority")
+        table.add_column(sa.Column("score", sa.Double(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("boost", sa.Double(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("size", sa.SmallInteger(), nullable=False, server_default="1"))
+        table.add_column(sa.Column("expected_s", sa.Double(), nullable=True))
+        table.add_column(sa.Column("waits_for", sa.Integer(), nullable=True))
+        table.create_check_constraint(op.f("ck_builds_size_known"), "size IN (0, 1, 2)")
+        table.create_foreign_key(op.f("fk_builds_waits_for_projects"), "projects", ["waits_for"], ["id"])
+
+
+def _add_indexes() -> None:
+    _index("ix_projects_undecided", "projects", ["id"], when="undecided")
+    _index("ix_builds_next", "builds", ["platform", "size", "score", "id"], when="state = 'queued'")
+    _index("ix_builds_ripe", "builds", ["not_before"], when="state = 'waiting' AND not_before IS NOT NULL")
+    _index("ix_builds_waits_for", "builds", ["waits_for"], when="waits_for IS NOT NULL")
+    unfollowed = "followed_at IS NULL AND state IN ('published', 'unneeded')"
+    _index("ix_builds_unfollowed", "builds", ["not_before"], when=unfollowed)
+    _index("ix_builds_lease_until", "builds", ["lease_until"], when="leased_to IS NOT NULL")
+    _index("ix_builds_leased_to", "builds", ["leased_to"], when="leased_to IS NOT NULL")
+    op.create_index("ix_builds_state", "builds", ["state", "id"])
+
+
+def _index(name: str, table: str, columns: Sequence[str], *, when: str) -> None:
+    op.create_index(name, table, list(columns), sqlite_where=sa.text(when), postgresql_where=sa.text(when))
+
+
+def _add_tables() -> None:
+    op.create_table(
+        "build_counts",
+        sa.Column("platform", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("builds", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("platform", "state", name=op.f("pk_build_counts")),
+    )
+    op.create_table(
+        "demands",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("view", sa.String(length=255), nullable=False),
+        sa.Column("asks", sa.BigInteger(), nullable=False),
+        sa.Column("asked_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "view", name=op.f("pk_demands")),
+    )
+    op.create_table(
+        "marks",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("serial", sa.BigInteger(), nullable=False),
+        sa.Column("cursor", sa.Text(), nullable=False),
+        sa.Column("etag", sa.Text(), nullable=False),
+        sa.Column("done", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", Instant(), nullable=True),
+        sa.Column("finished_at", Instant(), nullable=True),
+        sa.Column("changed_at", Instant(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_marks")),
+    )
+    op.create_table(
+        "audit_entries",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("who", sa.String(length=255), nullable=False),
+        sa.Column("action", sa.String(length=32), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("before", sa.JSON(), nullable=False),
+        sa.Column("after", sa.JSON(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
+    )
+    op.create_index("ix_audit_entries_subject", "audit_entries", ["subject"])
+    op.create_table(
+        "alarms",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("raised_at", Instant(), nullable=False),
+        sa.Column("told_at", Instant(), nullable=True),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alarms")),
+    )
+    _index("ix_alarms_open", "alarms", ["name"], when="ended_at IS NULL")
+    op.create_table(
+        "leadership",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("holder", sa.String(length=255), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("until", Instant(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_leadership_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_leadership")),
+    )
