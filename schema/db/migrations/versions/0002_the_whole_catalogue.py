@@ -19,8 +19,8 @@ _ORIGINS = "origin IN ('person', 'list', 'demand', 'scope', 'dependency')"
 _ONLY = "'the audit trail is only ever added to'"
 _KEEP_AUDIT = {
     "sqlite": (
-        f"CREATE TRIGGER audit_entries_no_update BEFORE UPDATE ON audit_entries BEGIN SELECT RAISE(ABORT, {_ONLY}); END",
-        f"CREATE TRIGGER audit_entries_no_delete BEFORE DELETE ON audit_entries BEGIN SELECT RAISE(ABORT, {_ONLY}); END",
+        f"CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit_entries BEGIN SELECT RAISE(ABORT, {_ONLY}); END",
+        f"CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit_entries BEGIN SELECT RAISE(ABORT, {_ONLY}); END",
     ),
     "postgresql": (
         f"CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION {_ONLY}; END$$",
