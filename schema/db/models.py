@@ -298,7 +298,14 @@ class Wheel(Base):
     """
 
     __tablename__ = "wheels"
-    __table_args__ = (CheckConstraint("size_bytes > 0", name="has_bytes"), Index(None, "project_id", "version"))
+    __table_args__ = (
+        CheckConstraint("size_bytes > 0", name="has_bytes"),
+        Index(None, "project_id", "version"),
+        # The store's files are looked up by digest, whichever of a wheel's three they are.
+        Index(None, "sha256"),
+        Index(None, "metadata_sha256"),
+        Index(None, "provenance_sha256"),
+    )
 
     filename: Mapped[Name] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
