@@ -86,7 +86,7 @@ class Store:
     def below(self, prefix: str) -> list[Sha256]:
         """The digests that begin with those two digits, in order."""
         try:
-            names = os.listdir(self.folder / prefix)
+            names = [item.name for item in (self.folder / prefix).iterdir()]
         except FileNotFoundError:
             return []
         except OSError as err:

@@ -22,7 +22,10 @@ _ALARMS = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogWalk:
-    """mark: where it remembers how far it is; built: whether it looks for attempts that ended in a wheel, or the others"""
+    """One of two walks over the same attempts.
+
+    mark: where it remembers how far it is; built: whether it looks for attempts that ended in a wheel, or the others
+    """
 
     mark: str
     built: bool
@@ -33,7 +36,10 @@ WALKS = (LogWalk(mark="gc-logs", built=True), LogWalk(mark="gc-failed-logs", bui
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """attempts: whose logs are past their time; end: the number up to which all were looked at, None if none was left"""
+    """Some attempts whose logs are past their time.
+
+    end: the number up to which all were looked at; None if none was left
+    """
 
     attempts: Sequence[Attempt]
     end: int | None

@@ -170,7 +170,7 @@ def _problem(path: Path, digest: Sha256) -> tuple[int, str | None]:
         with path.open("rb", buffering=0) as file:
             # What the disk holds counts, not what memory remembers of it; and nobody else's cache is driven out.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            found = hashlib.file_digest(file, "sha256").hexdigest()
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             return os.fstat(file.fileno()).st_size, None if found == digest else "is damaged"
     except FileNotFoundError:
