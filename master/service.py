@@ -13,6 +13,11 @@ from sqlalchemy import Engine, delete, select
 from master import closure, hear, recipes, resolve, sweep, tasks, watch
 from master.collect import Collector
 from master.dispatch import Dispatcher
+from master.keep import watchdog
+from master.keep.gc import Collector as Rubbish
+from master.keep.notify import Notifier
+from master.keep.room import Room, folders
+from master.keep.scrub import Scrubber, Shelf
 from master.loops import Loop
 from master.site import Site
 from master.store import Store
@@ -86,6 +91,11 @@ class Service:
         self._site = Site(settings.site, store, settings.public_url, settings.farm.platforms)
         self._store = store
         self._upstream = Upstream.from_settings(settings)
+        self._room = Room(database, folders(settings), free_bytes=settings.keep.free_bytes)
+        shelf = Shelf(database=database, store=store, site=settings.site)
+        self._scrubber = Scrubber(shelf, scrub_s=settings.keep.scrub_s)
+        self._rubbish = Rubbish(database=database, store=store, logs=settings.logs, keep=settings.keep)
+        self._notifier = Notifier.from_settings(database, settings.alarms, farm=settings.farm.name)
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
@@ -101,6 +111,11 @@ class Service:
                 ("sweep", self._sweep, max(settings.timing.lease_s / 10, tick_s)),
                 ("collect", self._collect, 0.01),
                 ("render", self._render, tick_s),
+                ("room", self._room.look, 5.0),
+                ("scrub", self._scrubber.turn, 5.0),
+                ("gc", self._rubbish.turn, 10.0),
+                ("watchdog", self._watchdog, 30.0),
+                ("tell", self._notifier.tell, 5.0),
             )
         }
         tasks.register(app, self)
@@ -196,7 +211,14 @@ class Service:
             with transaction(self._database) as session:
                 sweep.expired(session)
 
+    def _watchdog(self) -> None:
+        with transaction(self._database) as session:
+            watchdog.look(session, self._settings.alarms)
+
     def _collect(self) -> None:
+        if not self._room.is_enough:
+            time.sleep(0.5)  # the results are safe in the nodes' outboxes
+            return
         try:
             node, lease = self._results.get(timeout=0.5)
         except queue.Empty:

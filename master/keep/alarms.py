@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from schema.db.models import Alarm
 from schema.db.session import now
+from schema.printable import one_line
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +23,12 @@ def settle(session: Session, wrong: Mapping[str, str]) -> list[Alarm]:
     changed = []
     for name, text in wrong.items():
         if name not in opened:
-            log.warning("alarm: %s", text)
+            log.warning("alarm: %s", one_line(text))
             changed.append(Alarm(name=name, text=text, raised_at=moment))
             session.add(changed[-1])
     for name, alarm in opened.items():
         if name not in wrong:
-            log.warning("alarm ended: %s", alarm.text)
+            log.warning("alarm ended: %s", one_line(alarm.text))
             alarm.ended_at = moment
             changed.append(alarm)
     session.flush()

@@ -19,6 +19,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -57,16 +58,18 @@ class Webhook:
         guard = Guard(urlsplit(self.url).hostname or "")
         pool = urllib3.PoolManager(ssl_context=ssl.create_default_context())
         pool.pool_classes_by_scheme = watched_pools(guard)
+        status, trouble = 0, ""
         try:
             with guard.limit(self.limit_s):
                 status = self._post(pool, message)
-        except (HTTPError, OSError, ValueError) as err:
-            # The text of these errors repeats the URL.
-            raise NotToldError(f"the webhook at {self._host} did not answer ({type(err).__name__})") from None
+        except (HTTPError, HTTPException, OSError, ValueError) as err:
+            trouble = type(err).__name__  # its text repeats the URL
         finally:
             pool.clear()
         if guard.cut:
             raise NotToldError(f"the webhook at {self._host} took longer than {self.limit_s:g} s")
+        if trouble:
+            raise NotToldError(f"the webhook at {self._host} did not answer ({trouble})")
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise NotToldError(f"the webhook at {self._host} answered {status}")
 
