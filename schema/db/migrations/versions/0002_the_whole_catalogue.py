@@ -85,6 +85,8 @@ def _add_indexes() -> None:
     _index("ix_builds_lease_until", "builds", ["lease_until"], when="leased_to IS NOT NULL")
     _index("ix_builds_leased_to", "builds", ["leased_to"], when="leased_to IS NOT NULL")
     op.create_index("ix_builds_state", "builds", ["state", "id"])
+    _index("ix_requests_listed", "requests", ["because"], when="origin = 'list'")
+    _index("ix_requests_demanded", "requests", ["id"], when="origin = 'demand'")
 
 
 def _index(name: str, table: str, columns: Sequence[str], *, when: str) -> None:
