@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine, delete, select
 
-from master import closure, hear, recipes, resolve, sweep, tasks, watch
+from master import closure, demand, hear, recipes, resolve, scope, sweep, tasks, watch, wishes
 from master.collect import Collector
 from master.dispatch import Dispatcher
 from master.keep import watchdog
@@ -35,6 +35,7 @@ from schema.settings import Settings
 log = logging.getLogger(__name__)
 
 _PAGES_AT_ONCE = 50
+_DEMAND_S = 5.0
 
 
 def serve(settings: Settings) -> None:
@@ -90,6 +91,8 @@ class Service:
         )
         self._site = Site(settings.site, store, settings.public_url, settings.farm.platforms)
         self._store = store
+        self._scope_walk, self._wish_files = scope.Walk(settings), wishes.Files(settings)
+        self._asked = demand.Asked(settings)
         self._upstream = Upstream.from_settings(settings)
         self._room = Room(database, folders(settings), free_bytes=settings.keep.free_bytes)
         shelf = Shelf(database=database, store=store, site=settings.site)
@@ -116,6 +119,8 @@ class Service:
                 ("gc", self._rubbish.turn, 10.0),
                 ("watchdog", self._watchdog, 30.0),
                 ("tell", self._notifier.tell, 5.0),
+                ("scope", self._scope, tick_s),
+                ("demand", self._demand, _DEMAND_S),
             )
         }
         tasks.register(app, self)
@@ -233,6 +238,13 @@ class Service:
                 self._loops[name].wake()
         finally:
             self._collecting.discard((node, lease))
+
+    def _scope(self) -> None:
+        self._wish_files.turn(self._database)
+        self._scope_walk.turn(self._database)
+
+    def _demand(self) -> None:
+        self._asked.turn(self._database)
 
     def _render(self) -> None:
         """Render what changed, some projects at a time; a page that changed meanwhile stays marked."""

@@ -177,6 +177,8 @@ class Request(Base):
         _one_of("policy", BuildPolicy),
         _one_of("dependencies", BuildPolicy),
         CheckConstraint("origin IN ('person', 'list', 'demand', 'scope', 'dependency')", name="origin_known"),
+        _where("ix_requests_listed", "because", when="origin = 'list'"),
+        _where("ix_requests_demanded", "id", when="origin = 'demand'"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

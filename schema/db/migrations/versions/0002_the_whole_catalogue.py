@@ -87,6 +87,8 @@ def _add_indexes() -> None:
     op.create_index("ix_builds_state", "builds", ["state", "id"])
     for column in ("sha256", "metadata_sha256", "provenance_sha256"):
         op.create_index(f"ix_wheels_{column}", "wheels", [column])
+    _index("ix_requests_listed", "requests", ["because"], when="origin = 'list'")
+    _index("ix_requests_demanded", "requests", ["id"], when="origin = 'demand'")
 
 
 def _index(name: str, table: str, columns: Sequence[str], *, when: str) -> None:
