@@ -70,7 +70,7 @@ class Line:
 
 def snapshot(session: Session) -> Snapshot:
     """The builds as they are now."""
-    builds = session.scalars(select(Build).join(Project).options(contains_eager(Build.project)).order_by(Build.id))
+    builds = session.scalars(select(Build).join(Build.project).options(contains_eager(Build.project)).order_by(Build.id))
     newest = select(func.max(Attempt.id)).group_by(Attempt.build_id)
     attempts = session.execute(select(Attempt.build_id, Attempt.steps).where(Attempt.id.in_(newest)))
     steps: dict[int, object] = {build_id: data for build_id, data in attempts}  # noqa: C416 - rows, not tuples, to mypy
