@@ -44,7 +44,7 @@ _AT_MOST_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One attempt: given out, begun (first step), done (last step), left in the outbox, published; all as POSIX time.
+    """One attempt: given out, begun by the node, left in its outbox, published; all as POSIX time.
 
     wall_s: what the node says it took; requirements_s: of its step ``requirements``
     """
@@ -52,7 +52,6 @@ class Span:
     name: str
     leased: float
     begun: float
-    done: float
     left: float
     published: float | None
     wall_s: float
@@ -126,18 +125,16 @@ def _read(database: Engine) -> tuple[list[Span], float, dict[str, str]]:
 
 
 def _span(name: str, attempt: Attempt, published: dict[int, datetime]) -> Span:
-    steps = [(datetime.fromisoformat(step["started_at"]).timestamp(), step) for step in attempt.steps]
     finished = attempt.finished_at.timestamp() if attempt.finished_at else 0.0
     at = published.get(attempt.build_id) if attempt.outcome == AttemptOutcome.BUILT else None
     return Span(
         name=name,
         leased=attempt.started_at.timestamp(),
-        begun=steps[0][0] if steps else finished,
-        done=max((begun + (step["seconds"] or 0.0) for begun, step in steps), default=finished),
+        begun=finished - attempt.resources.get("wall_s", 0.0),
         left=finished,
         published=at.timestamp() if at else None,
         wall_s=attempt.resources.get("wall_s", 0.0),
-        requirements_s=next((step["seconds"] or 0.0 for _, step in steps if step["name"] == "requirements"), 0.0),
+        requirements_s=next((step["seconds"] or 0.0 for step in attempt.steps if step["name"] == "requirements"), 0.0),
     )
 
 
@@ -180,8 +177,9 @@ def _idle(spans: Sequence[Span]) -> dict[str, float]:
     pairs = [(slot[at - 1], span) for slot in slots for at, span in enumerate(slot) if at]
     return {
         "dispatch: from a slot's result to its next lease": sum(span.leased - before.left for before, span in pairs),
-        "dispatch: from a lease to the build's first step": sum(span.begun - span.leased for span in spans),
-        "clean-up and signature: from the last step to the result": sum(span.left - span.done for span in spans),
+        "dispatch, signature: from a lease to a build's start, and from its end to the result": sum(
+            span.begun - span.leased for span in spans
+        ),
         "nothing left to build": sum(last_left - slot[-1].left for slot in slots if slot),
         "collect: from the last result to the last publish": SLOTS * (end - last_left),
     }

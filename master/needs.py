@@ -196,5 +196,5 @@ def _circle(session: Session, build: Build, first: Project) -> str:
         path.append(following.title)
         at = following.id
         if at == build.project_id:
-            return f"{', which needs '.join(path)} to build: a circle, which a person must break"
-    return f"more than {_MOST_DEPTH} builds wait for each other: {' → '.join(path[:4])} → …"
+            return f"needs itself to build, in the end: {', which needs '.join(path)}; a person must break this circle"
+    return f"needs a chain of more than {_MOST_DEPTH} others to build: {' → '.join(path[:4])} → …"

@@ -79,7 +79,7 @@ def _failed(build: Build, scene: Scene) -> Sentence:
     actor, advice = _ADVICE[FailureClass(last.failure_class)]
     next_step = advice.format(retry=f"`wheelfarm retry {build.id}`", name=build.project.name)
     why = _why_failed(last)
-    if last.failure_class == FailureClass.REQUIREMENT and build.reason:  # what became of it since is told there only
+    if build.reason.startswith(f"{FailureClass.REQUIREMENT}: needs "):  # by the master, which knows more than the log
         why = one_line(build.reason, limit=500).rstrip(".")
     return f"Failed on {last.node} ({why}){_nth(build, scene)}. {next_step}", actor
 

@@ -238,11 +238,11 @@ def test_builds_that_need_each_other_fail_with_the_circle_named(database: Engine
             _missing(session, build, needed)
             _resolved(session, needed)
 
-        circle = "c, which needs a, which needs b, which needs c to build: a circle, which a person must break"
-        assert _state(third) == ("failed", f"requirement: {circle}")
+        circle = "c, which needs a, which needs b, which needs c; a person must break this circle"
+        assert _state(third) == ("failed", f"requirement: needs itself to build, in the end: {circle}")
         assert [first.state, second.state] == ["failed", "failed"]
         assert second.reason.startswith(
-            "requirement: needs c to build, which cannot be had: c 1.0: requirement: c, which"
+            "requirement: needs c to build, which cannot be had: c 1.0: requirement: needs itself"
         )
 
 
@@ -253,8 +253,8 @@ def test_a_chain_that_is_too_long_is_cut(database: Engine) -> None:
             _missing(session, chain[number], f"p{number + 1}")
             _resolved(session, f"p{number + 1}")
 
-        assert [chain[8].state, chain[9].state] == [BuildState.FAILED, BuildState.WAITING]
-        assert "more than 20 builds wait for each other: " in chain[8].reason
+        assert [chain[9].state, chain[10].state] == [BuildState.FAILED, BuildState.WAITING]
+        assert "needs a chain of more than 20 others to build: " in chain[9].reason
 
 
 def test_a_node_cannot_have_requirements_without_end_built(database: Engine) -> None:
