@@ -61,11 +61,7 @@ def ended(session: Session, build: Build) -> None:
     """*build* is in one of the states that end a build: decide again about those that wait for its project."""
     waiting = session.scalars(
         select(Build)
-        .where(
-            Build.waits_for == build.project_id,
-            Build.platform == build.platform,
-            Build.state == BuildState.WAITING,
-        )
+        .where(Build.waits_for == build.project_id, Build.platform == build.platform)
         .order_by(Build.score.desc(), Build.id)
         .limit(_AT_ONCE)
     ).all()
@@ -82,11 +78,8 @@ def sweep(session: Session, *, after: tuple[int, int] = (0, 0), limit: int = _AT
     """
     waiting = session.scalars(
         select(Build)
-        .where(
-            Build.waits_for.is_not(None),
-            Build.state == BuildState.WAITING,
-            tuple_(Build.waits_for, Build.id) > after,
-        )
+        # Not by state, too: the index of all that wait, for time above all, may be a long one.
+        .where(Build.waits_for >= after[0], tuple_(Build.waits_for, Build.id) > after)
         .order_by(Build.waits_for, Build.id)
         .limit(limit)
     ).all()
@@ -187,7 +180,7 @@ def _circle(session: Session, build: Build, first: Project) -> str:
         following = session.scalar(
             select(Project)
             .join(Build, Build.waits_for == Project.id)
-            .where(Build.project_id == at, Build.platform == build.platform, Build.state == BuildState.WAITING)
+            .where(Build.project_id == at, Build.platform == build.platform, Build.waits_for.is_not(None))
             .order_by(Build.id.desc())
             .limit(1)
         )
