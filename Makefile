@@ -1,10 +1,11 @@
 # make run                  set everything up, build the example list, serve it (Ctrl-C stops; a second run goes on)
 # make run UNTIL_IDLE=1     the same, but end by itself once every requested project was built, installed and imported
 # make test                 linters, type checks and the whole test suite
+# make bench-makespan       ten small C projects on two slots: how well the farm fills them
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test
+.PHONY: run test bench-makespan
 
 # The first Python that is new enough; empty where there is none.
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -22,6 +23,10 @@ test: .venv/.ready
 	.venv/bin/lint-imports
 	.venv/bin/pytest -n auto -m 'not slow'
 	.venv/bin/pytest -n auto --dist loadfile -m slow
+
+bench-makespan: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run
+	@exec .venv/bin/python -m bench.makespan
 
 # Everything is pinned by hash in requirements.lock, pip itself and the build backend of this project too.
 .venv/.ready: pyproject.toml requirements.lock

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from master import needs
 from schema.db.models import Attempt, Build, DirtyPage, Node
 from schema.db.session import now
 from schema.jobs import BuildResult, Lease
@@ -47,6 +48,8 @@ def move(
         raise ValueError(f"build {build.id}: no move from {build.state} to {to}")
     if to not in _HOLDS_A_LEASE:
         values = {"leased_to": None, "lease_until": None, **values}
+    if to is not BuildState.WAITING:
+        values = {"waits_for": None, **values}
     result = session.execute(
         update(Build)
         .where(Build.id == build.id, Build.state == build.state, Build.fence == build.fence)
@@ -58,6 +61,8 @@ def move(
         log.info("build %s: %s -> %s: %s", build.id, build.state, to, reason)
         session.refresh(build)
         touch_page(session, build.project_id)
+        if to in needs.ENDS:
+            needs.ended(session, build)
     return moved
 
 

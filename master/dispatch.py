@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from master import builds, recipes
 from schema.db.models import Attempt, Build, Node, UpstreamFile
 from schema.db.session import now
 from schema.errors import SettingsError
-from schema.jobs import BuildJob, Limits, Sdist
+from schema.jobs import BuildJob, FarmWheel, Limits, Sdist
 from schema.names import NodeName, Sha256
 from schema.states import RETRY, BuildState, FailureClass
 
@@ -31,12 +31,14 @@ class Dispatcher:
 
     recipe_folders: the operator's, before the shipped ones
     silent_after_s: a node that was not heard for so long gets nothing
+    wheels: the farm's own wheels that a build needs
     """
 
     recipe_folders: Sequence[Path]
     limits: Limits
     lease_s: float
     silent_after_s: float
+    wheels: Callable[[Session, Build], tuple[FarmWheel, ...]] = lambda *_: ()
 
     def dispatch(self, session: Session) -> list[tuple[NodeName, BuildJob]]:
         """Lease builds to every free slot; the caller sends the jobs after the transaction."""
@@ -74,6 +76,8 @@ class Dispatcher:
             build_number=build.build_number,
             recipe=recipe,
             limits=self.limits,
+            wheels=self.wheels(session, build),
+            before=build.leased_at,
         )
 
 

@@ -5,12 +5,26 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from functools import partial
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine, delete, select
 
-from master import closure, demand, hear, recipes, resolve, scope, sweep, tasks, watch, wishes
+from master import (
+    closure,
+    demand,
+    farm_wheels,
+    hear,
+    needs,
+    recipes,
+    resolve,
+    scope,
+    sweep,
+    tasks,
+    watch,
+    wishes,
+)
 from master.collect import Collector
 from master.dispatch import Dispatcher
 from master.keep import watchdog
@@ -88,6 +102,7 @@ class Service:
             limits=settings.limits,
             lease_s=settings.timing.lease_s,
             silent_after_s=3 * settings.timing.heartbeat_s,
+            wheels=partial(farm_wheels.wheels_for, store=store, public_url=settings.public_url),
         )
         self._site = Site(settings.site, store, settings.public_url, settings.farm.platforms)
         self._store = store
@@ -103,6 +118,7 @@ class Service:
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
         self._deaf_until = time.monotonic() + settings.timing.lease_s
+        self._needs_after = (0, 0)
         tick_s = settings.timing.tick_s
         self._loops = {
             name: Loop(name, action, pause_s=pause_s)
@@ -111,6 +127,7 @@ class Service:
                 ("resolve", self._resolve, tick_s),
                 ("follow", self._follow, tick_s),
                 ("dispatch", self._dispatch, tick_s),
+                ("needs", self._needs, max(settings.timing.lease_s / 20, tick_s)),
                 ("sweep", self._sweep, max(settings.timing.lease_s / 10, tick_s)),
                 ("collect", self._collect, 0.01),
                 ("render", self._render, tick_s),
@@ -183,6 +200,10 @@ class Service:
                     resolve.resolve_project(session, project_id, platforms=platforms, now=now(session))
             except Exception:  # one project that cannot be resolved must not hold up the others
                 log.exception("the requests of project %s cannot be resolved", project_id)
+
+    def _needs(self) -> None:
+        with transaction(self._database) as session:
+            self._needs_after = needs.sweep(session, after=self._needs_after)
 
     def _follow(self) -> None:
         closure.follow_due(self._database, self._upstream, self._store)

@@ -217,12 +217,16 @@ class NodeSection:
     slots: builds at once
     workspace: what builds write to; must be reachable for the build user; by default a folder of this farm's own
     build_uid: where the node runs as root, slot N builds as this uid + N; a plain user builds as itself
+    resolve_s: for so long, what a set of build requirements resolved to holds for the next build that has the same set
+    wheels_bytes: what fetched build requirements may take of the disk; those not used for longest go first
     """
 
     name: str = "local"
     slots: int = field(default_factory=lambda: max((os.cpu_count() or 1) // 2, 1))
     workspace: Path = field(default_factory=lambda: _cache() / "work")
     build_uid: int = 64550
+    resolve_s: float = 3600.0
+    wheels_bytes: int = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

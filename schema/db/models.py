@@ -208,6 +208,7 @@ class Build(Base):
     size: 0 small, 1 medium, 2 large: what share of the limits it gets, and which nodes it fits (``schema.sizes``)
     expected_s: how long it will take, from history or from the size of the sdist; None where nothing is known
     waits_for: the project whose wheel must be there before this can begin
+    needs: build requirements that the upstream has no wheel of, as its attempts found; the farm builds them first
     fence: rises with each lease; leased_to, lease_until: set while leased or collecting
     pardoned_fence: attempts up to this fence no longer count against the build (a person asked to try again)
     not_before: the pause before another attempt
@@ -245,6 +246,7 @@ class Build(Base):
     size: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
     expected_s: Mapped[float | None] = mapped_column(Double)
     waits_for: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))
+    needs: Mapped[Data] = mapped_column(default=list, server_default="[]")
     fence: Mapped[int] = mapped_column(default=0)
     pardoned_fence: Mapped[int] = mapped_column(default=0)
     leased_to: Mapped[Name | None]

@@ -71,6 +71,7 @@ def _add_columns() -> None:
         table.add_column(sa.Column("size", sa.SmallInteger(), nullable=False, server_default="1"))
         table.add_column(sa.Column("expected_s", sa.Double(), nullable=True))
         table.add_column(sa.Column("waits_for", sa.Integer(), nullable=True))
+        table.add_column(sa.Column("needs", sa.JSON(), nullable=False, server_default="[]"))
         table.create_check_constraint(op.f("ck_builds_size_known"), "size IN (0, 1, 2)")
         table.create_foreign_key(op.f("fk_builds_waits_for_projects"), "projects", ["waits_for"], ["id"])
 
