@@ -13,6 +13,8 @@ from sqlalchemy import Engine, delete, select
 from master import closure, hear, recipes, resolve, sweep, tasks, watch
 from master.collect import Collector
 from master.dispatch import Dispatcher
+from master.feed import reconcile
+from master.feed.choose import Follower
 from master.loops import Loop
 from master.site import Site
 from master.store import Store
@@ -86,6 +88,7 @@ class Service:
         self._site = Site(settings.site, store, settings.public_url, settings.farm.platforms)
         self._store = store
         self._upstream = Upstream.from_settings(settings)
+        self._follower = Follower(database, self._upstream, settings.watch)
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
@@ -95,6 +98,8 @@ class Service:
             name: Loop(name, action, pause_s=pause_s)
             for name, action, pause_s in (
                 ("watch", self._watch, tick_s),
+                ("feed", self._feed, settings.watch.pause_s),
+                ("reconcile", self._reconcile, settings.watch.pause_s),
                 ("resolve", self._resolve, tick_s),
                 ("follow", self._follow, tick_s),
                 ("dispatch", self._dispatch, tick_s),
@@ -151,7 +156,17 @@ class Service:
             hear.keep_log(self._settings.logs, message, limit_bytes=self._settings.limits.log_bytes)
 
     def _watch(self) -> None:
-        watch.look_at_due(self._database, self._upstream, poll_s=self._settings.upstream.poll_s)
+        sweep_s, poll_s = self._settings.watch.sweep_s, self._settings.upstream.poll_s
+        pause_s = sweep_s if self._follower.tells_events else poll_s
+        watch.look_at_due(self._database, self._upstream, poll_s=pause_s)
+
+    def _feed(self) -> None:
+        if self._follower.turn():
+            self._loops["watch"].wake()
+
+    def _reconcile(self) -> None:
+        if self._follower.tells_events:
+            reconcile.turn(self._database, self._upstream, every_s=self._settings.watch.reconcile_s)
 
     def _resolve(self) -> None:
         with transaction(self._snapshot) as session:
