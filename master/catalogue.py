@@ -1,7 +1,8 @@
 """What the upstream has, as rows: a page is compared with them, and only what differs is touched.
 
 Bad news is believed slowly (R15): a file that is missing is hidden at once, which can be undone; it is taken for
-removed when an event told of a change, and a second look, ten minutes later or more, misses it too. An empty page after a full one is a fault.
+removed when an event told of a change, and a second look, ten minutes later or more, misses it too. An empty page
+after a full one is a fault.
 """
 
 from __future__ import annotations

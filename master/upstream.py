@@ -54,12 +54,21 @@ class Upstream:
     """One upstream index; requests are serial, and none is made while the upstream asks for a rest.
 
     index_url: such as ``https://index.example/simple/``
-    timeout_s: of one page; user_agent: names the farm and somebody to talk to
+    timeout_s: of one page; list_timeout_s: of the list of all projects
+    user_agent: names the farm and somebody to talk to
     """
 
     def __init__(
-        self, index_url: str, *, user_agent: str, timeout_s: float, ca: Path | None = None, proxy: str | None = None
+        self,
+        index_url: str,
+        *,
+        user_agent: str,
+        timeout_s: float,
+        list_timeout_s: float = _LIST_LIMIT_S,
+        ca: Path | None = None,
+        proxy: str | None = None,
     ) -> None:
+        self._list_timeout_s = list_timeout_s
         self._transport = Transport(
             index_url.rstrip("/") + "/", user_agent=user_agent, timeout_s=timeout_s, ca=ca, proxy=proxy
         )
@@ -142,7 +151,7 @@ class Upstream:
         self._respect_rest()
         target = urljoin(self.index_url, url)
         answer = self._transport.download(
-            target, sink, headers=headers, limit_bytes=limit_bytes, timeout_s=_LIST_LIMIT_S, content=content
+            target, sink, headers=headers, limit_bytes=limit_bytes, timeout_s=self._list_timeout_s, content=content
         )
         if answer.status not in {304, 404, 405, 406, 410, 501}:
             self._expect_success(answer.status, answer.headers, answer.url)

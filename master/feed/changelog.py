@@ -76,7 +76,7 @@ class ChangelogFeed:
             return answer.value()
         except xmlrpc.client.Fault as fault:
             raise self._refusal(fault) from fault
-        except (expat.ExpatError, xmlrpc.client.Error, ValueError, TypeError, IndexError, KeyError) as err:
+        except (expat.ExpatError, xmlrpc.client.Error, ValueError, LookupError, TypeError, AttributeError) as err:
             raise UpstreamError(f"the changelog's answer is no XML-RPC: {one_line(str(err), limit=200)}") from err
 
     def _refusal(self, fault: xmlrpc.client.Fault) -> UpstreamError:
@@ -118,7 +118,6 @@ class _Answer:
         self._parser.CharacterDataHandler = self._values.data
         self._parser.StartDoctypeDeclHandler = _refuse
         self._parser.EntityDeclHandler = _refuse
-        self._values.xml("utf-8", None)
 
     def feed(self, piece: bytes) -> None:
         self._parser.Parse(piece, False)

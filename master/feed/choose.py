@@ -41,7 +41,7 @@ class Follower:
             if settings.changelog:
                 self._feeds.append(ChangelogFeed(upstream, margin=settings.margin_serials))
             self._feeds.append(SimpleFeed(upstream, margin=settings.margin_serials))
-        self._ask_again: dict[str, float] = {}
+        self._ask_again: dict[str, tuple[float, str]] = {}  # when, and why not before
         self._followed: str | None = None
 
     @property
@@ -54,17 +54,18 @@ class Follower:
         failed: list[UpstreamError] = []
         absent: list[str] = []
         for feed in self._feeds:
-            if time.monotonic() < self._ask_again.get(feed.name, 0.0):
-                absent.append(f"no {feed.name}")
+            until, why = self._ask_again.get(feed.name, (0.0, ""))
+            if time.monotonic() < until:
+                absent.append(why)
                 continue
             try:
                 taken = self._follow(feed, "; ".join(absent + [str(err) for err in failed]))
             except NoFeedError as err:
-                self._ask_again[feed.name] = time.monotonic() + _ASK_AGAIN_S
+                self._ask_again[feed.name] = time.monotonic() + _ASK_AGAIN_S, str(err)
                 absent.append(str(err))
             except UpstreamError as err:
                 failed.append(err)
-                self._ask_again[feed.name] = time.monotonic() + (err.retry_after_s or 0.0)
+                self._ask_again[feed.name] = time.monotonic() + (err.retry_after_s or 0.0), str(err)
                 log.warning("the feed %s does not answer: %s", feed.name, err)
             else:
                 return taken

@@ -13,6 +13,7 @@ from master.pages import JSON_TYPE
 from master.upstream import Upstream, serial_in
 from schema import names
 from schema.errors import NotANameError, UpstreamError
+from schema.printable import one_line
 
 _LIMIT_BYTES = 256 * 2**20
 _MOST_PROJECTS = 5_000_000
@@ -53,21 +54,43 @@ def read_list(upstream: Upstream, note: Callable[[NormalizedName, int], None], *
     """
     projects = _Projects(note)
     headers = {"Accept": JSON_TYPE} | ({"If-None-Match": etag} if etag else {})
-    parser = ijson.items_coro(projects, "projects.item")
-    try:
-        answer = upstream.stream("", parser.send, headers=headers, limit_bytes=_LIMIT_BYTES)
-        if answer.status == 304 and etag:  # noqa: PLR2004 - HTTP
-            return None
-        if answer.status != 200:  # noqa: PLR2004
-            raise NoFeedError(f"the upstream has no list of projects: it answers {answer.status}")
-        if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-            raise NoFeedError("the upstream has no list of projects as JSON")
-        parser.close()
-    except ijson.JSONError as err:
-        raise UpstreamError(f"the list of projects is not JSON: {str(err)[:200]}") from err
+    parser = _Parser(projects)
+    answer = upstream.stream("", parser.send, headers=headers, limit_bytes=_LIMIT_BYTES)
+    if answer.status == 304 and etag:  # noqa: PLR2004 - HTTP
+        return None
+    if answer.status != 200:  # noqa: PLR2004
+        raise NoFeedError(f"the upstream has no list of projects: it answers {answer.status}")
+    if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() != JSON_TYPE:
+        raise NoFeedError("the upstream has no list of projects as JSON")
+    parser.close()
     if not projects.count:
         raise UpstreamError("the list of projects is empty")
     return answer.headers.get("ETag", "")[:1000]
+
+
+class _Parser:
+    """Parses as the bytes come; what is wrong with them counts only once their type is known."""
+
+    def __init__(self, projects: _Projects) -> None:
+        self._parser = ijson.items_coro(projects, "projects.item")
+        self._error: ijson.JSONError | None = None
+
+    def send(self, piece: bytes) -> None:
+        if self._error is None:
+            try:
+                self._parser.send(piece)
+            except ijson.JSONError as err:
+                self._error = err
+
+    def close(self) -> None:
+        """Raise UpstreamError if that was no JSON from one end to the other."""
+        try:
+            if self._error is not None:
+                raise self._error
+            self._parser.close()
+        except ijson.JSONError as err:
+            text = one_line(str(err), limit=200)
+            raise UpstreamError(f"the list of projects is not JSON: {text}") from err
 
 
 class _Projects:

@@ -63,7 +63,7 @@ def _take(session: Session, batch: Sequence[Event], now: datetime, adopt: Adopt 
         raised = (
             update(table)
             .where(table.c.id == bindparam("of"), table.c.event_serial < bindparam("new_serial"))
-            .values(event_serial=bindparam("new_serial"), check_at=bindparam("soon"))
+            .values(event_serial=bindparam("new_serial"), check_at=bindparam("soon", type_=table.c.check_at.type))
         )
         session.connection().execute(raised, rows)
     return len(rows)
