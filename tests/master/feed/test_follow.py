@@ -90,8 +90,9 @@ def test_a_release_is_looked_at_and_its_project_alone(index: FakePyPI, database:
 
     assert follower.turn() == 1
 
+    wanted = demo(database).id
     with transaction(database) as session:
-        assert watch.due(session, clock(session)) == [demo(database).id]
+        assert watch.due(session, clock(session)) == [wanted]
         assert set(session.scalars(select(Project.name))) == {"demo"}
     assert demo(database).event_serial == serial
     assert mark(database).serial == index.serial
@@ -239,8 +240,9 @@ def test_a_project_that_is_taken_away_comes_before_new_releases(
     follower.turn()
 
     if mark(database).cursor == "changelog":  # the list of projects does not tell what happened
+        wanted = demo(database).id
         with transaction(database) as session:
-            assert watch.due(session, clock(session))[0] == demo(database).id
+            assert watch.due(session, clock(session))[0] == wanted
     look(database, upstream)
     assert demo(database).status == "quarantined"
     index.clear_project("demo")
