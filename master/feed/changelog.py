@@ -112,7 +112,7 @@ class _Answer:
 
     def __init__(self) -> None:
         self._values = xmlrpc.client.Unmarshaller()
-        self._values.xml(None, None)  # text comes decoded
+        self._values.xml("", None)  # text comes decoded
         self._parser = expat.ParserCreate()
         self._parser.StartElementHandler = self._values.start
         self._parser.EndElementHandler = self._values.end
