@@ -32,6 +32,8 @@ from master.keep.gc import Collector as Rubbish
 from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
+from master.feed import reconcile
+from master.feed.choose import Follower
 from master.loops import Loop
 from master.site import Site
 from master.store import Store
@@ -114,6 +116,7 @@ class Service:
         self._scrubber = Scrubber(shelf, scrub_s=settings.keep.scrub_s)
         self._rubbish = Rubbish(database=database, store=store, logs=settings.logs, keep=settings.keep)
         self._notifier = Notifier.from_settings(database, settings.alarms, farm=settings.farm.name)
+        self._follower = Follower(database, self._upstream, settings.watch)
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
@@ -124,6 +127,8 @@ class Service:
             name: Loop(name, action, pause_s=pause_s)
             for name, action, pause_s in (
                 ("watch", self._watch, tick_s),
+                ("feed", self._feed, settings.watch.pause_s),
+                ("reconcile", self._reconcile, settings.watch.pause_s),
                 ("resolve", self._resolve, tick_s),
                 ("follow", self._follow, tick_s),
                 ("dispatch", self._dispatch, tick_s),
@@ -188,7 +193,17 @@ class Service:
             hear.keep_log(self._settings.logs, message, limit_bytes=self._settings.limits.log_bytes)
 
     def _watch(self) -> None:
-        watch.look_at_due(self._database, self._upstream, poll_s=self._settings.upstream.poll_s)
+        sweep_s, poll_s = self._settings.watch.sweep_s, self._settings.upstream.poll_s
+        pause_s = sweep_s if self._follower.tells_events else poll_s
+        watch.look_at_due(self._database, self._upstream, poll_s=pause_s)
+
+    def _feed(self) -> None:
+        if self._follower.turn():
+            self._loops["watch"].wake()
+
+    def _reconcile(self) -> None:
+        if self._follower.tells_events:
+            reconcile.turn(self._database, self._upstream, every_s=self._settings.watch.reconcile_s)
 
     def _resolve(self) -> None:
         with transaction(self._snapshot) as session:
