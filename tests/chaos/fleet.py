@@ -133,9 +133,7 @@ class Fleet:
         file = self.folder / f"{name}.toml"
         file.write_text(self._settings_text(name, wire))
         argv = [sys.executable, "-m", *module, str(file), *([word] if word else [])]
-        program = Program(
-            name=name, argv=argv, log=self.folder / f"{name}.log", environment={"PYTHONPATH": str(_ROOT)}
-        )
+        program = Program(name=name, argv=argv, log=self.folder / f"{name}.log", environment={"PYTHONPATH": str(_ROOT)})
         self._stack.callback(program.kill)
         return Machine(settings_file=file, settings=load(file), program=program, wire=wire)
 
@@ -195,7 +193,7 @@ lost_message_s = 3.0
             if process.poll() is not None:
                 del self._under_way[words]
                 if process.returncode == 0:
-                    self.errands[" ".join(words[:2]) if words[0] == "node" else words[0]] += 1
+                    self.errands[" ".join(words) if words[0] == "node" else words[0]] += 1
 
     def wait_until_up(self) -> None:
         """Until the master has heard every node."""
@@ -247,7 +245,12 @@ lost_message_s = 3.0
                 ).all()
             )
             poisoned = set(
-                session.scalars(select(Project.name).select_from(Build).join(Build.project).where(Build.state == BuildState.POISONED))
+                session.scalars(
+                    select(Project.name)
+                    .select_from(Build)
+                    .join(Build.project)
+                    .where(Build.state == BuildState.POISONED)
+                )
             )
         done = sum(1 for name in self.projects if name in ended and name not in poisoned)
         return len(self.projects) - done + sum(1 for name in self.killers if name not in poisoned)

@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What came of a run. log: one line for each fault; logs: where the farm's own logs were kept, if anything failed."""
+    """What came of a run. log: one line for each fault; logs: where the farm's own were kept, if anything failed."""
 
     plan: Plan
     ledger: Ledger
@@ -146,9 +146,7 @@ def run(plan: Plan, *, images: Path | None = None) -> Outcome:
             raise
         finally:
             run.end()
-        outcome = Outcome(
-            plan=plan, ledger=found, seconds=time.monotonic() - started, faults=run.begun, log=run.lines
-        )
+        outcome = Outcome(plan=plan, ledger=found, seconds=time.monotonic() - started, faults=run.begun, log=run.lines)
         if found.faulty:
             outcome.logs = _keep(run, plan)
     return outcome

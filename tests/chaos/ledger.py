@@ -76,9 +76,7 @@ def ledger(fleet: Fleet) -> Ledger:
         ).all()
         wheels = list(session.scalars(select(Wheel).where(Wheel.removed_at.is_(None))))
         projects = dict(session.execute(select(Wheel.filename, Project.name).join(Wheel.project)).all())
-        counted = {
-            (row.platform, row.state): row.builds for row in session.scalars(select(BuildCount)) if row.builds
-        }
+        counted = {(row.platform, row.state): row.builds for row in session.scalars(select(BuildCount)) if row.builds}
         attempts = Counter(session.scalars(select(Attempt.outcome)))
         audit_rows = session.scalar(select(func.count()).select_from(AuditEntry)) or 0
         lost_nodes = _lost_nodes(session)
@@ -109,7 +107,7 @@ def ledger(fleet: Fleet) -> Ledger:
         killers=len(fleet.killers),
         attempts=sum(attempts.values()),
         audit_rows=audit_rows,
-        resumed=fleet.errands["node resume"],
+        resumed=sum(fleet.errands[f"node resume {name}"] for name in fleet.nodes),
         pardoned=fleet.errands["retry"],
         caught=fleet.caught,
         fell=sum(len(program.fell) for program in fleet.programs),

@@ -1,4 +1,4 @@
-"""A node that speaks the wire's language and lies: ``python -m tests.chaos.liar farm.toml``, the lie in ``CHAOS_LIE``."""
+"""A node that speaks the wire's language and lies: ``python -m tests.chaos.liar farm.toml``, with ``CHAOS_LIE``."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.chaos.program import Program
 
 def server(folder: Path, log: Path) -> tuple[Program, str]:
     """A new cluster in *folder*; the program that serves it on a Unix socket there, and its URL."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
     folder.mkdir(mode=0o700)
     as_user: list[str | Path] = []
     if os.geteuid() == 0:
@@ -25,6 +25,6 @@ def server(folder: Path, log: Path) -> tuple[Program, str]:
         cwd="/",
     )
     # No process of this harness loses power, so nothing is lost without fsync.
-    options = ["-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
+    options: list[str | Path] = ["-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
     program = Program(name="postgresql", argv=[*as_user, programs / "postgres", "-D", folder, *options], log=log)
     return program, f"postgresql+psycopg://farm@/postgres?host={folder}"

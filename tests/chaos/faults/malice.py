@@ -70,18 +70,17 @@ class KillerJob(Fault):
             with self.fleet.reading() as session:
                 wanted = session.scalar(select(Project.id).where(Project.name == self.project))
                 state = session.scalar(select(Build.state).where(Build.project_id == wanted))
-                begun = session.scalars(
-                    select(Attempt.node)
+                running = session.execute(
+                    select(Attempt.node, Attempt.steps)
                     .join(Attempt.build)
                     .where(Build.project_id == wanted, Attempt.outcome == AttemptOutcome.RUNNING)
                     .where(Build.state == BuildState.LEASED, Attempt.fence == Build.fence)
-                    .where(Attempt.steps != [])
                 ).all()
         except UnavailableError:
             return super().tick()
         if wanted is None:
             self.fleet.send("request", "--build", "always", self.project)
-        for node in begun:
-            if node in self.fleet.nodes:
+        for node, steps in running:
+            if steps and node in self.fleet.nodes:
                 self.fleet.nodes[node].program.kill()
         return state == BuildState.POISONED or super().tick()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import redis
+from kombu.exceptions import OperationalError
 from packaging.utils import NormalizedName
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
@@ -29,17 +30,21 @@ class _Message(Fault):
     """Puts messages into Redis as any program that reaches it could."""
 
     def begin(self) -> str:
-        client = redis.Redis(port=self.fleet.redis_port, socket_timeout=1, socket_connect_timeout=1)
-        with contextlib.closing(client):
-            try:
-                return self.forge(client)
-            except (redis.RedisError, UnavailableError) as err:
-                return f"not sent: {type(err).__name__}"
+        try:
+            return self.forge()
+        except (redis.RedisError, OperationalError, UnavailableError) as err:
+            return f"not sent: {type(err).__name__}"
 
-    def forge(self, client: redis.Redis) -> str:
+    def forge(self) -> str:
         raise NotImplementedError
 
-    def send(self, client: redis.Redis, queue: str, task: str, *arguments: Any) -> None:
+    def push(self, queue: str, data: str | bytes) -> None:
+        """Whatever it is, put it into *queue* as it is."""
+        client = redis.Redis(port=self.fleet.redis_port, socket_timeout=1, socket_connect_timeout=1)
+        with contextlib.closing(client):
+            client.lpush(_PREFIX + queue, data)
+
+    def send(self, queue: str, task: str, *arguments: Any) -> None:
         """What ``send_task`` would put into *queue*."""
         app = wire.celery_app(f"redis://127.0.0.1:{self.fleet.redis_port}/0", name="forger")
         app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": 1}
@@ -57,7 +62,7 @@ class _Message(Fault):
 class ForgedHeartbeat(_Message):
     name, promises = "forged heartbeat", "R5, R11"
 
-    def forge(self, client: redis.Redis) -> str:
+    def forge(self) -> str:
         build = self.a_build(BuildState.LEASED, BuildState.PUBLISHED)
         lease = Lease(build_id=build.id, fence=build.fence) if build else Lease(build_id=1, fence=1)
         old = Lease(build_id=lease.build_id, fence=max(lease.fence - 1, 0))
@@ -71,19 +76,25 @@ class ForgedHeartbeat(_Message):
             "with many slots": self._beat(honest, slots=40),
         }
         what = self.dice.choice(sorted(beats))
-        self.send(client, wire.MASTER_QUEUE, wire.HEARTBEAT, beats[what].to_json())
+        self.send(wire.MASTER_QUEUE, wire.HEARTBEAT, beats[what].to_json())
         return what
 
     def _beat(self, node: str, *, slots: int = 1, **leases: list[Lease]) -> Heartbeat:
         platforms = tuple(map(str, self.fleet.settings.farm.platforms))
-        told = {key: tuple(value) for key, value in leases.items()}
-        return Heartbeat(node=node_name(node), version="1", platforms=platforms, slots=slots, **told)
+        return Heartbeat(
+            node=node_name(node),
+            version="1",
+            platforms=platforms,
+            slots=slots,
+            running=tuple(leases.get("running", ())),
+            finished=tuple(leases.get("finished", ())),
+        )
 
 
 class ForgedProgress(_Message):
     name, promises = "forged progress", "R5"
 
-    def forge(self, client: redis.Redis) -> str:
+    def forge(self) -> str:
         build = self.a_build(BuildState.LEASED, BuildState.PUBLISHED)
         if build is None:
             return "nothing to forge"
@@ -97,14 +108,14 @@ class ForgedProgress(_Message):
             log_offset=self.dice.choice([0, 10**9]),
             log="forged " * self.dice.choice([1, 100_000]),
         )
-        self.send(client, wire.MASTER_QUEUE, wire.PROGRESS, message.to_json())
+        self.send(wire.MASTER_QUEUE, wire.PROGRESS, message.to_json())
         return f"build {build.id}, fence {fence} of {build.fence}"
 
 
 class DoubledJob(_Message):
     name, promises = "job sent again", "R5, R10"
 
-    def forge(self, client: redis.Redis) -> str:
+    def forge(self) -> str:
         build = self.a_build(BuildState.LEASED, BuildState.LEASED, BuildState.PUBLISHED)
         if build is None or build.sdist is None:
             return "nothing to double"
@@ -121,7 +132,7 @@ class DoubledJob(_Message):
         targets = self.dice.choice([[build.leased_to or self.fleet.node_names[0]], self.fleet.node_names])
         for target in targets:
             for _ in range(2):
-                self.send(client, wire.node_queue(node_name(target)), wire.BUILD_WHEEL, job.to_json())
+                self.send(wire.node_queue(node_name(target)), wire.BUILD_WHEEL, job.to_json())
         return f"build {build.id} ({build.state}), fence {fence} of {build.fence}, twice to {', '.join(targets)}"
 
 
@@ -130,7 +141,7 @@ class Garbage(_Message):
 
     name, promises = "garbage message", "R5, R11"
 
-    def forge(self, client: redis.Redis) -> str:
+    def forge(self) -> str:
         queues = [wire.MASTER_QUEUE, *(wire.node_queue(node_name(name)) for name in self.fleet.node_names)]
         queue = self.dice.choice(queues)
         tasks = [wire.HEARTBEAT, wire.PROGRESS, wire.BUILD_WHEEL, wire.CANCEL, wire.FORGET, "no.such.task"]
@@ -140,11 +151,11 @@ class Garbage(_Message):
             deep = [deep]
         bodies: list[Any] = [None, 7, "text", [], {}, {"node": 1}, deep, {"node": "node0", "lease": "x" * 2_000_000}]
         ways: dict[str, Callable[[], object]] = {
-            "wrong types": lambda: self.send(client, queue, task, self.dice.choice(bodies)),
-            "wrong number of arguments": lambda: self.send(client, queue, task, *range(self.dice.choice([0, 2, 9]))),
-            "not JSON": lambda: client.lpush(_PREFIX + queue, b"\xff\x00 not JSON"),
-            "not a message": lambda: client.lpush(_PREFIX + queue, json.dumps(self.dice.choice(bodies[:6]))),
-            "half a message": lambda: client.lpush(_PREFIX + queue, json.dumps({"body": "e30=", "properties": {}})),
+            "wrong types": lambda: self.send(queue, task, self.dice.choice(bodies)),
+            "wrong number of arguments": lambda: self.send(queue, task, *range(self.dice.choice([0, 2, 9]))),
+            "not JSON": lambda: self.push(queue, b"\xff\x00 not JSON"),
+            "not a message": lambda: self.push(queue, json.dumps(self.dice.choice(bodies[:6]))),
+            "half a message": lambda: self.push(queue, json.dumps({"body": "e30=", "properties": {}})),
         }
         way = self.dice.choice(sorted(ways))
         ways[way]()
