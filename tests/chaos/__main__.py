@@ -15,6 +15,7 @@ from tests.chaos.ledger import Ledger
 
 def main() -> int:
     """Run the seeds that the command line names; 1 if any ledger shows what must not be."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything started is stopped
     options = _options()
     outcomes = []
@@ -34,6 +35,8 @@ def main() -> int:
     print(f"\n{len(outcomes)} seed(s), {faults.total()} faults of {len(faults)} kinds on {options.database}")
     print(f"  {total}")
     print(f"  faults: {', '.join(f'{name} {count}' for name, count in sorted(faults.items()))}")
+    for line, count in sum((item.tracebacks for item in outcomes), Counter[str]()).most_common(30):
+        print(f"  traceback {count} times: {line}")
     print(f"  must be zero: {total.faulty or 'all zero'}")
     return 1 if total.faulty else 0
 

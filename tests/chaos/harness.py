@@ -19,6 +19,7 @@ from tests.chaos.faults import KINDS
 from tests.chaos.faults.fault import Fault
 from tests.chaos.fleet import Fleet
 from tests.chaos.ledger import Ledger, ledger
+from tests.chaos.tracebacks import tracebacks
 
 _LOOK_PAUSE_S = 2.0
 _TURN_S = 0.05
@@ -49,13 +50,18 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What came of a run. log: one line for each fault; logs: where the farm's own were kept, if anything failed."""
+    """What came of a run.
+
+    log: one line for each fault; tracebacks: what the farm's processes wrote into their logs, for the curious
+    logs: where those were kept, if anything failed
+    """
 
     plan: Plan
     ledger: Ledger
     seconds: float
     faults: Counter[str]
     log: list[str] = field(default_factory=list)
+    tracebacks: Counter[str] = field(default_factory=Counter)
     logs: Path | None = None
 
 
@@ -147,6 +153,7 @@ def run(plan: Plan, *, images: Path | None = None) -> Outcome:
         finally:
             run.end()
         outcome = Outcome(plan=plan, ledger=found, seconds=time.monotonic() - started, faults=run.begun, log=run.lines)
+        outcome.tracebacks = tracebacks([item.log for item in fleet.programs if item.log.exists()])
         if found.faulty:
             outcome.logs = _keep(run, plan)
     return outcome
