@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from schema.db.models import Attempt, Build, Node, Project, Request, UpstreamFile, Wheel
+from schema.db.models import Alarm, Attempt, AuditEntry, Build, Mark, Node, Project, Request, UpstreamFile, Wheel
 
 Row = TypeVar("Row")
 
@@ -133,6 +133,31 @@ def node(session: Session, name: str = "pi4", **values: Any) -> Node:
             "version": "0.1.0",
             "enrolled_at": ago(days=3),
             "heard_at": ago(),
+            **values,
+        }
+    )
+    return _added(session, row)
+
+
+def alarm(session: Session, name: str = "node-silent:pi4", **values: Any) -> Alarm:
+    row = Alarm(**{"name": name, "text": "Node pi4 is silent.", "raised_at": ago(minutes=12), **values})
+    return _added(session, row)
+
+
+def mark(session: Session, name: str, **values: Any) -> Mark:
+    return _added(session, Mark(**{"name": name, "changed_at": ago(minutes=2), **values}))
+
+
+def audit(session: Session, subject: str = "build 1", **values: Any) -> AuditEntry:
+    row = AuditEntry(
+        **{
+            "at": ago(minutes=7),
+            "who": "ada",
+            "action": "hold",
+            "subject": subject,
+            "before": {"state": "queued"},
+            "after": {"state": "held"},
+            "reason": "it needs a look",
             **values,
         }
     )

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session, joinedload
 
 from schema.db import explain
 from schema.db.answers import Answer
-from schema.db.models import Attempt, Build, Wheel
+from schema.db.models import Attempt, AuditEntry, Build, Wheel
 from schema.db.sentences import about
 from schema.errors import WireError
 from schema.jobs import Material, Step
 from schema.printable import one_line
 from schema.states import OPEN_STATES
+from web import farm
 
 _RESOURCES = {"wall_s": "Time", "cpu_s": "Processor time", "peak_memory_bytes": "Memory, at most", "disk_bytes": "Disk"}
 _MATERIALS = 2000
@@ -43,6 +44,7 @@ class BuildPage:
     attempts: Sequence[Attempt]
     attempt: Attempt | None
     wheels: Sequence[Wheel]
+    audit: Sequence[AuditEntry]
 
     @property
     def is_open(self) -> bool:
@@ -99,6 +101,7 @@ def build_page(session: Session, build_id: int, *, fence: int | None, silent_s: 
         attempts=attempts,
         attempt=attempt or (attempts[-1] if attempts else None),
         wheels=wheels,
+        audit=farm.audit(session, subject=f"build {build_id}"),
     )
 
 

@@ -15,6 +15,7 @@ from schema.names import project_name
 from schema.printable import one_line
 from schema.settings import Settings
 from schema.states import BuildState
+from web import farm as farms
 from web import install, logs, queries
 from web.builds import BuildPage, build_page
 from web.database import Database
@@ -31,7 +32,8 @@ def home() -> str:
     """What this farm serves, how to use it, and what it builds now."""
     with _database().reading() as session:
         found = queries.overview(session, silent_s=_silent_s())
-    return render_template("home.html", farm=found, **_how_to(name="NAME"))
+        alarms = farms.open_alarms(session)
+    return render_template("home.html", farm=found, alarms=alarms, **_how_to(name="NAME"))
 
 
 @pages.get("/project/<name>/")
@@ -61,7 +63,7 @@ def project(name: str) -> str | AnyResponse | tuple[str, int]:
 @pages.get("/builds/")
 def builds() -> str:
     """The latest builds, by state and platform."""
-    state, platform = request.args.get("state", ""), request.args.get("platform", "")[:255]
+    state, platform = _text("state"), _text("platform")
     if state not in {"", "open", *BuildState}:
         state = ""
     with _database().reading() as session:
@@ -130,12 +132,31 @@ def nodes() -> str:
     return render_template("nodes.html", crews=crews)
 
 
+@pages.get("/farm/")
+def farm() -> str:
+    """How the farm itself does: alarms, long walks, counts, what people did."""
+    with _database().reading() as session:
+        page = farms.farm_page(session)
+    return render_template("farm.html", page=page)
+
+
+@pages.get("/audit/")
+def audit() -> str:
+    """What people had the farm do."""
+    subject = _text("subject")
+    with _database().reading() as session:
+        entries = farms.audit(session, subject=subject, before=_number("before"))
+    more = len(entries) > farms.PAGE
+    shown = entries[: farms.PAGE]
+    return render_template("audit.html", entries=shown, subject=subject, before=shown[-1].id if more else 0)
+
+
 @pages.get("/search")
 def search() -> str:
     """Projects by name; all of them where nothing is asked for."""
-    text = request.args.get("q", "").strip()[:200]
+    text = _text("q").strip()[:200]
     with _database().reading() as session:
-        found = queries.search(session, text, after=request.args.get("after", "")[:255])
+        found = queries.search(session, text, after=_text("after"))
     return render_template("search.html", text=text, found=found, name=_maybe_name(text))
 
 
@@ -184,6 +205,11 @@ def _build_page(build_id: int) -> BuildPage:
 
 def _log_of(page: BuildPage) -> Path:
     return logs.path(_settings().logs, page.build.id, page.attempt.fence if page.attempt else 0)
+
+
+def _text(key: str) -> str:
+    """A text of the query, as a column can hold it: PostgreSQL knows no NUL."""
+    return request.args.get(key, "").replace("\0", "")[:255]
 
 
 def _number(key: str) -> int:

@@ -12,6 +12,7 @@ from schema.db.answers import moment, span
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
 from schema.printable import printable
+from web.farm import change
 
 _WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9\[][!#-;=?-\[\]-~]*")
 _COMMAND = re.compile("`([^`]*)`")
@@ -116,6 +117,7 @@ def platform_title(text: str) -> str:
 
 FILTERS: dict[str, Any] = {
     "age": age,
+    "change": change,
     "duration": duration,
     "moment": moment,
     "platform_title": platform_title,

@@ -44,6 +44,11 @@ def project(session: Session, settings: Settings, key: str) -> dict[str, int]:
         state_reason=text,
         version=short,
     )
+    entries.alarm(session, short[:200], text=text)
+    entries.mark(session, "feed", note=text)
+    entries.audit(
+        session, short[:200], who=short, action=short[:30], before={short: text}, after={short: [text]}, reason=text
+    )
     failed = entries.build(session, added, "1.0", state="failed", fence=1, sdist_id=sdist.id)
     _attempt(session, failed, text, outcome="failed", failure_class="build", finished_at=ago())
     published = entries.build(session, added, "2.0", state="published", fence=1, sdist_id=sdist.id)

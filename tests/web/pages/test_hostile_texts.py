@@ -47,7 +47,7 @@ def test_no_text_acts_on_any_page(client: FlaskClient, database: Engine, setting
     with transaction(database) as session:
         builds = hostile.project(session, settings, key)
     text = hostile.PAYLOADS[key]
-    paths = ["/", f"/project/hostile-{key}/", "/builds/", "/nodes/", f"/search?q=hostile-{key}"]
+    paths = ["/", f"/project/hostile-{key}/", "/builds/", "/nodes/", "/farm/", "/audit/", f"/search?q=hostile-{key}"]
     paths += [f"/build/{number}/" for number in builds.values()]
 
     for path in paths:

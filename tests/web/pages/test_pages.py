@@ -19,7 +19,18 @@ from tests import entries
 from tests.entries import ARM, HERE
 from tests.web import seed
 
-EVERY_PAGE = ["/", "/project/cffi/", "/builds/", "/nodes/", "/search", "/search?q=cf", "/build/1/", "/project/nobody/"]
+EVERY_PAGE = [
+    "/",
+    "/project/cffi/",
+    "/builds/",
+    "/nodes/",
+    "/search",
+    "/search?q=cf",
+    "/build/1/",
+    "/project/nobody/",
+    "/farm/",
+    "/audit/",
+]
 
 
 def _text(client: FlaskClient, path: str, *, status: int = 200) -> str:
