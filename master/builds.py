@@ -105,7 +105,7 @@ def extend(session: Session, leases: Collection[Lease], *, node: NodeName, lease
                 Build.id == item.build_id,
                 Build.fence == item.fence,
                 Build.leased_to == node,
-                Build.state == BuildState.LEASED,
+                Build.state.in_(_HOLDS_A_LEASE),
             )
             .values(lease_until=until)
             .execution_options(synchronize_session=False)
