@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from collections.abc import Iterable
 from functools import partial
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine, delete, select
+from sqlalchemy.orm import Session
 
 from master import (
     closure,
@@ -27,13 +29,13 @@ from master import (
 )
 from master.collect import Collector
 from master.dispatch import Dispatcher
+from master.feed import reconcile
+from master.feed.choose import Follower
 from master.keep import watchdog
 from master.keep.gc import Collector as Rubbish
 from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
-from master.feed import reconcile
-from master.feed.choose import Follower
 from master.loops import Loop
 from master.site import Site
 from master.store import Store
@@ -116,7 +118,7 @@ class Service:
         self._scrubber = Scrubber(shelf, scrub_s=settings.keep.scrub_s)
         self._rubbish = Rubbish(database=database, store=store, logs=settings.logs, keep=settings.keep)
         self._notifier = Notifier.from_settings(database, settings.alarms, farm=settings.farm.name)
-        self._follower = Follower(database, self._upstream, settings.watch)
+        self._follower = Follower(database, self._upstream, settings.watch, adopt=self._adopt)
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
@@ -202,8 +204,14 @@ class Service:
             self._loops["watch"].wake()
 
     def _reconcile(self) -> None:
-        if self._follower.tells_events:
-            reconcile.turn(self._database, self._upstream, every_s=self._settings.watch.reconcile_s)
+        if not self._follower.reads_list:
+            reconcile.look_at_all(self._database)
+        elif self._follower.tells_events:
+            every_s = self._settings.watch.reconcile_s
+            reconcile.turn(self._database, self._upstream, every_s=every_s, adopt=self._adopt)
+
+    def _adopt(self, session: Session, names: Iterable[str]) -> None:
+        scope.adopt(session, names, settings=self._settings, now=now(session))
 
     def _resolve(self) -> None:
         with transaction(self._snapshot) as session:

@@ -101,7 +101,8 @@ class WatchSection:
     patterns: names that are wanted too, such as ``django-*``
     files: wish lists (TOML), requirements files and lock files (``pylock.toml``) that are wanted too; read again daily
     demand: whether what a client asks the index for, and does not find, is wanted
-    feed: ``simple`` (the list of all projects with their serials), ``projects`` (each page in its turn) or ``auto``
+    feed: ``simple`` (the list of all projects with their serials), ``projects`` (each page in its turn), or ``auto``:
+        the list where the scope is wide, each page in its turn where it is narrow
     changelog: whether to ask the upstream's XML-RPC changelog, too, for news within seconds
     pause_s: between two looks at the feed; margin_serials: how many serials are read again each time (W-04)
     sweep_s: how often a project is read although no event spoke of it (W-06); reconcile_s: a full comparison

@@ -19,7 +19,7 @@ from schema.db.session import transaction
 from schema.errors import UpstreamError
 from schema.printable import one_line
 from schema.settings import Feed as Wanted
-from schema.settings import WatchSection
+from schema.settings import Scope, WatchSection
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,16 @@ class Follower:
         self, database: Engine, upstream: Upstream, settings: WatchSection, *, adopt: Adopt | None = None
     ) -> None:
         self._database, self._adopt = database, adopt
+        # The list of all projects is long: nobody fetches it for a few projects, whose own pages tell as much.
+        self.reads_list = settings.feed is Wanted.SIMPLE or (
+            settings.feed is Wanted.AUTO and (settings.scope is Scope.ALL or bool(settings.patterns))
+        )
         self._feeds: list[Feed] = []
         if settings.feed is not Wanted.PROJECTS:
             if settings.changelog:
                 self._feeds.append(ChangelogFeed(upstream, margin=settings.margin_serials))
-            self._feeds.append(SimpleFeed(upstream, margin=settings.margin_serials))
+            if self.reads_list:
+                self._feeds.append(SimpleFeed(upstream, margin=settings.margin_serials))
         self._ask_again: dict[str, tuple[float, str]] = {}  # when, and why not before
         self._followed: str | None = None
 

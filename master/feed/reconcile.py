@@ -13,7 +13,7 @@ from contextlib import closing
 from datetime import timedelta
 
 from packaging.utils import NormalizedName
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from master.feed.choose import RECONCILE, ask_for_reconcile, mark_of
@@ -44,6 +44,20 @@ def turn(database: Engine, upstream: Upstream, *, every_s: float, adopt: Adopt |
         while _step(database, listing, serial, adopt):
             pass
     return True
+
+
+def look_at_all(database: Engine) -> bool:
+    """The same for a farm of a few projects, where that was asked for: each own page is read, and the list is not."""
+    with transaction(database) as session:
+        mark = mark_of(session, RECONCILE)
+        if mark.started_at is None or mark.finished_at is not None:
+            return False
+        now = clock(session)
+        session.execute(update(Project).where(Project.check_at > now).values(check_at=now))
+        mark.done = mark.total = session.scalar(select(func.count()).select_from(Project)) or 0
+        mark.finished_at = mark.changed_at = now
+        mark.note = "each project's page is read in its turn"
+        return True
 
 
 def _fetch(upstream: Upstream, listing: sqlite3.Connection) -> int:
