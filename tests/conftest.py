@@ -9,10 +9,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from builder import images
 from builder.images import Image
@@ -80,33 +81,58 @@ def _wait_until_it_answers(url: str) -> None:
     probe.dispose()
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(servers: Path) -> Path:
+    """A migrated SQLite file to copy: migrating takes longer than most tests."""
+    file = servers / "migrated.sqlite"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_url: str) -> str:
+    """The name of a migrated database on the server, to make others from."""
+    name = "migrated"
+    with _administering(postgresql_url) as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    _migrate(make_url(postgresql_url).set(database=name).render_as_string(hide_password=False))
+    return name
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty, migrated database: each test that asks for it runs on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
-        url, drop = f"sqlite:///{tmp_path / 'farm.sqlite'}", None
-    else:
-        url, drop = _new_postgresql_database(request.getfixturevalue("postgresql_url"))
+        file = tmp_path / "farm.sqlite"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), file)
+        yield f"sqlite:///{file}"
+        return
+    server = request.getfixturevalue("postgresql_url")
+    template = request.getfixturevalue("migrated_postgresql")
+    name = f"t{time.monotonic_ns()}_{os.getpid()}"
+    with _administering(server) as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    with _administering(server) as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _migrate(url: str) -> None:
     made = engine(url)
     migrate.upgrade(made)
+    if made.dialect.name == "sqlite":
+        with made.connect() as connection:  # everything into the one file that is copied
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     made.dispose()
-    yield url
-    if drop:
-        drop()
 
 
-def _new_postgresql_database(server_url: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    name = f"t{time.monotonic_ns()}_{os.getpid()}"
+@contextmanager
+def _administering(server_url: str) -> Iterator[Connection]:
     admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-
-    def drop() -> None:
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
-
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False), drop
+        yield connection
+    admin.dispose()
 
 
 @pytest.fixture

@@ -158,6 +158,8 @@ def _without_path(url: str) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, (int, float)):
         return f"{value:g}" if isinstance(value, float) else str(value)
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -19,7 +19,7 @@ from schema.db.models import Build, Mark, Project, UpstreamFile
 from schema.db.session import now as clock
 from schema.db.session import transaction
 from schema.errors import UpstreamError
-from schema.settings import Feed, WatchSection
+from schema.settings import Feed, Scope, WatchSection
 from schema.states import BuildState
 from tests import rows
 from tests.pypi import FakePyPI
@@ -47,7 +47,9 @@ def upstream(index: FakePyPI) -> Iterator[Upstream]:
 def follower(request: pytest.FixtureRequest, database: Engine, upstream: Upstream) -> Follower:
     """A farm that wants demo, has read it, and follows the upstream from here on."""
     settled(database, upstream)
-    made = Follower(database, upstream, WatchSection(changelog=request.param == "changelog", margin_serials=3))
+    made = Follower(
+        database, upstream, WatchSection(scope=Scope.ALL, changelog=request.param == "changelog", margin_serials=3)
+    )
     made.turn()
     return made
 
@@ -161,7 +163,7 @@ def test_a_fault_changes_nothing_and_the_feed_goes_on_after_it(
     assert (mark(database).serial, demo(database).event_serial) == (before, 0)
     index.mend()
     with Upstream(index.url, user_agent="wheelfarm/0 (test)", timeout_s=3.0) as again:
-        Follower(database, again, WatchSection(margin_serials=3)).turn()
+        Follower(database, again, WatchSection(scope=Scope.ALL, margin_serials=3)).turn()
     assert demo(database).event_serial == serial
 
 
@@ -256,7 +258,7 @@ def test_one_refused_changelog_falls_back_to_the_list_and_says_so(
     index: FakePyPI, upstream: Upstream, database: Engine
 ) -> None:
     settled(database, upstream)
-    follower = Follower(database, upstream, WatchSection(changelog=True, margin_serials=3))
+    follower = Follower(database, upstream, WatchSection(scope=Scope.ALL, changelog=True, margin_serials=3))
     follower.turn()
     serial = index.release("demo", "3.0")
     index.xmlrpc_fault = (
@@ -281,14 +283,14 @@ def test_a_hostile_changelog_is_refused(index: FakePyPI, upstream: Upstream, dat
     settled(database, upstream)
     index.fail("/pypi", body=body, content_type="text/xml")
 
-    Follower(database, upstream, WatchSection(changelog=True)).turn()
+    Follower(database, upstream, WatchSection(scope=Scope.ALL, changelog=True)).turn()
 
     assert mark(database).cursor == "simple"
 
 
 def test_actions_that_nobody_knows_are_counted(index: FakePyPI, upstream: Upstream, database: Engine) -> None:
     settled(database, upstream)
-    follower = Follower(database, upstream, WatchSection(changelog=True))
+    follower = Follower(database, upstream, WatchSection(scope=Scope.ALL, changelog=True))
     follower.turn()
     index.tell("demo", "paint it\u202e red")
 
@@ -308,12 +310,29 @@ def test_an_upstream_without_serials_is_read_page_by_page(
     index.html_only, index.with_serials = offer == "html", False
     if offer == "none":
         index.fail("/simple/", status=404)
-    follower = Follower(database, upstream, WatchSection(feed=Feed.AUTO))
+    follower = Follower(database, upstream, WatchSection(scope=Scope.ALL, feed=Feed.AUTO))
 
     assert follower.turn() == 0
 
     assert not follower.tells_events
     assert mark(database).cursor == "projects"
+
+
+@pytest.mark.parametrize("settings", [WatchSection(), WatchSection(changelog=True), WatchSection(feed=Feed.PROJECTS)])
+def test_a_farm_of_a_few_projects_never_fetches_the_list_of_all(
+    index: FakePyPI, upstream: Upstream, database: Engine, settings: WatchSection
+) -> None:
+    settled(database, upstream)
+    follower = Follower(database, upstream, settings)
+    follower.turn()
+    with transaction(database) as session:
+        ask_for_reconcile(session)
+
+    assert not follower.reads_list
+    assert reconcile.look_at_all(database)
+    assert watch.look_at_due(database, upstream, poll_s=1e6) == 1
+    assert not reconcile.look_at_all(database)
+    assert "/simple/" not in [path for path, _ in index.requests]
 
 
 def test_what_a_batch_costs_does_not_grow_with_its_events(database: Engine) -> None:
@@ -340,7 +359,7 @@ def test_new_names_are_offered_to_whoever_adopts(index: FakePyPI, upstream: Upst
         for name in new:
             rows.project(session, name)
 
-    follower = Follower(database, upstream, WatchSection(margin_serials=0), adopt=adopt)
+    follower = Follower(database, upstream, WatchSection(scope=Scope.ALL, margin_serials=0), adopt=adopt)
     follower.turn()
     serial = index.release("fresh", "1.0")
 
