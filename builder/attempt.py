@@ -115,6 +115,7 @@ def _leave_failure(attempt: Attempt, bench: Bench, outcome: Outcome, err: Except
         failure_class=failure_class,
         message=str(err)[:2000],
         evidence=getattr(err, "evidence", "")[:2000],
+        missing=getattr(err, "missing", ()),
         resources=dict(getattr(err, "resources", {})),
     )
     outbox.leave(bench.outbox, result, log=attempt.log.path, wheel=None, attestation=None)

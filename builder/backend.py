@@ -9,6 +9,7 @@ from pathlib import Path
 from builder import requirements
 from builder.images import Image
 from builder.requirements import Wheelhouse
+from builder.resolving import Supply
 from builder.room import Answer, Room, failed
 from builder.sandbox import Bind
 from builder.unpacking import SOURCE, Source
@@ -64,7 +65,7 @@ class Backend:
     build: Path
     environment: Mapping[str, str]
 
-    def prepare(self, *, index_url: str, cache: Path) -> Wheelhouse:
+    def prepare(self, supply: Supply) -> Wheelhouse:
         """Fetch what the build requires, what the backend then asks for as well, and make the environment of it.
 
         Raise BuildFailedError if a requirement has no wheel, or the backend is none or never stops asking.
@@ -76,8 +77,7 @@ class Backend:
                 self.image,
                 wanted,
                 constraints=self.job.recipe.build_constraints,
-                index_url=index_url,
-                cache=cache,
+                supply=supply,
                 name=f"wheelhouse-{round_}",
             )
             answer = self._call("get_requires_for_build_wheel", house, wheels=house.inside)

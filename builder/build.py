@@ -20,8 +20,10 @@ from builder.backend import Backend, build_environment
 from builder.images import Image
 from builder.log import Log
 from builder.requirements import Wheelhouse
+from builder.resolving import Supply
 from builder.room import Room
 from builder.steps import Steps
+from builder.wheel_cache import WheelCache
 from schema.errors import JobError, NodeError
 from schema.jobs import BuildJob, Material, Step
 from schema.names import NodeName, node_name, sha256
@@ -37,6 +39,7 @@ class Workshop:
 
     uid: who builds, where the node runs as root; None: the node's own user
     index_url: where build requirements come from; may carry credentials; empty means pip's default
+    resolve_s, wheels_bytes: as in the settings' node section
     """
 
     images: Path
@@ -44,6 +47,8 @@ class Workshop:
     uid: int | None
     index_url: str
     node: NodeName
+    resolve_s: float = 3600.0
+    wheels_bytes: int = 2 * 2**30
 
     @classmethod
     def from_settings(cls, settings: Settings, *, uid: int | None) -> Self:
@@ -54,6 +59,8 @@ class Workshop:
             uid=uid,
             index_url=settings.upstream.index_url or network.index_url_of_this_machine(),
             node=node_name(settings.node.name),
+            resolve_s=settings.node.resolve_s,
+            wheels_bytes=settings.node.wheels_bytes,
         )
 
 
@@ -170,9 +177,10 @@ class _Build:
                 build=folder,
                 environment=self.environment,
             )
-            house = backend.prepare(index_url=self.workshop.index_url, cache=self._cache())
+            house = backend.prepare(self._supply())
             self.materials = self._materials(house)
-            self.steps.note(", ".join(f"{item.name} {item.version}" for item in house.materials) or "nothing required")
+            what = ", ".join(f"{item.name} {item.version}" for item in house.materials) or "nothing required"
+            self.steps.note("; ".join((what, *house.notes)))
         with self.steps.step("build"):
             self.wheel = self._build(backend, house)
         with self.steps.step("repair"):
@@ -201,7 +209,18 @@ class _Build:
         self.steps.note(f"{sdist.filename}, {target.stat().st_size} bytes, sha256 {sdist.sha256}")
         return target
 
-    def _cache(self) -> Path:
+    def _supply(self) -> Supply:
+        shop = self.workshop
+        return Supply(
+            index_url=shop.index_url,
+            pip_cache=self._pip_cache(),
+            cache=WheelCache(shop.workspace / "wheels", limit_bytes=shop.wheels_bytes),
+            resolve_s=shop.resolve_s,
+            before=self.job.before,
+            farm_wheels=self.job.wheels,
+        )
+
+    def _pip_cache(self) -> Path:
         """Pip's cache: one for each build user, who owns it, but sees it in runs of our own code only."""
         uid = self.workshop.uid
         cache = self.workshop.workspace / f"pip-cache-{os.geteuid() if uid is None else uid}"

@@ -1,4 +1,4 @@
-"""Fetch a source distribution by its hash (B-04): the only code of ours outside the sandbox that an sdist meets."""
+"""Fetch a file by its hash (B-04): the only code of ours outside the sandbox that a source distribution meets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from builder import network
 from schema.errors import LimitExceededError, NodeError, SdistError
-from schema.jobs import Sdist
+from schema.jobs import FarmWheel, Sdist
 from schema.states import FailureClass
 
 _MOST_BYTES = 2**30
@@ -40,8 +40,8 @@ def check_name(filename: str, project: NormalizedName, version: str) -> None:
     raise SdistError(f"{filename}: lies about its name: the index lists it as {project} {version}")
 
 
-def fetch(sdist: Sdist, target: Path, *, deadline: float, cancelled: threading.Event) -> None:
-    """Write the file to *target*.
+def fetch(sdist: Sdist | FarmWheel, target: Path, *, deadline: float, cancelled: threading.Event) -> None:
+    """Write the file, a source distribution or a wheel of the farm, to *target*.
 
     Raise SdistError if its bytes are not the promised ones or the index has it no more; NodeError if the upstream
     cannot be reached; LimitExceededError past *deadline* (``time.monotonic()``) or once *cancelled*.
@@ -65,7 +65,7 @@ def _agrees(name: str, version: str, project: NormalizedName, expected: str) -> 
         return False
 
 
-def _download(sdist: Sdist, target: Path, *, deadline: float, cancelled: threading.Event) -> str:
+def _download(sdist: Sdist | FarmWheel, target: Path, *, deadline: float, cancelled: threading.Event) -> str:
     most = _MOST_BYTES if sdist.size_bytes is None else sdist.size_bytes
     digest, size = hashlib.sha256(), 0
     with _answer(sdist.url) as response, target.open("wb") as file:

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from master import needs
 from schema.db import counts as build_counts
 from schema.db.models import Attempt, Build, DirtyPage, Node
 from schema.db.session import now
@@ -60,6 +61,8 @@ def move(
         raise ValueError(f"build {build.id}: no move from {build.state} to {to}")
     if to not in _HOLDS_A_LEASE:
         values = {"leased_to": None, "lease_until": None, **values}
+    if to is not BuildState.WAITING:
+        values = {"waits_for": None, **values}
     result = session.execute(
         update(Build)
         .where(Build.id == build.id, Build.state == build.state, Build.fence == build.fence)
@@ -72,6 +75,8 @@ def move(
         log.info("build %s: %s -> %s: %s", build.id, build.state, to, reason)
         session.refresh(build)
         touch_page(session, build.project_id)
+        if to in needs.ENDS:
+            needs.ended(session, build)
     return moved
 
 
@@ -114,7 +119,7 @@ def extend(session: Session, leases: Collection[Lease], *, node: NodeName, lease
                 Build.id == item.build_id,
                 Build.fence == item.fence,
                 Build.leased_to == node,
-                Build.state == BuildState.LEASED,
+                Build.state.in_(_HOLDS_A_LEASE),
             )
             .values(lease_until=until)
             .execution_options(synchronize_session=False)

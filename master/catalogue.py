@@ -1,7 +1,8 @@
 """What the upstream has, as rows: a page is compared with them, and only what differs is touched.
 
 Bad news is believed slowly (R15): a file that is missing is hidden at once, which can be undone; it is taken for
-removed when a second look, ten minutes later or more, misses it too. An empty page after a full one is a fault.
+removed when an event told of a change, and a second look, ten minutes later or more, misses it too. An empty page
+after a full one is a fault.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from packaging.version import Version
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from master import builds
@@ -42,12 +43,14 @@ def take(session: Session, project: Project, page: Page, now: datetime) -> bool:
     quarantined = page.status == "quarantined"
     if not page.files and not quarantined and any(row.gone_at is None for row in rows.values()):
         raise UpstreamError(f"the page of {project.name} is empty, though {len(rows)} files were known")
+    told = _told(project)
     changed = _set_status(project, page.status, page.status_reason)
     if not quarantined:  # whose page lists nothing, whatever the project has
-        changed |= _take_files(session, project, rows, page, now)
+        changed |= _take_files(session, project, rows, page, now, told=told)
     if page.skipped:
         log.debug("%s: %s entries of its page are no wheel or sdist of it", project.name, page.skipped)
     project.etag, project.last_modified = page.etag, page.last_modified
+    project.serial = max(project.serial, page.serial, project.event_serial)
     _looked(project, now)
     return _settle(session, project, changed=changed)
 
@@ -61,14 +64,20 @@ def confirm(session: Session, project: Project, now: datetime) -> bool:
 def missing(session: Session, project: Project, now: datetime) -> bool:
     """The upstream has no such project (404): hidden at once, its files gone like any others (S-10)."""
     rows = _rows(session, project)
+    told = _told(project)
     changed = _set_status(project, "missing", "")
-    for row in rows:
-        if row.gone_at is None:
-            row.gone_at, changed = now, True
+    changed |= _hide(rows, now, told=told)
+    project.serial = max(project.serial, project.event_serial)
     changed |= _withdraw_gone(session, project, rows, now)
     project.etag = project.last_modified = ""
     _looked(project, now)
     return _settle(session, project, changed=changed)
+
+
+def unconfirmed(session: Session, project: Project, now: datetime) -> bool:
+    """Whether a file went missing so lately that a second look must follow soon."""
+    lately = exists().where(UpstreamFile.project_id == project.id, UpstreamFile.gone_at > now - CONFIRMED_AFTER)
+    return bool(session.scalar(select(lately)))
 
 
 def listed_files(session: Session, project: Project) -> list[File]:
@@ -110,7 +119,25 @@ def _set_status(project: Project, status: str, reason: str) -> bool:
     return True
 
 
-def _take_files(session: Session, project: Project, rows: dict[str, UpstreamFile], page: Page, now: datetime) -> bool:
+def _told(project: Project) -> bool:
+    """Whether an event spoke of a change since the last reading; where none ever did, the page itself must do (R15)."""
+    return project.event_serial == 0 or project.event_serial > project.serial
+
+
+def _hide(rows: Iterable[UpstreamFile], now: datetime, *, told: bool) -> bool:
+    """Hide what is missing from the page; say whether that is news."""
+    changed = False
+    for row in rows:
+        if row.gone_at is None:
+            row.gone_at, row.gone_told, changed = now, told, True
+        elif told and not row.gone_told:
+            row.gone_told = True
+    return changed
+
+
+def _take_files(
+    session: Session, project: Project, rows: dict[str, UpstreamFile], page: Page, now: datetime, *, told: bool
+) -> bool:
     changed = False
     listed = {file.filename for file in page.files}
     for file in page.files:
@@ -120,10 +147,11 @@ def _take_files(session: Session, project: Project, rows: dict[str, UpstreamFile
             changed = True
         else:
             changed |= _update(session, row, file, now)
-    for row in rows.values():
-        if row.filename not in listed and row.gone_at is None:
+    unlisted = [row for row in rows.values() if row.filename not in listed]
+    for row in unlisted:
+        if row.gone_at is None:
             log.warning("%s: upstream no longer lists %s; it is hidden", project.name, row.filename)
-            row.gone_at, changed = now, True
+    changed |= _hide(unlisted, now, told=told)
     return changed | _withdraw_gone(session, project, rows.values(), now)
 
 
@@ -149,7 +177,7 @@ def _update(session: Session, row: UpstreamFile, file: File, now: datetime) -> b
     # An upstream that tells a digest, size or time in one answer and not in the next has not changed the file.
     differing = {key: value for key, value in differing.items() if value is not None or key in _MAY_BE_LIFTED}
     if row.gone_at is not None:
-        differing["gone_at"] = None
+        differing |= {"gone_at": None, "gone_told": False}
     if row.sha256 and differing.get("sha256", row.sha256) != row.sha256:
         _replaced(session, row, now)
     if "yanked" in differing:
@@ -167,8 +195,12 @@ def _replaced(session: Session, row: UpstreamFile, now: datetime) -> None:
 
 
 def _withdraw_gone(session: Session, project: Project, rows: Iterable[UpstreamFile], now: datetime) -> bool:
-    """Withdraw what was built from files that two looks have missed."""
-    sure = {row.id: row for row in rows if row.gone_at is not None and now - row.gone_at >= CONFIRMED_AFTER}
+    """Withdraw what was built from files that two looks have missed, and of whose change an event told."""
+    sure = {
+        row.id: row
+        for row in rows
+        if row.gone_told and row.gone_at is not None and now - row.gone_at >= CONFIRMED_AFTER
+    }
     if not sure:
         return False
     session.flush()
@@ -187,6 +219,7 @@ def _withdraw_gone(session: Session, project: Project, rows: Iterable[UpstreamFi
 def _settle(session: Session, project: Project, *, changed: bool) -> bool:
     """What follows from a change: wheels take over yanks, requests are resolved again, pages are rendered again."""
     if changed:
+        project.undecided = True
         session.flush()
         _mirror_yanks(session, project)
         session.execute(

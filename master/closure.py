@@ -70,7 +70,11 @@ def follow(database: Engine, build_id: int, *, upstream: Upstream, store: Store,
     The policy is what the requests of the build say about dependencies. now: None for the database's clock
     """
     with transaction(database) as session:
-        source = _source(session, session.get_one(Build, build_id))
+        build = session.get_one(Build, build_id)
+        source = _source(session, build)
+        if not source.follows:  # the farm wants all that there is: what it needs is wanted already
+            build.followed_at = now or clock(session)
+            return True
     try:
         metadata = _metadata(source, upstream, store)
         needed = needs(metadata, source.platform.marker_environment, extras=source.extras)
@@ -98,6 +102,7 @@ class _Source:
     dependencies: BuildPolicy
     stored: Sha256 | None
     file: File | None
+    follows: bool = True
 
 
 def _source(session: Session, build: Build) -> _Source:
@@ -112,6 +117,7 @@ def _source(session: Session, build: Build) -> _Source:
         dependencies=requests.stronger(*(request.dependencies for request in asking)),
         stored=stored,
         file=None if stored else _upstream_wheel(session, build, platform),
+        follows=not asking or any(map(requests.follows, asking)),
     )
 
 

@@ -17,7 +17,7 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, publish
+from master import builds, needs, publish
 from master.hear import log_path
 from master.store import Store, write_atomically
 from schema import outbox
@@ -234,4 +234,7 @@ def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: B
     )
     builds.keep_details(attempt, result)
     session.flush()
+    if result.missing and failure_class is FailureClass.REQUIREMENT:
+        needs.wait(session, build, result.missing)
+        return
     builds.fail(session, build, failure_class=failure_class, message=result.evidence or result.message)

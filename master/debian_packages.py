@@ -131,6 +131,20 @@ PACKAGES: tuple[DebianPackage, ...] = (
         needed_for="test",
         present=_file("/usr/include/python3*/Python.h"),
     ),
+    DebianPackage(
+        name="faketime",
+        why="the fault harness gives one node a clock that is hours off",
+        needed_for="test",
+        present=_file("/usr/lib/*/faketime/libfaketimeMT.so.1"),
+        otherwise="that kind of fault is left out",
+    ),
+    DebianPackage(
+        name="strace",
+        why="the fault harness makes system calls fail as a broken disk does",
+        needed_for="test",
+        present=_program("strace"),
+        otherwise="that kind of fault is left out",
+    ),
 )
 
 

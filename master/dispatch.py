@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from packaging.utils import NormalizedName
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import Select, exists, func, literal_column, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from master import builds, recipes
+from master.keep import room
 from schema.db.models import Attempt, Build, Node, UpstreamFile
 from schema.db.session import now
 from schema.errors import SettingsError
-from schema.jobs import BuildJob, Limits, Sdist
+from schema.jobs import BuildJob, FarmWheel, Limits, Sdist
 from schema.names import NodeName, Sha256
 from schema.states import RETRY, BuildState, FailureClass
 
 log = logging.getLogger(__name__)
 
+_MOST_SLOTS = 256  # whatever a node says of itself
+_SIZES = (0, 1, 2)
 _ELSEWHERE = sorted(item for item in FailureClass if RETRY[item].elsewhere)
 
 
@@ -31,15 +34,22 @@ class Dispatcher:
 
     recipe_folders: the operator's, before the shipped ones
     silent_after_s: a node that was not heard for so long gets nothing
+    wheels: the farm's own wheels that a build needs
     """
 
     recipe_folders: Sequence[Path]
     limits: Limits
     lease_s: float
     silent_after_s: float
+    wheels: Callable[[Session, Build], tuple[FarmWheel, ...]] = lambda *_: ()
 
     def dispatch(self, session: Session) -> list[tuple[NodeName, BuildJob]]:
-        """Lease builds to every free slot; the caller sends the jobs after the transaction."""
+        """Lease builds to every free slot; the caller sends the jobs after the transaction.
+
+        Nothing is given out while the farm's intake is stopped (``master.keep.room``).
+        """
+        if room.note_of(session):
+            return []
         heard_since = now(session) - timedelta(seconds=self.silent_after_s)
         nodes = session.scalars(
             select(Node).where(Node.state == "active", Node.heard_at >= heard_since).order_by(Node.name)
@@ -48,12 +58,12 @@ class Dispatcher:
         return [
             (NodeName(node.name), job)
             for node in nodes
-            for _ in range(node.slots - busy.get(node.name, 0))
+            for _ in range(min(node.slots, _MOST_SLOTS) - busy.get(node.name, 0))
             if (job := self._grant(session, node)) is not None
         ]
 
     def _grant(self, session: Session, node: Node) -> BuildJob | None:
-        build = _next_build(session, node.name, node.platforms)
+        build = next_build(session, node.name, node.platforms)
         if build is None:
             return None
         try:
@@ -74,6 +84,8 @@ class Dispatcher:
             build_number=build.build_number,
             recipe=recipe,
             limits=self.limits,
+            wheels=self.wheels(session, build),
+            before=build.leased_at,
         )
 
 
@@ -95,24 +107,33 @@ def _busy_slots(session: Session) -> dict[str, int]:
     return {node: count for node, count in rows if node is not None}
 
 
-def _next_build(session: Session, node: str, platforms: Collection[str]) -> Build | None:
-    """The most urgent build that this node may have.
+def next_build(session: Session, node: str, platforms: Collection[str]) -> Build | None:
+    """The best-scored build that this node may have: one look into ``ix_builds_next`` for each platform and size.
 
     A build that failed here in a class that is tried again elsewhere only is left to the other nodes.
     """
+    moment = now(session)
+    probes = (_best(platform, size, node, moment) for platform in platforms for size in _SIZES)
+    found = [build for probe in probes for build in session.scalars(probe)]
+    return max(found, key=lambda build: (build.score, build.id), default=None)
+
+
+def _best(platform: str, size: int, node: str, moment: datetime) -> Select[Build]:
     failed_here = exists().where(
         Attempt.build_id == Build.id,
         Attempt.node == node,
         Attempt.failure_class.in_(_ELSEWHERE),
         Attempt.fence > Build.pardoned_fence,
     )
-    return session.scalar(
+    return (
         select(Build)
         .where(
-            Build.state == BuildState.QUEUED,
-            Build.platform.in_(platforms),
+            # Spelt out, not bound: a partial index is used only where the planner sees its condition.
+            literal_column("builds.state = 'queued'"),
+            Build.platform == platform,
+            Build.size == size,
             Build.sdist_id.is_not(None),
-            or_(Build.not_before.is_(None), Build.not_before <= now(session)),
+            or_(Build.not_before.is_(None), Build.not_before <= moment),
             ~failed_here,
         )
         .options(joinedload(Build.sdist), joinedload(Build.project))

@@ -17,7 +17,7 @@ from rich.text import Text
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
-from schema.db.models import Attempt, Build, Project
+from schema.db.models import Attempt, Build
 from schema.db.session import now
 from schema.errors import WireError
 from schema.jobs import Step
@@ -70,7 +70,9 @@ class Line:
 
 def snapshot(session: Session) -> Snapshot:
     """The builds as they are now."""
-    builds = session.scalars(select(Build).join(Project).options(contains_eager(Build.project)).order_by(Build.id))
+    builds = session.scalars(
+        select(Build).join(Build.project).options(contains_eager(Build.project)).order_by(Build.id)
+    )
     newest = select(func.max(Attempt.id)).group_by(Attempt.build_id)
     attempts = session.execute(select(Attempt.build_id, Attempt.steps).where(Attempt.id.in_(newest)))
     steps: dict[int, object] = {build_id: data for build_id, data in attempts}  # noqa: C416 - rows, not tuples, to mypy

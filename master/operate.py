@@ -40,7 +40,7 @@ def rebuild(session: Session, name: NormalizedName, version: Version, platform: 
     """Queue a release again under the next build number (A-11), on every platform that has it, or the one named."""
     query = (
         select(Build)
-        .join(Project)
+        .join(Build.project)
         .where(Project.name == name, Build.version == str(version), Build.sdist_id.is_not(None))
         .order_by(Build.platform, Build.build_number.desc())
     )

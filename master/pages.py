@@ -68,6 +68,7 @@ class Page:
 
     status: PEP 792's; skipped: how many entries were no usable file of this project
     etag, last_modified: for the next conditional request, "" where not given
+    serial: the upstream's, of the project's newest event that is in it (W-07); 0 where not given
     """
 
     name: NormalizedName
@@ -77,6 +78,7 @@ class Page:
     skipped: int = 0
     etag: str = ""
     last_modified: str = ""
+    serial: int = 0
 
 
 def parse(

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from master import builds
+from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
 from schema.attest.authority import Authority
@@ -88,6 +89,12 @@ def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha2
     if taken is not None and taken.sha256 == facts.sha256 and taken.removed_at is None:
         reason = f"{facts.filename} is there already, with the same bytes"
         builds.move(session, build, BuildState.UNNEEDED, reason=reason)
+        return
+    if taken is not None and damage.heals(taken, facts.sha256):
+        damage.heal(taken, build, provenance_sha256=provenance_sha256)
+        builds.move(
+            session, build, BuildState.PUBLISHED, reason=f"published {facts.filename} again, with its old bytes"
+        )
         return
     if taken is not None:
         number = _next_build_number(session, build)

@@ -117,7 +117,7 @@ def builds(
     limit: int | None = None,
 ) -> list[BuildRow]:
     """The builds that fit, the latest change first."""
-    query = select(Build).join(Project).options(contains_eager(Build.project)).order_by(Build.changed_at.desc())
+    query = select(Build).join(Build.project).options(contains_eager(Build.project)).order_by(Build.changed_at.desc())
     if states:
         query = query.where(Build.state.in_(states))
     if platform is not None:

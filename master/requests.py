@@ -21,11 +21,14 @@ from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.states import BuildPolicy
 
-__all__ = ["add", "extras_of", "read_requirements", "stronger"]
+__all__ = ["ALL_OF_UPSTREAM", "add", "extras_of", "follows", "read_requirements", "stronger"]
 
 log = logging.getLogger(__name__)
 
 Origin = Literal["person", "list", "demand", "scope", "dependency"]
+
+# The ``because`` of a request that is there only since the farm wants everything.
+ALL_OF_UPSTREAM = "watch.scope"
 
 _SPECIFIER_LIMIT = 255
 
@@ -40,14 +43,16 @@ def add(
     dependencies: BuildPolicy = BuildPolicy.MISSING,
     origin: Origin = "person",
     because: str = "",
+    every_release: bool = False,
     now: datetime | None = None,
 ) -> list[Request]:
-    """Ask for *requirement*; asking again changes nothing, except that the stronger policy and further extras stay.
+    """Ask for *requirement*; asking again changes nothing, except that the stronger wish and further extras stay.
 
     platforms: () for all that the farm builds for, now and later
     farm_platforms: what it builds for now; a marker is evaluated for them where *platforms* names none
     dependencies: the policy for what the wheel needs in turn
     because: why a dependency is wanted, such as ``paramiko 4.0.0 needs it``; the name of a list
+    every_release: not only the newest version that fits, but each
     now: None for the database's clock
 
     Raise UsageError for what cannot be asked. An empty list means that the marker excludes every platform.
@@ -78,6 +83,7 @@ def add(
                 dependencies=dependencies,
                 origin=origin,
                 because=because,
+                every_release=every_release,
                 created_at=now,
             ),
         )
@@ -88,6 +94,14 @@ def add(
 def stronger(*policies: str) -> BuildPolicy:
     """``always``, if any of them is."""
     return BuildPolicy.ALWAYS if BuildPolicy.ALWAYS in policies else BuildPolicy.MISSING
+
+
+def follows(request: Request) -> bool:
+    """Whether what its wheels need is to be asked for, too.
+
+    Not where the farm wants everything anyway: it would be one more row for each edge of the upstream's graph.
+    """
+    return (request.origin, request.because) != ("scope", ALL_OF_UPSTREAM)
 
 
 def extras_of(request: Request) -> frozenset[str]:
@@ -108,7 +122,8 @@ def _platforms(
 
 def _project(session: Session, name: NormalizedName, *, title: str, now: datetime) -> Project:
     """The project's row; a new one is looked at as soon as possible."""
-    wanted = select(Project).where(Project.name == name)
+    # On PostgreSQL: until the transaction ends nobody can forget a project that is being asked for.
+    wanted = select(Project).where(Project.name == name).with_for_update(read=True, key_share=True)
     project = session.scalar(wanted)
     if project is None:
         _added(session, Project(name=name, title=title, check_at=now))
@@ -126,23 +141,29 @@ def _request(session: Session, project: Project, new: Request) -> Request:
     found = session.scalar(same)
     if found is None:
         if _added(session, new):
+            project.undecided = True
             log.info("%s%s is wanted%s", project.name, new.specifier, f": {new.because}" if new.because else "")
             return new
         found = session.scalars(same).one()
-    _merge(found, new)
+    if _merge(found, new):
+        project.undecided = True
     return found
 
 
-def _merge(found: Request, new: Request) -> None:
+def _merge(found: Request, new: Request) -> bool:
+    """Whether *found* wants more than before."""
     merged = {
         "policy": stronger(found.policy, new.policy),
         "dependencies": stronger(found.dependencies, new.dependencies),
         "extras": _joined(extras_of(found) | extras_of(new)),
+        "every_release": found.every_release or new.every_release,
     }
-    for key, value in merged.items():
-        if getattr(found, key) != value:
-            setattr(found, key, value)
-            found.resolved_at = None
+    changed = {key: value for key, value in merged.items() if getattr(found, key) != value}
+    for key, value in changed.items():
+        setattr(found, key, value)
+    if changed:
+        found.resolved_at = None
+    return bool(changed)
 
 
 def _added(session: Session, row: Project | Request) -> bool:

@@ -58,7 +58,9 @@ def resolve_project(session: Session, project_id: int, *, platforms: Sequence[Pl
 
     platforms: what the farm builds for, where a request names none
     """
-    project = session.get_one(Project, project_id)
+    project = session.get(Project, project_id)
+    if project is None:  # a mistyped name that clients asked for, forgotten meanwhile
+        return
     requests = session.scalars(select(Request).where(Request.project_id == project_id).order_by(Request.id)).all()
     withdraw_lost(session, project, requests, now)
     scene = _look_around(session, project)
@@ -127,6 +129,8 @@ def _resolve(
     for platform in [request.platform] if request.platform else map(str, platforms):
         try:
             reason = blocked or _resolve_on(session, request, scene, Platform.parse(platform), now)
+            if request.every_release and not blocked:
+                _resolve_releases(session, request, scene, Platform.parse(platform), now)
         except UnknownPlatformError as err:  # a request of an older farm
             reason = str(err)
         if reason:
@@ -157,9 +161,22 @@ class _Wish:
     now: datetime
 
 
-def _resolve_on(session: Session, request: Request, scene: _Scene, platform: Platform, now: datetime) -> str:
-    """Make or move the build of the version that fits; return what is in its way, or ""."""
-    choice = plan.choose(scene.files, specifier=SpecifierSet(request.specifier), platform=platform)
+def _resolve_releases(session: Session, request: Request, scene: _Scene, platform: Platform, now: datetime) -> None:
+    """The same for each release that has a source distribution; one that cannot be built is no problem here."""
+    fitting = SpecifierSet(request.specifier)
+    versions = {file.version for file in scene.files if file.kind == "sdist" and file.yanked is None}
+    for version in sorted(fitting.filter(versions), reverse=True):
+        _resolve_on(session, request, scene, platform, now, specifier=f"=={version}")
+
+
+def _resolve_on(
+    session: Session, request: Request, scene: _Scene, platform: Platform, now: datetime, *, specifier: str = ""
+) -> str:
+    """Make or move the build of the version that fits; return what is in its way, or "".
+
+    specifier: instead of the request's own
+    """
+    choice = plan.choose(scene.files, specifier=SpecifierSet(specifier or request.specifier), platform=platform)
     build = _newest_build(session, scene.project, choice.version, platform)
     policy = stronger(request.policy, build.policy) if build else BuildPolicy(request.policy)
     decision = plan.judge(choice, platform=platform, policy=policy, built=scene.built)

@@ -5,14 +5,37 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from collections.abc import Iterable
+from functools import partial
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine, delete, select
+from sqlalchemy.orm import Session
 
-from master import closure, hear, recipes, resolve, sweep, tasks, watch
+from master import (
+    closure,
+    demand,
+    farm_wheels,
+    hear,
+    needs,
+    recipes,
+    resolve,
+    scope,
+    sweep,
+    tasks,
+    watch,
+    wishes,
+)
 from master.collect import Collector
 from master.dispatch import Dispatcher
+from master.feed import reconcile
+from master.feed.choose import Follower
+from master.keep import watchdog
+from master.keep.gc import Collector as Rubbish
+from master.keep.notify import Notifier
+from master.keep.room import Room, folders
+from master.keep.scrub import Scrubber, Shelf
 from master.loops import Loop
 from master.site import Site
 from master.store import Store
@@ -30,6 +53,7 @@ from schema.settings import Settings
 log = logging.getLogger(__name__)
 
 _PAGES_AT_ONCE = 50
+_DEMAND_S = 5.0
 
 
 def serve(settings: Settings) -> None:
@@ -82,25 +106,45 @@ class Service:
             limits=settings.limits,
             lease_s=settings.timing.lease_s,
             silent_after_s=3 * settings.timing.heartbeat_s,
+            wheels=partial(farm_wheels.wheels_for, store=store, public_url=settings.public_url),
         )
         self._site = Site(settings.site, store, settings.public_url, settings.farm.platforms)
         self._store = store
+        self._scope_walk, self._wish_files = scope.Walk(settings), wishes.Files(settings)
+        self._asked = demand.Asked(settings)
         self._upstream = Upstream.from_settings(settings)
+        self._room = Room(database, folders(settings), free_bytes=settings.keep.free_bytes)
+        shelf = Shelf(database=database, store=store, site=settings.site)
+        self._scrubber = Scrubber(shelf, scrub_s=settings.keep.scrub_s)
+        self._rubbish = Rubbish(database=database, store=store, logs=settings.logs, keep=settings.keep)
+        self._notifier = Notifier.from_settings(database, settings.alarms, farm=settings.farm.name)
+        self._follower = Follower(database, self._upstream, settings.watch, adopt=self._adopt)
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
         self._deaf_until = time.monotonic() + settings.timing.lease_s
+        self._needs_after = (0, 0)
         tick_s = settings.timing.tick_s
         self._loops = {
             name: Loop(name, action, pause_s=pause_s)
             for name, action, pause_s in (
                 ("watch", self._watch, tick_s),
+                ("feed", self._feed, settings.watch.pause_s),
+                ("reconcile", self._reconcile, settings.watch.pause_s),
                 ("resolve", self._resolve, tick_s),
                 ("follow", self._follow, tick_s),
                 ("dispatch", self._dispatch, tick_s),
+                ("needs", self._needs, max(settings.timing.lease_s / 20, tick_s)),
                 ("sweep", self._sweep, max(settings.timing.lease_s / 10, tick_s)),
                 ("collect", self._collect, 0.01),
                 ("render", self._render, tick_s),
+                ("room", self._room.look, 5.0),
+                ("scrub", self._scrubber.turn, 5.0),
+                ("gc", self._rubbish.turn, 10.0),
+                ("watchdog", self._watchdog, 30.0),
+                ("tell", self._notifier.tell, 5.0),
+                ("scope", self._scope, tick_s),
+                ("demand", self._demand, _DEMAND_S),
             )
         }
         tasks.register(app, self)
@@ -151,7 +195,23 @@ class Service:
             hear.keep_log(self._settings.logs, message, limit_bytes=self._settings.limits.log_bytes)
 
     def _watch(self) -> None:
-        watch.look_at_due(self._database, self._upstream, poll_s=self._settings.upstream.poll_s)
+        sweep_s, poll_s = self._settings.watch.sweep_s, self._settings.upstream.poll_s
+        pause_s = sweep_s if self._follower.tells_events else poll_s
+        watch.look_at_due(self._database, self._upstream, poll_s=pause_s)
+
+    def _feed(self) -> None:
+        if self._follower.turn():
+            self._loops["watch"].wake()
+
+    def _reconcile(self) -> None:
+        if not self._follower.reads_list:
+            reconcile.look_at_all(self._database)
+        elif self._follower.tells_events:
+            every_s = self._settings.watch.reconcile_s
+            reconcile.turn(self._database, self._upstream, every_s=every_s, adopt=self._adopt)
+
+    def _adopt(self, session: Session, names: Iterable[str]) -> None:
+        scope.adopt(session, names, settings=self._settings, now=now(session))
 
     def _resolve(self) -> None:
         with transaction(self._snapshot) as session:
@@ -163,6 +223,10 @@ class Service:
                     resolve.resolve_project(session, project_id, platforms=platforms, now=now(session))
             except Exception:  # one project that cannot be resolved must not hold up the others
                 log.exception("the requests of project %s cannot be resolved", project_id)
+
+    def _needs(self) -> None:
+        with transaction(self._database) as session:
+            self._needs_after = needs.sweep(session, after=self._needs_after)
 
     def _follow(self) -> None:
         closure.follow_due(self._database, self._upstream, self._store)
@@ -196,7 +260,14 @@ class Service:
             with transaction(self._database) as session:
                 sweep.expired(session)
 
+    def _watchdog(self) -> None:
+        with transaction(self._database) as session:
+            watchdog.look(session, self._settings.alarms)
+
     def _collect(self) -> None:
+        if not self._room.is_enough:
+            time.sleep(0.5)  # the results are safe in the nodes' outboxes
+            return
         try:
             node, lease = self._results.get(timeout=0.5)
         except queue.Empty:
@@ -211,6 +282,13 @@ class Service:
                 self._loops[name].wake()
         finally:
             self._collecting.discard((node, lease))
+
+    def _scope(self) -> None:
+        self._wish_files.turn(self._database)
+        self._scope_walk.turn(self._database)
+
+    def _demand(self) -> None:
+        self._asked.turn(self._database)
 
     def _render(self) -> None:
         """Render what changed, some projects at a time; a page that changed meanwhile stays marked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +15,9 @@ from schema.errors import StoreError
 from schema.names import Sha256
 
 _CHUNK = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+PREFIXES = tuple(f"{number:02x}" for number in range(256))  # the store's folders; each holds as much as any other
 
 
 class Store:
@@ -75,9 +79,32 @@ class Store:
         return found
 
     def digests(self) -> Iterator[Sha256]:
-        """Every digest in the store."""
-        for file in self.folder.glob("??/*"):
-            yield Sha256(file.name)
+        """Every digest in the store, in order."""
+        for prefix in PREFIXES:
+            yield from self.below(prefix)
+
+    def below(self, prefix: str) -> list[Sha256]:
+        """The digests that begin with those two digits, in order."""
+        try:
+            names = [item.name for item in (self.folder / prefix).iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as err:
+            raise StoreError(f"the store {self.folder} cannot be read: {err.strerror}") from err
+        return [Sha256(name) for name in sorted(names) if _DIGEST.fullmatch(name)]
+
+    def set_aside(self, digest: Sha256) -> bool:
+        """Move a file whose bytes are not those of its name to ``damaged/``, for a person to look at."""
+        path, aside = self.path(digest), self.folder / "damaged"
+        try:
+            aside.mkdir(parents=True, exist_ok=True)
+            path.replace(aside / digest)
+            sync_folder(path.parent)
+        except FileNotFoundError:
+            return False
+        except OSError as err:
+            raise StoreError(f"{path}, which is damaged, cannot be moved: {err.strerror}") from err
+        return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -95,12 +95,16 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         limit_bytes: int,
         timeout_s: float | None = None,
+        content: bytes | None = None,
     ) -> Answer:
-        """The same, but the body goes to *sink* piece by piece."""
+        """The same, but the body goes to *sink* piece by piece.
+
+        content: sent with a POST, which follows no redirect
+        """
         seconds = timeout_s or self._timeout_s
         with self._one_at_a_time, self._guard.limit(seconds):
             try:
-                answer = self._follow(url, sink, dict(headers or {}), limit_bytes, seconds)
+                answer = self._follow(url, sink, dict(headers or {}), limit_bytes, seconds, content)
             except (HTTPError, HTTPException, OSError, ValueError) as err:
                 if not self._guard.cut:
                     raise UpstreamError(f"{_shown(url)}: {_reason(err)}") from err
@@ -108,14 +112,20 @@ class Transport:
                 raise UpstreamError(f"{_shown(url)}: took longer than {seconds:g} s")
             return answer
 
-    def _follow(
-        self, url: str, sink: Callable[[bytes], object], headers: dict[str, str], limit_bytes: int, timeout_s: float
+    def _follow(  # noqa: PLR0917 - private, and called once
+        self,
+        url: str,
+        sink: Callable[[bytes], object],
+        headers: dict[str, str],
+        limit_bytes: int,
+        timeout_s: float,
+        content: bytes | None,
     ) -> Answer:
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._ask(url, headers, timeout_s)
+            response = self._ask(url, headers, timeout_s, content)
             try:
                 target = response.headers.get("Location")
-                if response.status not in _REDIRECTS or not target:
+                if response.status not in _REDIRECTS or not target or content is not None:
                     if response.status == _OK:
                         _pour(response, sink, limit_bytes, url)
                     return Answer(status=response.status, url=url, headers=response.headers)
@@ -124,13 +134,16 @@ class Transport:
             url = _redirected(url, target)
         raise UpstreamError(f"{_shown(url)}: redirects without end")
 
-    def _ask(self, url: str, headers: dict[str, str], timeout_s: float) -> urllib3.BaseHTTPResponse:
+    def _ask(
+        self, url: str, headers: dict[str, str], timeout_s: float, content: bytes | None
+    ) -> urllib3.BaseHTTPResponse:
         sent = {**self._headers, **headers}
         if self._login and _origin(url) == self._origin:
             sent |= urllib3.make_headers(basic_auth=self._login)
         return self._pool(url).request(
-            "GET",
+            "GET" if content is None else "POST",
             url,
+            body=content,
             headers=sent,
             redirect=False,
             retries=False,

@@ -10,8 +10,8 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from urllib.parse import urljoin, urlsplit
 from packaging.utils import NormalizedName
 
 from master.pages import File, Page, parse
-from master.transport import Transport
+from master.transport import Answer, Transport
 from master.wheel_metadata import METADATA_LIMIT_BYTES, read_metadata
 from schema.errors import UnknownProjectError, UpstreamError
 from schema.names import Sha256
@@ -38,25 +38,37 @@ _PAGE_LIMIT_BYTES = 50 * 2**20
 _WHEEL_LIMIT_BYTES = 2**30
 _WHEEL_LIMIT_S = 300.0  # the next page waits for it: requests are serial
 _LONGEST_REST_S = 86_400.0
+_LIST_LIMIT_S = 600.0
+_SERIAL_LIMIT = 2**62  # of the database's column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotModified:
-    """The page is still what its ETag or date says."""
+    """The page is still what its ETag or date says; serial: as in Page."""
 
     name: NormalizedName
+    serial: int = 0
 
 
 class Upstream:
     """One upstream index; requests are serial, and none is made while the upstream asks for a rest.
 
     index_url: such as ``https://index.example/simple/``
-    timeout_s: of one page; user_agent: names the farm and somebody to talk to
+    timeout_s: of one page; list_timeout_s: of the list of all projects
+    user_agent: names the farm and somebody to talk to
     """
 
     def __init__(
-        self, index_url: str, *, user_agent: str, timeout_s: float, ca: Path | None = None, proxy: str | None = None
+        self,
+        index_url: str,
+        *,
+        user_agent: str,
+        timeout_s: float,
+        list_timeout_s: float = _LIST_LIMIT_S,
+        ca: Path | None = None,
+        proxy: str | None = None,
     ) -> None:
+        self._list_timeout_s = list_timeout_s
         self._transport = Transport(
             index_url.rstrip("/") + "/", user_agent=user_agent, timeout_s=timeout_s, ca=ca, proxy=proxy
         )
@@ -109,11 +121,11 @@ class Upstream:
             urljoin(self.index_url, f"{name}/"), headers=headers, limit_bytes=_PAGE_LIMIT_BYTES
         )
         if answer.status == 304 and (etag or last_modified):  # noqa: PLR2004 - HTTP
-            return NotModified(name=name)
+            return NotModified(name=name, serial=serial_in(answer.headers.get("X-PyPI-Last-Serial", "")))
         if answer.status in {404, 410}:
             raise UnknownProjectError(name)
         self._expect_success(answer.status, answer.headers, answer.url)
-        return parse(
+        page = parse(
             name,
             answer.body,
             content_type=answer.headers.get("Content-Type", ""),
@@ -121,6 +133,29 @@ class Upstream:
             etag=answer.headers.get("ETag", ""),
             last_modified=answer.headers.get("Last-Modified", ""),
         )
+        return replace(page, serial=serial_in(answer.headers.get("X-PyPI-Last-Serial", "")))
+
+    def stream(
+        self,
+        url: str,
+        sink: Callable[[bytes], object],
+        *,
+        headers: Mapping[str, str],
+        limit_bytes: int,
+        content: bytes | None = None,
+    ) -> Answer:
+        """A long answer, or one to a POST, piece by piece; the status is 200, 304 or one that says: no such thing.
+
+        Raise UpstreamError for every other status, and while the upstream wants a rest.
+        """
+        self._respect_rest()
+        target = urljoin(self.index_url, url)
+        answer = self._transport.download(
+            target, sink, headers=headers, limit_bytes=limit_bytes, timeout_s=self._list_timeout_s, content=content
+        )
+        if answer.status not in {304, 404, 405, 406, 410, 501}:
+            self._expect_success(answer.status, answer.headers, answer.url)
+        return answer
 
     def metadata(self, file: File) -> bytes:
         """METADATA of an upstream wheel: the file beside it where its digest is advertised, else out of the wheel.
@@ -175,6 +210,13 @@ def user_agent(farm: str, contact: str) -> str:
     who = "; ".join(text for text in (farm, contact) if text)
     plain = "".join(char for char in who if char.isascii() and char.isprintable() and char not in "()")
     return f"wheelfarm/{version('wheelfarm')} ({plain})"
+
+
+def serial_in(value: object) -> int:
+    """A serial as a header or a list has it; 0 for what is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:  # noqa: PLR2004 - digits
+        value = int(value)
+    return value if type(value) is int and 0 < value < _SERIAL_LIMIT else 0
 
 
 def _certificate_authorities(of_pip: Path | None) -> Path | None:

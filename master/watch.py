@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 15.0
 _LONGEST_PAUSE_S = 6 * 3600.0
+_STALE_PAUSE_S = 240.0
+_STALE_LOOKS = 60
 
 
 def due(session: Session, now: datetime, *, limit: int = 50) -> list[int]:
@@ -48,6 +50,8 @@ def look(database: Engine, upstream: Upstream, project_id: int, *, poll_s: float
     with transaction(database) as session:
         project = session.get_one(Project, project_id)
         name, etag, last_modified = NormalizedName(project.name), project.etag, project.last_modified
+        if project.event_serial > project.serial:  # there is news: "not modified" could only be a stale answer
+            etag = last_modified = ""
     seen: Page | NotModified | UpstreamError
     try:
         seen = upstream.page(name, etag=etag, last_modified=last_modified)
@@ -81,14 +85,40 @@ def _take(
 ) -> bool:
     project = session.get_one(Project, project_id)
     project.check_at = now + timedelta(seconds=_about(poll_s))
-    if isinstance(seen, UnknownProjectError):
-        return catalogue.missing(session, project, now)
-    if isinstance(seen, UpstreamError):
+    if isinstance(seen, UpstreamError) and not isinstance(seen, UnknownProjectError):
         _note_error(project, seen, now)
         return False
-    if isinstance(seen, NotModified):
-        return catalogue.confirm(session, project, now)
-    return catalogue.take(session, project, seen, now)
+    if not isinstance(seen, UnknownProjectError) and _stale(project, seen, now):
+        return False
+    again_soon = isinstance(seen, UnknownProjectError) and project.event_serial > project.serial
+    if isinstance(seen, UnknownProjectError):
+        changed = catalogue.missing(session, project, now)
+    elif isinstance(seen, NotModified):
+        changed = catalogue.confirm(session, project, now)
+    else:
+        changed = catalogue.take(session, project, seen, now)
+    session.flush()
+    if again_soon or catalogue.unconfirmed(session, project, now):
+        soon = now + catalogue.CONFIRMED_AFTER + timedelta(seconds=_about(_FIRST_PAUSE_S))
+        project.check_at = min(project.check_at, soon)
+    return changed
+
+
+def _stale(project: Project, seen: Page | NotModified, now: datetime) -> bool:
+    """Whether the page is older than the news of it (W-07): then it is not taken, and asked for again soon.
+
+    An event that no page ever bears out was none: after some hours the page is taken as it is, and nothing is told.
+    """
+    serial = seen.serial or (project.serial if isinstance(seen, NotModified) else 0)
+    if not serial or serial >= project.event_serial:
+        return False
+    if project.errors >= _STALE_LOOKS:
+        log.warning("%s: no page bears out serial %s; serial %s is taken", project.name, project.event_serial, serial)
+        project.event_serial, project.serial = serial, max(project.serial, serial)
+        return False
+    _note_error(project, UpstreamError(f"the page has serial {serial}, the news {project.event_serial}"), now)
+    project.check_at = min(project.check_at, now + timedelta(seconds=_about(_STALE_PAUSE_S)))
+    return True
 
 
 def _note_error(project: Project, err: UpstreamError, now: datetime) -> None:

@@ -41,11 +41,14 @@ def withdraw(session: Session, build: Build, why: str, now: datetime) -> bool:
 
 def withdraw_lost(session: Session, project: Project, requests: Sequence[Request], now: datetime) -> None:
     """Withdraw builds whose source the upstream no longer offers, before a node wastes hours on them."""
-    states = [*_NOT_BEGUN, BuildState.LEASED] if project.status == "quarantined" else [*_NOT_BEGUN]
     found = session.scalars(
-        select(Build).where(Build.project_id == project.id, Build.state.in_(states)).options(joinedload(Build.sdist))
+        select(Build)
+        .where(Build.project_id == project.id, Build.state.in_([*_NOT_BEGUN, BuildState.LEASED]))
+        .options(joinedload(Build.sdist))
     ).all()
     for build in found:
+        if build.state == BuildState.LEASED and not (blocked_by(project) or _taken_away(build)):
+            continue  # a yank does not stop what runs, nor does a page that nobody announced
         why = blocked_by(project) or _lost(build, requests)
         if why:
             withdraw(session, build, why, now)
@@ -59,6 +62,10 @@ def blocked_by(project: Project) -> str:
         reason = f": {project.status_reason}" if project.status_reason else ""
         return f"{project.name} is quarantined upstream{reason}"
     return ""
+
+
+def _taken_away(build: Build) -> bool:
+    return build.sdist is not None and build.sdist.gone_at is not None and build.sdist.gone_told
 
 
 def _lost(build: Build, requests: Sequence[Request]) -> str:

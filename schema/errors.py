@@ -78,6 +78,7 @@ class JobError(FarmError):
     """This build cannot succeed as it is.
 
     evidence: the line of the log that says why, where there is one
+    missing: build requirements that the upstream has no usable wheel of, as in ``schema.jobs.BuildResult``
     resources: what the build had used by then, as in ``schema.jobs.BuildResult``
     """
 
@@ -90,9 +91,11 @@ class JobError(FarmError):
         advice: str | None = None,
         failure_class: FailureClass | None = None,
         evidence: str = "",
+        missing: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, advice=advice)
         self.evidence = evidence
+        self.missing = missing
         self.resources: dict[str, float] = {}
         if failure_class is not None:
             self.failure_class = failure_class

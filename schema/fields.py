@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from packaging.requirements import Requirement
+
 T = TypeVar("T")
 
 _TEXT_LIMIT = 16_384
@@ -55,11 +57,19 @@ def instant(value: Any) -> datetime:  # noqa: ANN401
     return moment.astimezone(UTC)
 
 
-def items(value: Any) -> list[Any]:  # noqa: ANN401
-    """A list of bounded length; its items are not checked yet."""
-    if not isinstance(value, (list, tuple)) or len(value) > _ITEMS_LIMIT:
-        raise ValueError(f"not a list of at most {_ITEMS_LIMIT} items: {str(value)[:80]!r}")
+def items(value: Any, *, limit: int = _ITEMS_LIMIT) -> list[Any]:  # noqa: ANN401
+    """A list of at most *limit* items, which are not checked yet."""
+    if not isinstance(value, (list, tuple)) or len(value) > limit:
+        raise ValueError(f"not a list of at most {limit} items: {str(value)[:80]!r}")
     return list(value)
+
+
+def requirement(value: Any) -> str:  # noqa: ANN401
+    """A requirement (PEP 508) that an index could satisfy, in its canonical spelling: no URL, no marker."""
+    parsed = Requirement(text(value, limit=255))
+    if parsed.url or parsed.marker:
+        raise ValueError(f"a requirement with a URL or a marker: {str(value)[:80]!r}")
+    return str(parsed)
 
 
 def texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, parse_wheel_filename
 
 from schema import fields, names
 from schema.errors import FarmError, WireError
@@ -23,6 +23,10 @@ from schema.states import FailureClass
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
+
+# So many missing build requirements a result may name, and so many wheels for them a job may carry.
+MOST_MISSING = 20
+MOST_WHEELS = 50
 
 
 def _checked(parse: Callable[[type[T], Json], T]) -> Callable[[type[T], Any], T]:
@@ -130,12 +134,37 @@ class Limits(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FarmWheel(Message):
+    """A wheel that the farm itself has published, for a build that cannot have it from the upstream."""
+
+    filename: str
+    url: str
+    sha256: Sha256
+    size_bytes: int
+
+    @classmethod
+    @_checked
+    def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
+        filename = fields.file_name(data["filename"])
+        parse_wheel_filename(filename)
+        return cls(
+            filename=filename,
+            url=fields.text(data["url"]),
+            sha256=names.sha256(fields.text(data["sha256"])),
+            size_bytes=fields.count(data["size_bytes"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildJob(Message):
     """One wheel to build on one platform: master → node.
 
     fence: rises with each grant of the same build; whatever carries an older one changes nothing
     version: canonical (PEP 440)
     build_number: the wheel's build tag; 0 is none
+    wheels: the farm's own, for build requirements that the upstream has no usable wheel of
+    before: build requirements that were uploaded later do not count; None where no time is known
     """
 
     build_id: int
@@ -147,6 +176,8 @@ class BuildJob(Message):
     build_number: int = 0
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
+    wheels: tuple[FarmWheel, ...] = ()
+    before: datetime | None = None
 
     @classmethod
     @_checked
@@ -162,6 +193,8 @@ class BuildJob(Message):
             build_number=fields.count(data.get("build_number", 0)),
             recipe=Recipe.from_json(data.get("recipe", {})),
             limits=Limits.from_json(data["limits"]),
+            wheels=tuple(FarmWheel.from_json(item) for item in fields.items(data.get("wheels", ()), limit=MOST_WHEELS)),
+            before=fields.maybe(data.get("before"), fields.instant),
         )
 
     @property
@@ -301,6 +334,7 @@ class WheelFile(Message):
 class Material(Message):
     """Something that went into a build: a build requirement, the image, a Debian package.
 
+    kind: ``sdist``, ``image``, ``debian``, ``tool``, ``python`` (a wheel of the upstream) or ``farm-wheel`` (our own)
     sha256: None where only a version is known
     """
 
@@ -326,6 +360,7 @@ class BuildResult(Message):
     """The whole outcome of one attempt; it stands as ``result.json`` in the node's outbox.
 
     failure_class, message: None and empty for a built wheel; evidence: the line of the log that says why
+    missing: build requirements that the upstream has no usable wheel of, such as ``cython>=3``
     environment: the variables that the build saw
     resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
     log_sha256: of the whole log as it lies beside the result
@@ -341,6 +376,7 @@ class BuildResult(Message):
     failure_class: FailureClass | None = None
     message: str = ""
     evidence: str = ""
+    missing: tuple[str, ...] = ()
     wheel: WheelFile | None = None
     materials: tuple[Material, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
@@ -365,6 +401,9 @@ class BuildResult(Message):
             failure_class=fields.maybe(data.get("failure_class"), FailureClass),
             message=fields.text(data.get("message", "")),
             evidence=fields.text(data.get("evidence", "")),
+            missing=tuple(
+                fields.requirement(item) for item in fields.items(data.get("missing", ()), limit=MOST_MISSING)
+            ),
             wheel=wheel,
             materials=tuple(Material.from_json(item) for item in fields.items(data.get("materials", ()))),
             environment=fields.text_map(data.get("environment", {})),

@@ -101,7 +101,8 @@ class WatchSection:
     patterns: names that are wanted too, such as ``django-*``
     files: wish lists (TOML), requirements files and lock files (``pylock.toml``) that are wanted too; read again daily
     demand: whether what a client asks the index for, and does not find, is wanted
-    feed: ``simple`` (the list of all projects with their serials), ``projects`` (each page in its turn) or ``auto``
+    feed: ``simple`` (the list of all projects with their serials), ``projects`` (each page in its turn), or ``auto``:
+        the list where the scope is wide, each page in its turn where it is narrow
     changelog: whether to ask the upstream's XML-RPC changelog, too, for news within seconds
     pause_s: between two looks at the feed; margin_serials: how many serials are read again each time (W-04)
     sweep_s: how often a project is read although no event spoke of it (W-06); reconcile_s: a full comparison
@@ -217,12 +218,16 @@ class NodeSection:
     slots: builds at once
     workspace: what builds write to; must be reachable for the build user; by default a folder of this farm's own
     build_uid: where the node runs as root, slot N builds as this uid + N; a plain user builds as itself
+    resolve_s: for so long, what a set of build requirements resolved to holds for the next build that has the same set
+    wheels_bytes: what fetched build requirements may take of the disk; those not used for longest go first
     """
 
     name: str = "local"
     slots: int = field(default_factory=lambda: max((os.cpu_count() or 1) // 2, 1))
     workspace: Path = field(default_factory=lambda: _cache() / "work")
     build_uid: int = 64550
+    resolve_s: float = 3600.0
+    wheels_bytes: int = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

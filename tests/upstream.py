@@ -169,6 +169,18 @@ class FakeUpstream:
             return fault
         return None
 
+    def answer(self, path: str, accept: str) -> tuple[int, str, bytes] | None:  # noqa: ARG002 - for others to use
+        """What a fuller upstream has at *path*: status, content type and body."""
+        return None
+
+    def call(self, path: str, content: bytes) -> tuple[int, str, bytes]:  # noqa: ARG002
+        """The answer to a POST."""
+        return 404, "text/html", b"<h1>Not Found</h1>"
+
+    def serial_of(self, path: str) -> int:  # noqa: ARG002
+        """For the header X-PyPI-Last-Serial; 0: none."""
+        return 0
+
     def page(self, name: str, *, as_json: bool) -> bytes:
         files = self.projects[name].values()
         status = self.statuses.get(name)
@@ -259,6 +271,15 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
 
+    posted: bytes | None = None
+
+    def do_POST(self) -> None:
+        self.posted = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        try:
+            self.do_GET()
+        finally:
+            self.posted = None
+
     def do_GET(self) -> None:
         path = unquote(self.path.partition("?")[0])
         self.server.upstream.requests.append((path, {key.lower(): value for key, value in self.headers.items()}))
@@ -274,6 +295,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.status != 200 or fault.body is not None or fault.chunks is not None:
             status, body = fault.status, fault.body if fault.body is not None else b"the index does not feel well"
         headers = {"Content-Type": fault.content_type or content_type, **fault.headers}
+        if status == 200 and (serial := self.server.upstream.serial_of(path)):
+            headers.setdefault("X-PyPI-Last-Serial", str(serial))
         if fault.chunks is not None:
             self.close_connection = True
             self._send(status, {**headers, "Connection": "close"}, fault.chunks, fault)
@@ -295,11 +318,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _truth(self, path: str) -> tuple[int, str, bytes]:
         """Status, content type and body of an index that is well."""
+        if self.posted is not None:
+            return self.server.upstream.call(path, self.posted)
         match path.strip("/").split("/"):
             case ["simple", name] if name in self.server.upstream.projects:
                 as_json = not self.server.upstream.html_only and JSON in self.headers.get("Accept", "")
                 content_type = JSON if as_json else "text/html" if self.server.upstream.html_only else HTML
                 return 200, content_type, self.server.upstream.page(name, as_json=as_json)
+            case _ if (own := self.server.upstream.answer(path, self.headers.get("Accept", ""))) is not None:
+                return own
             case ["files", name, filename] if name in self.server.upstream.projects:
                 body = _file_bytes(self.server.upstream.projects[name], filename)
                 if body is not None:

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from schema.errors import UnavailableError
 from schema.settings import Settings
 from web.database import Database
+from web.demand import Demands
 from web.index import index
 from web.pages import pages
 from web.shown import FILTERS, inert
@@ -49,6 +50,9 @@ def create_app(settings: Settings) -> Flask:
     )
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url)
+    if settings.watch.demand:
+        views = {platform.view for platform in settings.farm.platforms}
+        app.extensions["demand"] = Demands(settings.database_url, views=views)
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)

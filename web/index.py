@@ -1,6 +1,7 @@
 """The index for installers: the tree that the master rendered, served from disk without the database (I-28, R13).
 
-The app that registers ``index`` says where the tree is: ``app.config["SITE"]``, a folder.
+The app that registers ``index`` says where the tree is: ``app.config["SITE"]``, a folder. Where it has an extension
+``demand`` (``web.demand.Demands``), that is told of each project's page that is not there; nothing waits for it.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ def page(view: str, rest: str) -> Response:
     if chosen is None:
         return _not_acceptable()
     response = _leaf(f"{folder}/index.{'json' if chosen is Form.JSON else 'html'}", chosen)
+    if response is None and name and (demands := current_app.extensions.get("demand")):
+        demands.count(name, view)
     return response or _nothing("project")
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from master import operate, requests
+from master import operate, requests, wishes
 from master.cli.farm import writing
-from master.requirements_file import read_requirements
 from schema import names
 from schema.db.models import Build
 from schema.door import Door, Group, Release, answer, answer_json, as_json, for_platform, pass_door, release
@@ -25,7 +24,7 @@ from schema.states import BuildPolicy
     "files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A requirements file; may be given several times.",
+    help="A requirements file, wish list (TOML) or pylock.toml; may be given several times.",
 )
 @for_platform
 @click.option(
@@ -47,22 +46,23 @@ def request(
 ) -> None:
     """Ask for projects, and for all that their wheels need."""
     settings = door.settings
-    wanted = [names.requirement(text) for text in requirements]
+    named = (platform,) if platform else ()
+    wanted = [wishes.Wish(requirement=names.requirement(text)) for text in requirements]
     for file in files:
-        wanted += read_requirements(file)
+        wanted += wishes.read(file, platforms=named or settings.farm.platforms)
     if not wanted:
         raise UsageError("nothing to request", advice="name a project, or a requirements file with -r")
     with writing(settings) as session:
         for item in wanted:
             requests.add(
                 session,
-                item,
-                platforms=(platform,) if platform else (),
+                item.requirement,
+                platforms=named or item.platforms,
                 farm_platforms=settings.farm.platforms,
-                policy=BuildPolicy(policy) if policy else settings.farm.build,
-                dependencies=settings.farm.build,
+                policy=BuildPolicy(policy) if policy else item.build or settings.farm.build,
+                dependencies=item.dependencies or settings.farm.build,
             )
-    told = [str(item) for item in wanted]
+    told = [str(item.requirement) for item in wanted]
     answer_json({"requested": told}) if as_json else answer(
         f"requested {', '.join(told)}; wheelfarm why NAME tells more"
     )

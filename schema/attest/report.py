@@ -10,7 +10,13 @@ from typing import Any, Self
 from schema.attest.claims import BuiltFrom, Checked
 from schema.printable import one_line
 
-_KINDS = {"image": "image", "debian": "Debian package", "tool": "tool", "python": "build requirement"}
+_KINDS = {
+    "image": "image",
+    "debian": "Debian package",
+    "tool": "tool",
+    "python": "build requirement",
+    "farm-wheel": "farm wheel",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

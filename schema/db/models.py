@@ -177,6 +177,8 @@ class Request(Base):
         _one_of("policy", BuildPolicy),
         _one_of("dependencies", BuildPolicy),
         CheckConstraint("origin IN ('person', 'list', 'demand', 'scope', 'dependency')", name="origin_known"),
+        _where("ix_requests_listed", "because", when="origin = 'list'"),
+        _where("ix_requests_demanded", "id", when="origin = 'demand'"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -206,6 +208,7 @@ class Build(Base):
     size: 0 small, 1 medium, 2 large: what share of the limits it gets, and which nodes it fits (``schema.sizes``)
     expected_s: how long it will take, from history or from the size of the sdist; None where nothing is known
     waits_for: the project whose wheel must be there before this can begin
+    needs: build requirements that the upstream has no wheel of, as its attempts found; the farm builds them first
     fence: rises with each lease; leased_to, lease_until: set while leased or collecting
     pardoned_fence: attempts up to this fence no longer count against the build (a person asked to try again)
     not_before: the pause before another attempt
@@ -243,6 +246,7 @@ class Build(Base):
     size: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
     expected_s: Mapped[float | None] = mapped_column(Double)
     waits_for: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))
+    needs: Mapped[Data] = mapped_column(default=list, server_default="[]")
     fence: Mapped[int] = mapped_column(default=0)
     pardoned_fence: Mapped[int] = mapped_column(default=0)
     leased_to: Mapped[Name | None]
@@ -298,7 +302,14 @@ class Wheel(Base):
     """
 
     __tablename__ = "wheels"
-    __table_args__ = (CheckConstraint("size_bytes > 0", name="has_bytes"), Index(None, "project_id", "version"))
+    __table_args__ = (
+        CheckConstraint("size_bytes > 0", name="has_bytes"),
+        Index(None, "project_id", "version"),
+        # The store's files are looked up by digest, whichever of a wheel's three they are.
+        Index(None, "sha256"),
+        Index(None, "metadata_sha256"),
+        Index(None, "provenance_sha256"),
+    )
 
     filename: Mapped[Name] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))

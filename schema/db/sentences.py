@@ -78,7 +78,10 @@ def _failed(build: Build, scene: Scene) -> Sentence:
         return f"Failed: {ended(build.reason or 'no reason was recorded')}", Actor.UPSTREAM
     actor, advice = _ADVICE[FailureClass(last.failure_class)]
     next_step = advice.format(retry=f"`wheelfarm retry {build.id}`", name=build.project.name)
-    return f"Failed on {last.node} ({_why_failed(last)}){_nth(build, scene)}. {next_step}", actor
+    why = _why_failed(last)
+    if build.reason.startswith(f"{FailureClass.REQUIREMENT}: needs "):  # by the master, which knows more than the log
+        why = one_line(build.reason, limit=500).rstrip(".")
+    return f"Failed on {last.node} ({why}){_nth(build, scene)}. {next_step}", actor
 
 
 def _held(build: Build, _scene: Scene) -> Sentence:

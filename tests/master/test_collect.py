@@ -18,6 +18,7 @@ from builder import outbox as node_outbox
 from master import builds
 from master.collect import Collector
 from master.enrol import enrol
+from master.keep.scrub import Shelf, scrub
 from master.store import Store
 from schema import outbox
 from schema.attest import statement
@@ -89,8 +90,7 @@ class Shed:
                     changed_at=first.changed_at,
                     **values,
                 )
-                session.add(build)
-                session.flush()
+                builds.insert(session, build)
             lease = builds.lease(session, build, node=N1, lease_s=90)
             assert lease is not None
             return lease
@@ -166,6 +166,60 @@ def shed(tmp_path: Path, database: Engine) -> Shed:
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
     return canonical(tmp_path / "built", members())
+
+
+def _rots(shed: Shed) -> None:
+    """The stored wheel rots, and the scrub finds it."""
+    [wheel] = shed.wheels()
+    stored = shed.collector.store.path(Sha256(wheel.sha256))
+    stored.chmod(0o644)
+    stored.write_bytes(b"rotten")
+    scrub(Shelf(database=shed.database, store=shed.collector.store, site=shed.folder / "site"))
+
+
+def _leased_again(shed: Shed, build_id: int) -> Lease:
+    with transaction(shed.database) as session:
+        lease = builds.lease(session, session.get_one(Build, build_id), node=N1, lease_s=90)
+        assert lease is not None
+        return lease
+
+
+def test_a_damaged_wheel_whose_build_gives_the_same_bytes_again_comes_back_under_its_name(
+    shed: Shed, wheel: Path
+) -> None:
+    first = shed.leased()
+    shed.leave(first, wheel)
+    shed.collector.collect(N1, first)
+    provenance = shed.wheels()[0].provenance_sha256
+    _rots(shed)
+    second = _leased_again(shed, first.build_id)
+    shed.leave(second, wheel)
+
+    shed.collector.collect(N1, second)
+
+    [healed] = shed.wheels()
+    assert (healed.filename, healed.removed_at, healed.removed_because) == (wheel.name, None, "")
+    assert sha256_of(shed.collector.store.path(Sha256(healed.sha256))) == healed.sha256 == sha256_of(wheel)
+    assert healed.provenance_sha256 != provenance
+    assert shed.build(second).state == BuildState.PUBLISHED
+
+
+def test_a_damaged_wheel_whose_build_gives_other_bytes_leaves_its_name_taken(
+    shed: Shed, wheel: Path, tmp_path: Path
+) -> None:
+    first = shed.leased()
+    shed.leave(first, wheel)
+    shed.collector.collect(N1, first)
+    _rots(shed)
+    second = _leased_again(shed, first.build_id)
+    shed.leave(second, canonical(tmp_path / "other", {**members(), "demo/new.py": b"NEW = 1\n"}))
+
+    shed.collector.collect(N1, second)
+
+    [tombstone] = shed.wheels()
+    assert tombstone.removed_at is not None
+    build = shed.build(second)
+    assert (build.state, build.build_number) == (BuildState.QUEUED, 1)
 
 
 def test_a_sound_result_is_published_once_with_both_signatures(shed: Shed, wheel: Path) -> None:

@@ -54,6 +54,16 @@ def test_a_result_that_is_waited_for_is_collected_and_any_other_forgotten(databa
         assert (heard.collect, heard.forget) == ((lease,), (other,))
 
 
+def test_a_node_is_not_blamed_for_a_result_that_the_master_cannot_take_for_long(database: Engine) -> None:
+    lease = _leased(database)
+    with transaction(database) as session:
+        builds.move(session, session.get_one(Build, lease.build_id), BuildState.COLLECTING, reason="", leased_to="n1")
+        session.execute(update(Build).values(lease_until=now(session) - timedelta(seconds=1)))
+        hear.heartbeat(session, rows.heartbeat(finished=(lease,)), **TIMES)
+
+        assert sweep.expired(session) == 0
+
+
 def test_a_build_whose_lease_is_gone_is_cancelled_on_the_node(database: Engine) -> None:
     lease = _leased(database)
     with transaction(database) as session:

@@ -14,6 +14,7 @@ from schema.errors import WireError
 from schema.jobs import (
     BuildJob,
     BuildResult,
+    FarmWheel,
     Heartbeat,
     Lease,
     Limits,
@@ -45,6 +46,8 @@ MESSAGES: list[Any] = [
         build_number=1,
         recipe=Recipe(debian_packages=("libpq-dev",), environment={"A": "b"}, config_settings={"--x": "y"}),
         limits=Limits(memory_bytes=1),
+        wheels=(FarmWheel(filename="a-1-py3-none-any.whl", url="https://f.example/a", sha256=DIGEST, size_bytes=9),),
+        before=AT,
     ),
     Heartbeat(
         node=NodeName("pi4-a"),
@@ -77,8 +80,9 @@ MESSAGES: list[Any] = [
         finished_at=AT,
         steps=(),
         log_sha256=DIGEST,
-        failure_class=FailureClass.MEMORY,
-        message="killed",
+        failure_class=FailureClass.REQUIREMENT,
+        message="no wheel for cython>=3",
+        missing=("cython>=3",),
     ),
 ]
 
@@ -119,6 +123,40 @@ def test_no_json_at_all_breaks_the_reader(wire: Any) -> None:
 def test_a_file_name_that_is_a_path_is_refused(name: str) -> None:
     with pytest.raises(WireError):
         WheelFile.from_json({"filename": name, "sha256": DIGEST, "size_bytes": 1})
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        ["a @ https://evil.example/a.whl"],
+        ["a; python_version > '3'"],
+        ["not a name"],
+        [""],
+        ["a" * 256],
+        ["a"] * 21,
+        "a",
+    ],
+)
+def test_only_plain_requirements_can_be_missing_and_not_many(missing: Any) -> None:
+    failed = MESSAGES[-1].to_json()
+
+    with pytest.raises(WireError):
+        BuildResult.from_json({**failed, "missing": missing})
+
+
+def test_a_result_and_a_job_of_an_older_side_are_fine() -> None:
+    result, job = MESSAGES[-1].to_json(), MESSAGES[1].to_json()
+    for message, fields in ((result, ["missing"]), (job, ["wheels", "before"])):
+        for name in fields:
+            del message[name]
+
+    assert BuildResult.from_json(result).missing == ()
+    assert (BuildJob.from_json(job).wheels, BuildJob.from_json(job).before) == ((), None)
+
+
+def test_a_wheel_of_the_farm_must_have_a_wheels_name() -> None:
+    with pytest.raises(WireError):
+        FarmWheel.from_json({"filename": "a.whl", "url": "https://f.example/a", "sha256": DIGEST, "size_bytes": 1})
 
 
 def test_a_time_without_its_zone_is_refused_and_any_zone_becomes_utc() -> None:

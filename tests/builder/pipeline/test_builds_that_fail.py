@@ -18,7 +18,7 @@ def failure(attempt: Attempts, project: str, data: bytes | None = None, **fields
     with pytest.raises(JobError) as caught:
         attempt(project, data, **fields)
     left = [path.name for path in attempt.workshop.workspace.iterdir()]
-    assert all(name.startswith("pip-cache-") for name in left)
+    assert all(name.startswith(("pip-cache-", "wheels")) for name in left)
     return caught.value
 
 

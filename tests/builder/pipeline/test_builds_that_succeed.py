@@ -72,7 +72,7 @@ def test_nothing_of_a_job_is_left_once_its_result_is_closed(attempt: Attempts) -
 
     left = [path.name for path in attempt.workshop.workspace.iterdir()]
     assert not wheel.exists()
-    assert all(name.startswith("pip-cache-") for name in left)
+    assert all(name.startswith(("pip-cache-", "wheels")) for name in left)
 
 
 def test_what_one_build_plants_the_next_does_not_find(attempt: Attempts) -> None:
@@ -99,7 +99,7 @@ def test_what_a_killed_node_left_is_removed_when_it_starts_again(attempt: Attemp
 
     building.clean(shop.workspace)
 
-    assert not [path.name for path in shop.workspace.iterdir() if not path.name.startswith("pip-cache-")]
+    assert not [path.name for path in shop.workspace.iterdir() if not path.name.startswith(("pip-cache-", "wheels"))]
     assert str(shop.workspace) not in Path("/proc/mounts").read_text()
 
 

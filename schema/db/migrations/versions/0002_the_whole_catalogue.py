@@ -71,6 +71,7 @@ def _add_columns() -> None:
         table.add_column(sa.Column("size", sa.SmallInteger(), nullable=False, server_default="1"))
         table.add_column(sa.Column("expected_s", sa.Double(), nullable=True))
         table.add_column(sa.Column("waits_for", sa.Integer(), nullable=True))
+        table.add_column(sa.Column("needs", sa.JSON(), nullable=False, server_default="[]"))
         table.create_check_constraint(op.f("ck_builds_size_known"), "size IN (0, 1, 2)")
         table.create_foreign_key(op.f("fk_builds_waits_for_projects"), "projects", ["waits_for"], ["id"])
 
@@ -85,6 +86,10 @@ def _add_indexes() -> None:
     _index("ix_builds_lease_until", "builds", ["lease_until"], when="leased_to IS NOT NULL")
     _index("ix_builds_leased_to", "builds", ["leased_to"], when="leased_to IS NOT NULL")
     op.create_index("ix_builds_state", "builds", ["state", "id"])
+    for column in ("sha256", "metadata_sha256", "provenance_sha256"):
+        op.create_index(f"ix_wheels_{column}", "wheels", [column])
+    _index("ix_requests_listed", "requests", ["because"], when="origin = 'list'")
+    _index("ix_requests_demanded", "requests", ["id"], when="origin = 'demand'")
 
 
 def _index(name: str, table: str, columns: Sequence[str], *, when: str) -> None:

@@ -1,0 +1,51 @@
+"""What the master costs as the catalogue grows: ``make bench-master [ROWS=1000000]``.
+
+So far: the next build out of many (G12). Goal: at most 2 (p50) and 3 (p99) times the bare statement, at any size.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sqlalchemy import Engine
+
+from bench import databases, next_build
+from master import builds
+from master.dispatch import next_build as choose
+from schema.db.session import transaction
+from schema.names import NodeName
+
+_NODE = NodeName("bench")
+
+
+def main(most: int) -> None:
+    """Print a table for SQLite and PostgreSQL, each at 10,000 rows and ten times as many again, up to *most*."""
+    print(
+        f"{'database':12} {'rows':>10} {'p50 ms':>8} {'p99 ms':>8} {'bare p50':>9} {'bare p99':>9} {'p50 x':>6} {'p99 x':>6}"
+    )
+    for kind in databases.KINDS:
+        with databases.database(kind) as database:
+            next_build.enrol(database)
+            rows, filled = 10_000, 0
+            while rows <= most:
+                next_build.fill(database, first=filled + 1, last=rows)
+                found = next_build.measure(database, rows=rows, claim=_claim)
+                figures = (*found.ours, *found.bare)
+                ratios = found.ratios
+                print(
+                    f"{kind:12} {rows:>10,} {figures[0]:8.2f} {figures[1]:8.2f} {figures[2]:9.2f} {figures[3]:9.2f}"
+                    f" {ratios[0]:6.1f} {ratios[1]:6.1f}",
+                    flush=True,
+                )
+                rows, filled = rows * 10, rows
+
+
+def _claim(database: Engine) -> None:
+    with transaction(database) as session:
+        build = choose(session, _NODE, ["debian12-x86_64-cp311"])
+        assert build is not None
+        builds.lease(session, build, node=_NODE, lease_s=90.0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

@@ -1,0 +1,121 @@
+"""The made-up upstream as an HTTP server on loopback, quick enough not to be what is measured.
+
+``python -m bench.upstream PROJECTS`` prints its URL and serves until its stdin closes: project pages and the list of
+all projects (PEP 691) with serials, and the XML-RPC changelog of a day of events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import re
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from bench.catalogue import Catalogue
+
+_JSON = "application/vnd.pypi.simple.v1+json"
+_DAY = 1_790_000_000
+
+
+class Upstream:
+    """Answers each request from the number of the project alone.
+
+    changed: project → how many releases of today it has
+    journal: the changelog's rows: name, version, time, action, serial
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.changed: dict[int, int] = {}
+        self.journal: list[tuple[str, str | None, int, str, int]] = []
+        self._root: bytes | None = None
+
+    def happen(self, events: int) -> None:
+        """A day on which so many things happen: mostly new releases, some yanks and removals."""
+        dice = random.Random(events)
+        for _ in range(events):
+            number = dice.randrange(self.catalogue.projects)
+            name, serial = self.catalogue.name(number), self.catalogue.last_serial + len(self.journal) + 1
+            action = dice.choices(("new release", "yank release", "remove release"), (97, 2, 1))[0]
+            self.changed[number] = self.changed.get(number, 0) + (action == "new release")
+            self.journal.append((name, "99.0.0", _DAY, action, serial))
+
+    def answer(self, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers, body."""
+        if path == "/simple/":
+            self._root = self._root or self.catalogue.root()
+            return 200, {"Content-Type": _JSON, "ETag": f'"{len(self.journal)}"'}, self._root
+        if found := re.fullmatch(r"/simple/([a-z0-9-]+)/", path):
+            number = self.catalogue.number(found[1])
+            if number is None:
+                return 404, {"Content-Type": "text/html"}, b"no such project"
+            page = self.catalogue.page(number, extra=self.changed.get(number, 0))
+            serial = (
+                self.catalogue.last_serial + len(self.journal)
+                if number in self.changed
+                else self.catalogue.serial(number)
+            )
+            etag = hashlib.sha256(page).hexdigest()[:16]
+            return 200, {"Content-Type": _JSON, "ETag": f'"{etag}"', "X-PyPI-Last-Serial": str(serial)}, page
+        if path.startswith("/pypi"):
+            return 200, {"Content-Type": "text/xml"}, self._call(body)
+        if path.startswith("/happen/"):
+            self.happen(int(path.rsplit("/", 1)[1]))
+            return 200, {"Content-Type": "text/plain"}, b"it did"
+        return 404, {"Content-Type": "text/plain"}, b"nothing there"
+
+    def _call(self, body: bytes) -> bytes:
+        arguments, method = xmlrpc.client.loads(body)
+        last = self.catalogue.last_serial
+        result: object = last + len(self.journal)
+        if method == "changelog_since_serial":
+            since = int(str(arguments[0]))
+            result = [list(row) for row in self.journal[max(since - last, 0) :]]
+        answer = xmlrpc.client.dumps((result,), methodresponse=True, allow_none=True)  # type: ignore[arg-type]
+        return answer.encode()
+
+
+async def _serve(upstream: Upstream) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                path = head.split(b" ", 2)[1].decode()
+                length = re.search(rb"(?i)content-length: (\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                status, headers, data = upstream.answer(path, body)
+                lines = [f"HTTP/1.1 {status} X", *(f"{key}: {value}" for key, value in headers.items())]
+                writer.write("\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""]).encode() + data)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    server.close()
+    os._exit(0)  # without waiting for connections that clients keep
+
+
+@contextmanager
+def running(projects: int) -> Iterator[str]:
+    """The server in a process of its own; its root URL."""
+    command = [sys.executable, "-m", "bench.upstream", str(projects)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(20)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Upstream(Catalogue(projects=int(sys.argv[1])))))

@@ -1,0 +1,1 @@
+"""Housekeeping, so that nothing is ever lost: scrub, gc, backup, room on the disk, alarms."""

@@ -1,0 +1,18 @@
+"""The row of ``marks`` that a walk remembers itself in."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from schema.db.models import Mark
+from schema.db.session import now
+
+
+def at(session: Session, name: str) -> Mark:
+    """The mark of that name, made if there is none; whoever asks is about to change it."""
+    mark = session.get(Mark, name)
+    if mark is None:
+        mark = Mark(name=name, serial=0, cursor="", etag="", done=0, total=0, note="", changed_at=now(session))
+        session.add(mark)
+    mark.changed_at = now(session)
+    return mark
