@@ -20,9 +20,8 @@ _NODE = NodeName("bench")
 
 def main(most: int) -> None:
     """Print a table for SQLite and PostgreSQL, each at 10,000 rows and ten times as many again, up to *most*."""
-    print(
-        f"{'database':12} {'rows':>10} {'p50 ms':>8} {'p99 ms':>8} {'bare p50':>9} {'bare p99':>9} {'p50 x':>6} {'p99 x':>6}"
-    )
+    heads = ("p50 ms", "p99 ms", "bare p50", "bare p99", "p50 x", "p99 x")
+    print(f"{'database':12} {'rows':>10}", *(f"{head:>8}" for head in heads))
     for kind in databases.KINDS:
         with databases.database(kind) as database:
             next_build.enrol(database)
@@ -30,13 +29,8 @@ def main(most: int) -> None:
             while rows <= most:
                 next_build.fill(database, first=filled + 1, last=rows)
                 found = next_build.measure(database, rows=rows, claim=_claim)
-                figures = (*found.ours, *found.bare)
-                ratios = found.ratios
-                print(
-                    f"{kind:12} {rows:>10,} {figures[0]:8.2f} {figures[1]:8.2f} {figures[2]:9.2f} {figures[3]:9.2f}"
-                    f" {ratios[0]:6.1f} {ratios[1]:6.1f}",
-                    flush=True,
-                )
+                figures = (*found.ours, *found.bare, *found.ratios)
+                print(f"{kind:12} {rows:>10,}", *(f"{figure:8.2f}" for figure in figures), flush=True)
                 rows, filled = rows * 10, rows
 
 
