@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from master import needs
+from schema.db import counts as build_counts
 from schema.db.models import Attempt, Build, DirtyPage, Node
 from schema.db.session import now
 from schema.jobs import BuildResult, Lease
@@ -29,6 +30,18 @@ from schema.states import (
 log = logging.getLogger(__name__)
 
 _HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
+
+counts = build_counts.counts
+recount = build_counts.recount
+
+
+def insert(session: Session, build: Build) -> Build:
+    """Add a new build, counted and with its page marked; raise IntegrityError if the farm has that very build."""
+    session.add(build)
+    session.flush()
+    build_counts.note(session, build.platform, entered=build.state)
+    touch_page(session, build.project_id)
+    return build
 
 
 def move(
@@ -58,6 +71,7 @@ def move(
     )
     moved = bool(result.rowcount)  # type: ignore[attr-defined]
     if moved:
+        build_counts.note(session, build.platform, left=build.state, entered=to)
         log.info("build %s: %s -> %s: %s", build.id, build.state, to, reason)
         session.refresh(build)
         touch_page(session, build.project_id)
@@ -68,8 +82,8 @@ def move(
 
 def touch_page(session: Session, project_id: int) -> None:
     """Have the project's index pages rendered again; two threads may mark the same page at once."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    marked = insert(DirtyPage).values(project_id=project_id, revision=1)
+    upsert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    marked = upsert(DirtyPage).values(project_id=project_id, revision=1)
     session.execute(
         marked.on_conflict_do_update(index_elements=[DirtyPage.project_id], set_={"revision": DirtyPage.revision + 1})
     )

@@ -81,9 +81,7 @@ def _again(session: Session, build: Build) -> Build:
         changed_at=moment,
         followed_at=moment,
     )
-    session.add(again)
-    session.flush()
-    return again
+    return builds.insert(session, again)
 
 
 def remove(session: Session, name: NormalizedName, version: Version | None, *, reason: str) -> list[Wheel]:

@@ -10,6 +10,7 @@ from packaging.utils import NormalizedName
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
+from schema.db import counts
 from schema.db.models import Build, Node, Project, Request, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
@@ -69,8 +70,6 @@ class BuildRow:
 
 def status(session: Session, *, silent_s: float) -> FarmStatus:
     """The whole farm; an active node that was not heard for *silent_s* seconds counts as silent."""
-    by_state = session.execute(select(Build.state, func.count()).group_by(Build.state))
-    counted = {state: count for state, count in by_state}  # noqa: C416 - rows, not tuples, to mypy
     here = Wheel.removed_at.is_(None)
     wheels, size, newest = session.execute(
         select(func.count(), func.coalesce(func.sum(Wheel.size_bytes), 0), func.max(Wheel.published_at)).where(here)
@@ -81,7 +80,7 @@ def status(session: Session, *, silent_s: float) -> FarmStatus:
             select(func.count()).select_from(Request).where(Request.resolved_at.is_(None))
         ).one(),
         upstream_errors=session.scalars(select(func.count()).select_from(Project).where(Project.errors > 0)).one(),
-        builds={state.value: counted[state] for state in BuildState if state in counted},
+        builds=counts.by_state(session),
         wheels=wheels,
         wheel_bytes=int(size),
         last_published_at=newest,

@@ -212,7 +212,8 @@ def _newest_build(session: Session, project: Project, version: Version | None, p
 
 def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
     state, reason = _STATE_OF[wish.decision.verdict], wish.decision.reason
-    session.add(
+    builds.insert(
+        session,
         Build(
             project_id=wish.project.id,
             version=str(wish.decision.version),
@@ -225,11 +226,9 @@ def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
             score=POINTS[wish.request.origin],
             created_at=wish.now,
             changed_at=wish.now,
-        )
+        ),
     )
-    session.flush()
     log.info("%s %s on %s: %s: %s", wish.project.name, wish.decision.version, wish.platform, state, reason)
-    builds.touch_page(session, wish.project.id)
 
 
 def _adjust(session: Session, build: Build, wish: _Wish) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
+from master import builds
 from schema.db.models import Alarm, Attempt, AuditEntry, Build, Mark, Node, Project, Request, UpstreamFile, Wheel
 
 Row = TypeVar("Row")
@@ -85,7 +86,7 @@ def build(session: Session, of: Project, version: str = "1.17.1", **values: Any)
             **values,
         }
     )
-    return _added(session, row)
+    return builds.insert(session, row)
 
 
 def attempt(session: Session, of: Build, **values: Any) -> Attempt:

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from master import builds
 from master.store import Store
 from schema.db.models import Build, Project, UpstreamFile, Wheel
 from schema.db.session import now
@@ -109,8 +110,7 @@ def _published_build(session: Session, of: Project, version: str, platform: str)
         created_at=moment,
         changed_at=moment,
     )
-    session.add(build)
-    session.flush()
+    builds.insert(session, build)
     return build
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from master import builds
 from schema.db.models import Attempt, Build, Node, Project, UpstreamFile, Wheel
 from schema.db.session import now
 from schema.jobs import Heartbeat
@@ -56,9 +57,7 @@ def build(session: Session, of: Project | None = None, **values: Any) -> Build:
             **values,
         }
     )
-    session.add(row)
-    session.flush()
-    return row
+    return builds.insert(session, row)
 
 
 def node(session: Session, name: str = "n1", *, slots: int = 1, silent_s: float = 0, **values: Any) -> Node:

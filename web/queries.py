@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import explain
+from schema.db import counts, explain
 from schema.db.answers import Answer, Scene
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.sentences import about
@@ -77,7 +77,6 @@ def overview(session: Session, *, silent_s: float) -> Overview:
             func.max(Wheel.published_at),
         ).where(here)
     ).one()
-    states = session.execute(select(Build.state, func.count()).group_by(Build.state))
     newest = select(Wheel).where(here).order_by(Wheel.published_at.desc(), Wheel.filename).limit(_NEWEST)
     running = _builds(session, Build.state.in_((BuildState.LEASED, BuildState.COLLECTING)))
     scene = explain.scene(session, running, silent_s=silent_s)
@@ -86,7 +85,7 @@ def overview(session: Session, *, silent_s: float) -> Overview:
         projects=projects,
         size_bytes=int(size_bytes),
         last_published_at=last,
-        states={str(state): count for state, count in states},
+        states=counts.by_state(session),
         running=_shown(running, scene),
         newest=session.scalars(newest.options(joinedload(Wheel.project), joinedload(Wheel.build))).all(),
         nodes=len(scene.nodes),

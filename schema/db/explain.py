@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, load_only
 
+from schema.db import counts
 from schema.db.answers import Actor, Answer, Scene, ended, moment
 from schema.db.models import Attempt, Build, Node, Project, Request, Wheel
 from schema.db.sentences import about
@@ -94,12 +95,11 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
         .order_by(Wheel.published_at)
     )
     leased = select(Build.leased_to, func.count()).where(Build.state == BuildState.LEASED).group_by(Build.leased_to)
-    queued = select(Build.platform, func.count()).where(Build.state == BuildState.QUEUED).group_by(Build.platform)
     return Scene(
         now=now(session),
         nodes=list(session.scalars(select(Node).order_by(Node.name))),
         busy={str(name): count for name, count in session.execute(leased)},
-        queued={str(name): count for name, count in session.execute(queued)},
+        queued=counts.by_platform(session, BuildState.QUEUED),
         attempts=attempts,
         wheels=list(session.scalars(wheels)),
         silent_s=silent_s,

@@ -10,7 +10,7 @@ from packaging.version import Version
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
-from master import catalogue
+from master import builds, catalogue
 from master.pages import File, Page, file_version
 from master.withdraw import withdraw
 from schema.db.models import Attempt, Build, DirtyPage, Project, Request, UpstreamFile, Wheel
@@ -78,8 +78,7 @@ def published(session: Session, version: str = "1.0") -> Build:
         created_at=NOW,
         changed_at=NOW,
     )
-    session.add(build)
-    session.flush()
+    builds.insert(session, build)
     return build
 
 

@@ -90,8 +90,7 @@ class Shed:
                     changed_at=first.changed_at,
                     **values,
                 )
-                session.add(build)
-                session.flush()
+                builds.insert(session, build)
             lease = builds.lease(session, build, node=N1, lease_s=90)
             assert lease is not None
             return lease
