@@ -79,7 +79,7 @@ def _farm() -> Iterator[Farm]:
         farm = Farm(folder=Path(name), port=free_port())
         farm.folder.chmod(0o755)
         farm.settings_file.write_text(
-            f'[farm]\nname = "makespan"\nhome = "home"\n[web]\nport = {farm.port}\n[watch]\ncooldown_s = 0\n'
+            f'[farm]\nname = "makespan"\nhome = "home"\n[web]\nport = {farm.port}\n'
             f'[node]\nname = "n-{farm.port}"\nworkspace = "work"\nslots = {SLOTS}\n'
         )
         wishes = farm.folder / "list.toml"

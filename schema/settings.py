@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +26,6 @@ from schema.platforms import Platform, this_machine
 from schema.states import BuildPolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?")
-_MAY_BE_ZERO = frozenset({"watch.cooldown_s"})
 _UNITS = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -106,7 +105,6 @@ class WatchSection:
     changelog: whether to ask the upstream's XML-RPC changelog, too, for news within seconds
     pause_s: between two looks at the feed; margin_serials: how many serials are read again each time (W-04)
     sweep_s: how often a project is read although no event spoke of it (W-06); reconcile_s: a full comparison
-    cooldown_s: between an upload and its build; cooldown_exempt: projects that need none
     """
 
     scope: Scope = Scope.REQUESTED
@@ -120,34 +118,6 @@ class WatchSection:
     margin_serials: int = 2000
     sweep_s: float = 30 * 86400.0
     reconcile_s: float = 7 * 86400.0
-    cooldown_s: float = 86400.0
-    cooldown_exempt: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreSection:
-    """How many points each term gives at most; the sum of a build's terms says when its turn comes.
-
-    asked: a person asked for it; a list or a client: less; demanded: wanted wheels need it; downloads: from the ranking
-    newest: the newest release; native: compiled for the platform; short: built in a moment
-    age_per_day: for each day that it waits, so that nothing starves; retry: taken off for each failed attempt
-    """
-
-    asked: float = 1000.0
-    demanded: float = 200.0
-    downloads: float = 200.0
-    newest: float = 100.0
-    native: float = 50.0
-    short: float = 50.0
-    age_per_day: float = 20.0
-    retry: float = 100.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanSection:
-    """abi: projects, such as numpy, whose new releases may ask for a rebuild of what was built against them."""
-
-    abi: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,8 +224,6 @@ class Settings:
     farm: FarmSection = field(default_factory=FarmSection)
     upstream: UpstreamSection = field(default_factory=UpstreamSection)
     watch: WatchSection = field(default_factory=WatchSection)
-    score: ScoreSection = field(default_factory=ScoreSection)
-    plan: PlanSection = field(default_factory=PlanSection)
     keep: KeepSection = field(default_factory=KeepSection)
     alarms: AlarmsSection = field(default_factory=AlarmsSection)
     database: DatabaseSection = field(default_factory=DatabaseSection)
@@ -395,7 +363,9 @@ def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:
             raise fault("a whole number of 0 or more" + (' (sizes may be written "2GiB")' if "bytes" in key else ""))
         return value
     if kind is float:
-        return _float(value, key, fault)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            raise fault("a number of seconds above 0")
+        return float(value)
     if kind is bool:
         if not isinstance(value, bool):
             raise fault("true or false")
@@ -418,14 +388,6 @@ def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:
         return tuple(Platform.parse(item) for item in value)
     except FarmError as err:
         raise SettingsError(f"{file}: {key}: {err}") from err
-
-
-def _float(value: Any, key: str, fault: Callable[[str], SettingsError]) -> float:  # noqa: ANN401
-    """Seconds are above 0 (but for the cooldown, which may be none), points are any number of 0 or more."""
-    may_be_zero = not key.endswith("_s") or key in _MAY_BE_ZERO
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or (not value and not may_be_zero):
-        raise fault("a number of seconds above 0" if not may_be_zero else "a number of 0 or more")
-    return float(value)
 
 
 def _absolute(path: Path, folder: Path) -> Path:

@@ -89,7 +89,7 @@ class Project(Base):
     check_at: when to look again; errors: failed looks in a row
     serial: the upstream's, of the last page that was taken; event_serial: the highest that an event named; 0: none yet
     undecided: its requests are to be resolved (again)
-    downloads: from an imported ranking; dependents: how many wheels that are wanted need it
+    downloads, dependents: for a score that knows them; nothing fills them yet
     """
 
     __tablename__ = "projects"
@@ -203,10 +203,9 @@ class Build(Base):
 
     sdist_id: None where the release has none (then it is unneeded or failed)
     reason: one sentence that says why the build is in this state
-    score: higher is built sooner; made by ``schema.score``, with the age already in it, so that time does not change it
-    boost: points that an operator added
-    size: 0 small, 1 medium, 2 large: what share of the limits it gets, and which nodes it fits (``schema.sizes``)
-    expected_s: how long it will take, from history or from the size of the sdist; None where nothing is known
+    score: higher is built sooner (``master.resolve``)
+    size: 0 small, 1 medium, 2 large; so far every build is medium
+    boost, expected_s: for a score that knows operators and history; nothing fills them yet
     waits_for: the project whose wheel must be there before this can begin
     needs: build requirements that the upstream has no wheel of, as its attempts found; the farm builds them first
     fence: rises with each lease; leased_to, lease_until: set while leased or collecting
