@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from master import needs
 from schema.db import counts as build_counts
 from schema.db.models import Attempt, Build, DirtyPage, Node
+from schema.db.session import insert as insert_into
 from schema.db.session import now
 from schema.jobs import BuildResult, Lease
 from schema.names import NodeName
@@ -82,8 +82,7 @@ def move(
 
 def touch_page(session: Session, project_id: int) -> None:
     """Have the project's index pages rendered again; two threads may mark the same page at once."""
-    upsert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    marked = upsert(DirtyPage).values(project_id=project_id, revision=1)
+    marked = insert_into(session, DirtyPage).values(project_id=project_id, revision=1)
     session.execute(
         marked.on_conflict_do_update(index_elements=[DirtyPage.project_id], set_={"revision": DirtyPage.revision + 1})
     )

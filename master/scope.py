@@ -11,22 +11,21 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cache
-from itertools import islice
 
-from sqlalchemy import Engine, Table, func, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine, func, literal, select, update
 from sqlalchemy.orm import Session
 
-from master import unasked
+from master import marks, unasked
+from master.batches import batches
 from master.requests import ALL_OF_UPSTREAM
 from schema import names as checked
 from schema.db.models import Mark, Project, Request
+from schema.db.session import insert, transaction
 from schema.db.session import now as clock
-from schema.db.session import transaction
 from schema.errors import NotANameError
 from schema.settings import Releases, Scope, Settings, WatchSection
 from schema.states import BuildPolicy
@@ -59,7 +58,7 @@ def adopt(session: Session, names: Iterable[str], *, settings: Settings, now: da
         if name and (because := chosen(name, settings.watch)):
             wanted.setdefault(name, (title, because))
     added = 0
-    for batch in _batches(sorted(wanted)):  # sorted: two who adopt at once never wait for each other in a circle
+    for batch in batches(sorted(wanted), _BATCH):  # sorted: two who adopt at once never wait for each other in a circle
         _add_projects(session, {name: wanted[name][0] for name in batch}, now)
         by_reason: defaultdict[str, list[str]] = defaultdict(list)
         for name in batch:
@@ -73,7 +72,7 @@ def adopt(session: Session, names: Iterable[str], *, settings: Settings, now: da
 def count(session: Session, difference: int, now: datetime) -> None:
     """Keep the number of projects in scope."""
     if difference:
-        new = _insert(session, Mark.__table__).values(  # type: ignore[arg-type]
+        new = insert(session, Mark.__table__).values(
             name=COUNT, serial=0, cursor="", etag="", done=difference, total=0, note=_COUNT_NOTE, changed_at=now
         )
         summed = {"done": Mark.done + difference, "changed_at": now}
@@ -113,10 +112,7 @@ class Walk:
         return 0
 
     def _mark(self, session: Session, now: datetime) -> Mark:
-        mark = session.get(Mark, WALK)
-        if mark is None:
-            mark = Mark(name=WALK, changed_at=now)
-            session.add(mark)
+        mark = marks.at(session, WALK)
         if mark.etag != self._print:
             log.info("the settings want %s; what is known is compared with that", described(self._settings.watch))
             mark.etag, mark.cursor, mark.done, mark.started_at, mark.finished_at = self._print, "", 0, now, None
@@ -177,7 +173,7 @@ def _add_projects(session: Session, titles: dict[str, str], now: datetime) -> No
         if name not in there
     ]
     if rows:
-        session.execute(_insert(session, table).on_conflict_do_nothing(), rows)  # type: ignore[arg-type]
+        session.execute(insert(session, table).on_conflict_do_nothing(), rows)
 
 
 def _add_requests(session: Session, group: Sequence[str], *, because: str, settings: Settings, now: datetime) -> int:
@@ -197,7 +193,7 @@ def _add_requests(session: Session, group: Sequence[str], *, because: str, setti
         Project.id, *(literal(value) for value in columns.values()), literal(now, Request.__table__.c.created_at.type)
     ).where(Project.name.in_(group))
     new = (
-        _insert(session, Request.__table__)  # type: ignore[arg-type]
+        insert(session, Request.__table__)
         .from_select(["project_id", *columns, "created_at"], source, include_defaults=False)
         .on_conflict_do_nothing()
         .returning(Request.project_id)
@@ -213,10 +209,6 @@ def _add_requests(session: Session, group: Sequence[str], *, because: str, setti
     return len(added)
 
 
-def _insert(session: Session, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(table)
-
-
 def _name(title: str) -> str:
     try:
         name = checked.project_name(title)
@@ -228,9 +220,3 @@ def _name(title: str) -> str:
 @cache
 def _normalised(pattern: str) -> str:
     return re.sub(r"[-_.]+", "-", pattern).lower()
-
-
-def _batches(items: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(items)
-    while batch := list(islice(rest, _BATCH)):
-        yield batch

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from sqlalchemy import Engine, Select, func, select, text
 from sqlalchemy.orm import Session
 
-from master import lists, lock_file, requests, unasked
+from master import lists, lock_file, marks, requests, unasked
 from master.requirements_file import read_requirements
 from schema.db.models import Mark, Request
 from schema.db.session import now as clock
@@ -170,10 +170,7 @@ def _names_before(session: Session) -> set[str]:
 
 
 def _keep_mark(session: Session, names: Sequence[str], troubles: Sequence[str], now: datetime) -> None:
-    mark = session.get(Mark, MARK)
-    if mark is None:
-        mark = Mark(name=MARK, started_at=now, changed_at=now)
-        session.add(mark)
+    mark = marks.at(session, MARK)
     mark.cursor, mark.done, mark.total = json.dumps(list(names)), len(names) - len(troubles), len(names)
-    mark.finished_at = mark.changed_at = now
+    mark.finished_at = now
     mark.note = "; ".join(troubles)

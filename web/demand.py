@@ -12,12 +12,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sqlalchemy import Engine, func, make_url, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from schema.db.models import Demand
-from schema.db.session import engine, now, transaction
+from schema.db.session import engine, insert, now, transaction
 from schema.errors import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -115,7 +114,6 @@ def write(session: Session, counts: Mapping[Asked, int], *, most_rows: int = _MO
     ]
     if not rows:
         return
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    added = insert(Demand.__table__)  # type: ignore[arg-type]
+    added = insert(session, Demand.__table__)
     summed = {"asks": Demand.asks + added.excluded.asks, "asked_at": added.excluded.asked_at}
     session.execute(added.on_conflict_do_update(index_elements=["name", "view"], set_=summed), rows)

@@ -8,8 +8,9 @@ import time
 from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
+from master import marks
 from master.feed.changelog import ChangelogFeed
-from master.feed.news import Batch, Feed, NoFeedError, Position
+from master.feed.news import PROJECTS, Batch, Feed, NoFeedError, Position
 from master.feed.simple import SimpleFeed
 from master.feed.take import Adopt, take
 from master.upstream import Upstream
@@ -52,7 +53,7 @@ class Follower:
     @property
     def tells_events(self) -> bool:
         """Whether the upstream's news come by themselves, so that pages need no reading in turn."""
-        return self._followed not in {None, "projects"}
+        return self._followed not in {None, PROJECTS}
 
     def turn(self) -> int:
         """Take what is new; count the projects it was about. Raise UpstreamError if no feed answers now."""
@@ -78,7 +79,7 @@ class Follower:
             self._note_failure(str(failed[-1]))
             raise failed[-1]
         with transaction(self._database) as session:
-            self._say(session, "projects", "; ".join(absent))
+            self._say(session, PROJECTS, "; ".join(absent))
         return 0
 
     def _follow(self, feed: Feed, why_not_better: str) -> int:
@@ -104,13 +105,13 @@ class Follower:
         return taken
 
     def _say(self, session: Session, name: str, why: str) -> Mark:
-        mark = mark_of(session, MARK)
+        mark = marks.at(session, MARK)
         known_before = mark.cursor
         mark.cursor, mark.changed_at = name, clock(session)
         mark.note = one_line(f"{name} ({why})" if why else name, limit=500)
         if self._followed != name:
             log.info("the upstream is followed by %s", mark.note)
-            if name == "projects" and known_before not in {"", name}:  # looks were planned for a feed's rhythm
+            if name == PROJECTS and known_before not in {"", name}:  # looks were planned for a feed's rhythm
                 session.execute(
                     update(Project).where(Project.check_at > mark.changed_at).values(check_at=clock(session))
                 )
@@ -119,22 +120,12 @@ class Follower:
 
     def _note_failure(self, text: str) -> None:
         with transaction(self._database) as session:
-            mark_of(session, MARK).note = one_line(f"no feed answers: {text}", limit=500)
-
-
-def mark_of(session: Session, name: str) -> Mark:
-    """The mark of that name, made if need be."""
-    mark = session.get(Mark, name)
-    if mark is None:
-        mark = Mark(name=name, serial=0, cursor="", etag="", done=0, total=0, note="", changed_at=clock(session))
-        session.add(mark)
-        session.flush()
-    return mark
+            marks.at(session, MARK).note = one_line(f"no feed answers: {text}", limit=500)
 
 
 def ask_for_reconcile(session: Session) -> None:
     """Have the master compare everything, soon; one that runs goes on."""
-    mark = mark_of(session, RECONCILE)
+    mark = marks.at(session, RECONCILE)
     if mark.started_at is None or mark.finished_at is not None:
         mark.started_at, mark.finished_at, mark.changed_at = clock(session), None, clock(session)
         mark.cursor, mark.done, mark.total, mark.note = "", 0, 0, "asked for"
@@ -142,5 +133,5 @@ def ask_for_reconcile(session: Session) -> None:
 
 def _count_unknown(session: Session, batch: Batch) -> None:
     if batch.unknown:
-        mark = mark_of(session, UNKNOWN)
+        mark = marks.at(session, UNKNOWN)
         mark.done, mark.note, mark.changed_at = mark.done + batch.unknown, batch.newest_unknown, clock(session)

@@ -10,6 +10,8 @@ from packaging.utils import NormalizedName
 
 from schema.errors import UpstreamError
 
+PROJECTS = "projects"  # no feed: each page in its turn
+
 
 class Kind(StrEnum):
     """What an event asks for: whatever takes something away is looked at first."""

@@ -16,7 +16,8 @@ from packaging.utils import NormalizedName
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from master.feed.choose import RECONCILE, ask_for_reconcile, mark_of
+from master import marks
+from master.feed.choose import RECONCILE, ask_for_reconcile
 from master.feed.news import Event, Kind
 from master.feed.simple import read_list
 from master.feed.take import Adopt, take
@@ -34,10 +35,12 @@ _LISTED, _OWN = "listed:", "own:"
 def turn(database: Engine, upstream: Upstream, *, every_s: float, adopt: Adopt | None = None) -> bool:
     """Compare everything if that is due or was asked for; say whether it was. Raise UpstreamError, to go on later."""
     with transaction(database) as session:
-        mark = mark_of(session, RECONCILE)
-        if mark.finished_at is not None and clock(session) - mark.finished_at >= timedelta(seconds=every_s):
+        mark = session.get(Mark, RECONCILE)
+        if mark is not None and mark.finished_at is not None:
+            if clock(session) - mark.finished_at < timedelta(seconds=every_s):
+                return False
             ask_for_reconcile(session)
-        if mark.started_at is None or mark.finished_at is not None:
+        elif not _runs(mark):
             return False
     with closing(sqlite3.connect("")) as listing:  # a temporary file that goes with the connection
         serial = _fetch(upstream, listing)
@@ -49,8 +52,8 @@ def turn(database: Engine, upstream: Upstream, *, every_s: float, adopt: Adopt |
 def look_at_all(database: Engine) -> bool:
     """The same for a farm of a few projects, where that was asked for: each own page is read, and the list is not."""
     with transaction(database) as session:
-        mark = mark_of(session, RECONCILE)
-        if mark.started_at is None or mark.finished_at is not None:
+        mark = session.get(Mark, RECONCILE)
+        if mark is None or not _runs(mark):
             return False
         now = clock(session)
         session.execute(update(Project).where(Project.check_at > now).values(check_at=now))
@@ -58,6 +61,11 @@ def look_at_all(database: Engine) -> bool:
         mark.finished_at = mark.changed_at = now
         mark.note = "each project's page is read in its turn"
         return True
+
+
+def _runs(mark: Mark | None) -> bool:
+    """Whether a comparison was asked for, or began, and has not ended."""
+    return mark is not None and mark.started_at is not None and mark.finished_at is None
 
 
 def _fetch(upstream: Upstream, listing: sqlite3.Connection) -> int:
@@ -76,7 +84,7 @@ def _fetch(upstream: Upstream, listing: sqlite3.Connection) -> int:
 def _step(database: Engine, listing: sqlite3.Connection, serial: int, adopt: Adopt | None) -> bool:
     """One batch; whether there may be more."""
     with transaction(database) as session:
-        mark = mark_of(session, RECONCILE)
+        mark = marks.at(session, RECONCILE)
         if not mark.total:
             (listed,) = listing.execute("SELECT count(*) FROM listed").fetchone()
             mark.total = listed + (session.scalar(select(func.count()).select_from(Project)) or 0)
@@ -101,7 +109,7 @@ def _walk_listed(session: Session, mark: Mark, listing: sqlite3.Connection, adop
         now=now,
         adopt=adopt,
     )
-    mark = mark_of(session, RECONCILE)
+    mark = marks.at(session, RECONCILE)
     mark.done, mark.changed_at = mark.done + len(rows), now
     mark.cursor = f"{_LISTED}{names[-1]}" if len(rows) == _BATCH else f"{_OWN}0"
     return True
@@ -116,7 +124,7 @@ def _walk_own(session: Session, mark: Mark, listing: sqlite3.Connection, serial:
     now = clock(session)
     # The list may be older than a project; the look that follows decides, and twice (R15).
     take(session, (Event(NormalizedName(name), serial, Kind.TAKEN_AWAY) for name in gone if serial), now=now)
-    mark = mark_of(session, RECONCILE)
+    mark = marks.at(session, RECONCILE)
     mark.done, mark.changed_at = mark.done + len(rows), now
     if rows:
         mark.cursor = f"{_OWN}{rows[-1].id}"

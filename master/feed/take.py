@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 
 from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from master.batches import batches
 from master.feed.news import Event, Kind
 from schema.db.models import Project
 
@@ -25,7 +25,7 @@ def take(session: Session, events: Iterable[Event], *, now: datetime, adopt: Ado
     adopt: makes projects of those new names that the farm wants
     """
     merged = _merged(events)
-    return sum(_take(session, batch, now, adopt) for batch in _batches(sorted(merged.values())))
+    return sum(_take(session, batch, now, adopt) for batch in batches(sorted(merged.values()), _BATCH))
 
 
 def _merged(events: Iterable[Event]) -> dict[str, Event]:
@@ -72,9 +72,3 @@ def _take(session: Session, batch: Sequence[Event], now: datetime, adopt: Adopt 
 def _known(session: Session, names: Sequence[str]) -> dict[str, tuple[int, int]]:
     query = select(Project.name, Project.id, Project.event_serial).where(Project.name.in_(names))
     return {name: (number, serial) for name, number, serial in session.execute(query)}
-
-
-def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:
-    rest = iter(events)
-    while batch := list(islice(rest, _BATCH)):
-        yield batch

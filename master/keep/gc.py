@@ -18,8 +18,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds
-from master.keep import marks, named, old
+from master import builds, marks
+from master.keep import named, old
 from master.store import PREFIXES, Store
 from schema.db.session import now, transaction
 from schema.errors import StoreError

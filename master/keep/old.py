@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from master.keep import marks
+from master import marks
 from schema.db.models import Alarm, Attempt, Demand, Mark
 from schema.db.session import now
 from schema.settings import KeepSection

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url
 from sqlalchemy.orm import Session
 
-from master.keep import marks
+from master import marks
 from schema.db.models import Mark
 from schema.db.session import transaction
 from schema.errors import FarmError

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from master.keep import damage, marks, named
+from master import marks
+from master.keep import damage, named
 from master.store import PREFIXES, Store
 from schema.db.session import now, transaction
 from schema.errors import StoreError

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from master.keep import alarms, marks, room
+from master import marks
+from master.keep import alarms, room
 from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
 from schema.db.session import now
 from schema.settings import AlarmsSection

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sqlalchemy import event, func, select, union_all
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, SessionTransaction
 
 from schema.db.models import Build, BuildCount
+from schema.db.session import insert
 from schema.states import BuildState
 
 Key = tuple[str, str]  # platform, state
@@ -93,8 +93,7 @@ def _write(session: Session) -> None:
     ]
     if not rows:
         return
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    added = insert(BuildCount).values(rows)
+    added = insert(session, BuildCount).values(rows)
     session.execute(
         added.on_conflict_do_update(
             index_elements=[BuildCount.platform, BuildCount.state],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -59,6 +60,11 @@ def transaction(database: Engine) -> Iterator[Session]:
             yield session
     except OperationalError as err:
         raise UnavailableError(f"the database does not answer: {_first_line(err)}") from err
+
+
+def insert(session: Session, table: Any) -> sqlite.Insert | postgresql.Insert:  # noqa: ANN401 - a table or a model
+    """An INSERT that knows ``on_conflict_do_update`` and ``on_conflict_do_nothing``, for the database of *session*."""
+    return (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(table)
 
 
 def now(session: Session) -> datetime:

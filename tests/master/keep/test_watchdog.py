@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from master.keep import alarms, marks, watchdog
+from master import marks
+from master.keep import alarms, watchdog
 from master.keep.watchdog import Memory
 from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
 from schema.db.session import now, transaction

@@ -1,4 +1,4 @@
-"""The row of ``marks`` that a walk remembers itself in."""
+"""The row of ``marks`` in which something long remembers how far it came."""
 
 from __future__ import annotations
 
