@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from master import marks
+from master.feed.news import PROJECTS
 from master.keep import alarms, room
 from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
 from schema.db.session import now
@@ -110,7 +111,8 @@ def _nothing_built(session: Session, memory: Memory, moment: datetime, limit_s: 
 def _serial_still(session: Session, memory: Memory, moment: datetime, limit_s: float) -> dict[str, str]:
     """All of an upstream never sleeps for hours: whoever sees nothing new is cut off from it."""
     mark = session.get(Mark, _FEED)
-    serial = mark.serial if mark else 0
+    # Page by page there is no serial, and an old one of a wider scope stands still for good.
+    serial = mark.serial if mark and mark.cursor != PROJECTS else 0
     if serial != memory.serial:
         memory.serial, memory.serial_since = serial, moment.timestamp()
     if not serial or moment.timestamp() - memory.serial_since < limit_s:

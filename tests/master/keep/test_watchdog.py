@@ -138,6 +138,18 @@ def test_a_farm_that_follows_no_serial_has_no_such_alarm(database: Engine) -> No
     assert _open(database) == {}
 
 
+def test_a_farm_whose_scope_became_narrow_is_not_alarmed_by_its_old_serial(database: Engine) -> None:
+    _serial(database, 5)
+    _look(database)
+    with transaction(database) as session:
+        marks.at(session, "feed").cursor = "projects"
+    _look(database)
+    _hours_pass(database, 400)
+    _look(database)
+
+    assert _open(database) == {}
+
+
 def test_an_active_node_that_is_silent_is_an_alarm_of_its_own(database: Engine) -> None:
     with transaction(database) as session:
         rows.node(session, "pi4", silent_s=700)
