@@ -30,7 +30,8 @@ _SDIST = """INSERT INTO upstream_files (id, project_id, filename, version, kind,
 _BUILDS = """INSERT INTO builds
     (id, project_id, version, platform, build_number, sdist_id, policy, state, reason, score,
         size, fence, pardoned_fence, needs, created_at, changed_at)
-    {numbers} SELECT i, 1, '1.' || i, '{platform}', 0, 1, 'missing', 'queued', '', (i * 7919) % 1000003, i % 2,
+    {numbers} SELECT i, 1, '1.' || i, '{platform}', 0, 1, 'missing', 'queued', '',
+        (CAST(i AS BIGINT) * 7919) % 1000003, i % 2,
         0, 0, '[]', :now, :now FROM n"""
 _BARE = """UPDATE builds
     SET state = 'leased', fence = fence + 1, leased_to = 'bench', lease_until = :now, changed_at = :now
