@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from master import needs
 from schema.db import counts as build_counts
+from schema.db import scoring
 from schema.db.models import Attempt, Build, DirtyPage, Node
 from schema.db.session import insert as insert_into
 from schema.db.session import now
@@ -188,6 +189,7 @@ def give_back(session: Session, build: Build, *, why: str, blame: bool = True) -
         move(session, build, BuildState.POISONED, reason=reason)
     else:
         move(session, build, BuildState.QUEUED, reason=f"again: {why}")
+        scoring.rescore(session, [build])
 
 
 def fail(session: Session, build: Build, *, failure_class: FailureClass, message: str) -> None:
@@ -210,6 +212,7 @@ def fail(session: Session, build: Build, *, failure_class: FailureClass, message
     pause = policy.pause(failures)
     not_before = now(session) + timedelta(seconds=pause) if pause else None
     move(session, build, BuildState.QUEUED, reason=f"again after {reason}", not_before=not_before)
+    scoring.rescore(session, [build])
 
 
 def _untried_nodes(session: Session, build: Build) -> bool:

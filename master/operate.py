@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from master import builds, resolve
+from schema.db import scoring
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
@@ -33,6 +34,7 @@ def retry(session: Session, build_id: int) -> Build:
     builds.move(
         session, build, BuildState.QUEUED, reason="a person asked for it", pardoned_fence=build.fence, not_before=None
     )
+    scoring.rescore(session, [build])
     return build
 
 
@@ -76,12 +78,14 @@ def _again(session: Session, build: Build) -> Build:
         policy=BuildPolicy.ALWAYS,
         state=BuildState.QUEUED,
         reason=f"a person asked to build it again after build {build.id}",
-        score=resolve.POINTS["person"],
+        origin="person",
         created_at=moment,
         changed_at=moment,
         followed_at=moment,
     )
-    return builds.insert(session, again)
+    builds.insert(session, again)
+    scoring.rescore(session, [again])
+    return again
 
 
 def remove(session: Session, name: NormalizedName, version: Version | None, *, reason: str) -> list[Wheel]:

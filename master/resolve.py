@@ -22,15 +22,14 @@ from master.pages import File
 from master.plan import Built, Decision, Verdict
 from master.requests import stronger
 from master.withdraw import TAKEN_BACK, blocked_by, withdraw_lost
+from schema.db import scoring
 from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
+from schema.score import stronger as stronger_origin
 from schema.states import BuildPolicy, BuildState
 
 log = logging.getLogger(__name__)
-
-# Higher is built sooner: people wait for what they and their lists name, wheels for what they need.
-POINTS = {"person": 1000.0, "list": 500.0, "demand": 400.0, "dependency": 200.0, "scope": 0.0}
 
 _NOT_BEGUN = frozenset({BuildState.QUEUED, BuildState.WAITING})
 _STATE_OF = {
@@ -67,6 +66,7 @@ def resolve_project(session: Session, project_id: int, *, platforms: Sequence[Pl
     for request in requests:
         if request.resolved_at is None:
             _resolve(session, request, scene, platforms=platforms, now=now)
+    scoring.rescore_project(session, project_id)
 
 
 def resolve(session: Session, request: Request, *, platforms_default: Sequence[Platform], now: datetime) -> None:
@@ -223,7 +223,7 @@ def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
             policy=wish.policy,
             state=state,
             reason=reason,
-            score=POINTS[wish.request.origin],
+            origin=wish.request.origin,
             created_at=wish.now,
             changed_at=wish.now,
         ),
@@ -235,7 +235,7 @@ def _adjust(session: Session, build: Build, wish: _Wish) -> None:
     """Bring a build that is there in line with the decision."""
     was_impossible = build.sdist_id is None
     build.policy = wish.policy
-    build.score = max(build.score, POINTS[wish.request.origin])
+    build.origin = stronger_origin(build.origin, wish.request.origin)
     if build.state in {*_NOT_BEGUN, BuildState.UNNEEDED, BuildState.FAILED} and wish.sdist_id is not None:
         build.sdist_id = wish.sdist_id
     if wish.request.extras or wish.request.dependencies == BuildPolicy.ALWAYS:

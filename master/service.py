@@ -20,6 +20,7 @@ from master import (
     hear,
     needs,
     recipes,
+    rescore,
     resolve,
     scope,
     sweep,
@@ -112,6 +113,7 @@ class Service:
         self._store = store
         self._scope_walk, self._wish_files = scope.Walk(settings), wishes.Files(settings)
         self._asked = demand.Asked(settings)
+        self._rescore = rescore.Walk(settings.score)
         self._upstream = Upstream.from_settings(settings)
         self._room = Room(database, folders(settings), free_bytes=settings.keep.free_bytes)
         shelf = Shelf(database=database, store=store, site=settings.site)
@@ -145,6 +147,7 @@ class Service:
                 ("tell", self._notifier.tell, 5.0),
                 ("scope", self._scope, tick_s),
                 ("demand", self._demand, _DEMAND_S),
+                ("rescore", lambda: self._rescore.turn(database), tick_s),
             )
         }
         tasks.register(app, self)

@@ -23,6 +23,7 @@ from schema.errors import FarmError, SettingsError
 from schema.jobs import Limits
 from schema.names import node_name
 from schema.platforms import Platform, this_machine
+from schema.score import Weights
 from schema.states import BuildPolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?")
@@ -233,6 +234,7 @@ class Settings:
     images: ImagesSection = field(default_factory=ImagesSection)
     timing: TimingSection = field(default_factory=TimingSection)
     limits: Limits = field(default_factory=Limits)
+    score: Weights = field(default_factory=Weights)
 
     @property
     def database_url(self) -> str:

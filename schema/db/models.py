@@ -89,7 +89,7 @@ class Project(Base):
     check_at: when to look again; errors: failed looks in a row
     serial: the upstream's, of the last page that was taken; event_serial: the highest that an event named; 0: none yet
     undecided: its requests are to be resolved (again)
-    downloads, dependents: for a score that knows them; nothing fills them yet
+    downloads: of the imported ranking; dependents: how many projects of the farm need it
     """
 
     __tablename__ = "projects"
@@ -203,9 +203,9 @@ class Build(Base):
 
     sdist_id: None where the release has none (then it is unneeded or failed)
     reason: one sentence that says why the build is in this state
-    score: higher is built sooner (``master.resolve``)
-    size: 0 small, 1 medium, 2 large; so far every build is medium
-    boost, expected_s: for a score that knows operators and history; nothing fills them yet
+    origin: the strongest of those who asked, as in ``Request``
+    score: higher is built sooner (``schema.score``); boost: an operator's part of it
+    size: what it may take of a machine (``schema.sizes``); expected_s: how long it takes, None where nobody knows
     waits_for: the project whose wheel must be there before this can begin
     needs: build requirements that the upstream has no wheel of, as its attempts found; the farm builds them first
     fence: rises with each lease; leased_to, lease_until: set while leased or collecting
@@ -219,9 +219,10 @@ class Build(Base):
         UniqueConstraint("project_id", "version", "platform", "build_number"),
         _one_of("state", BuildState),
         _one_of("policy", BuildPolicy),
+        CheckConstraint("origin IN ('person', 'list', 'demand', 'scope', 'dependency')", name="origin_known"),
         CheckConstraint("fence >= 0", name="fence_counts"),
         CheckConstraint("(state IN ('leased', 'collecting')) = (leased_to IS NOT NULL)", name="lease_has_node"),
-        CheckConstraint("size IN (0, 1, 2)", name="size_known"),
+        CheckConstraint("size BETWEEN 0 AND 4", name="size_known"),
         _where("ix_builds_next", "platform", "size", "score", "id", when="state = 'queued'"),
         _where("ix_builds_ripe", "not_before", when="state = 'waiting' AND not_before IS NOT NULL"),
         _where("ix_builds_waits_for", "waits_for", when="waits_for IS NOT NULL"),
@@ -240,6 +241,7 @@ class Build(Base):
     policy: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[LongText] = mapped_column(default="")
+    origin: Mapped[str] = mapped_column(String(16), default="scope", server_default="scope")
     score: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     boost: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     size: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")

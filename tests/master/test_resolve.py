@@ -91,7 +91,7 @@ def test_a_request_becomes_a_queued_build_on_each_platform(database: Engine) -> 
         build = session.scalars(select(Build).order_by(Build.id)).first()
         assert build is not None
         assert build.sdist is not None
-        assert (build.sdist.filename, build.policy, build.score) == (SDIST, "always", 1000.0)
+        assert (build.sdist.filename, build.policy, build.origin) == (SDIST, "always", "person")
         assert build.reason == "upstream has no wheel of 1.0 for debian12-x86_64-cp311"
         assert session.get(DirtyPage, build.project_id) is not None
 
@@ -146,16 +146,17 @@ def test_who_pins_a_version_gets_that_one(database: Engine) -> None:
 
 
 def test_people_come_before_lists_and_lists_before_requirements(database: Engine) -> None:
-    upstream: list[float] = []
+    found: list[tuple[str, float]] = []
     ask(database, origin="dependency", because="other 1.0 needs it")
     upstream_has(database, SDIST)
     for origin in ("dependency", "list", "person", "dependency"):
         ask(database, origin=origin, because=origin)
         resolved(database)
         with transaction(database) as session:
-            upstream.append(only(session).score)
+            found.append((only(session).origin, only(session).score))
 
-    assert upstream == [200, 500, 1000, 1000]
+    assert [origin for origin, _ in found] == ["dependency", "list", "person", "person"]
+    assert found[0][1] < found[1][1] < found[2][1]
 
 
 @pytest.mark.parametrize(

@@ -66,13 +66,15 @@ def _add_columns() -> None:
         table.drop_index("ix_builds_state")
         table.drop_index("ix_builds_leased_to")
         table.drop_column("priority")
+        table.add_column(sa.Column("origin", sa.String(length=16), nullable=False, server_default="scope"))
         table.add_column(sa.Column("score", sa.Double(), nullable=False, server_default="0"))
         table.add_column(sa.Column("boost", sa.Double(), nullable=False, server_default="0"))
         table.add_column(sa.Column("size", sa.SmallInteger(), nullable=False, server_default="1"))
         table.add_column(sa.Column("expected_s", sa.Double(), nullable=True))
         table.add_column(sa.Column("waits_for", sa.Integer(), nullable=True))
         table.add_column(sa.Column("needs", sa.JSON(), nullable=False, server_default="[]"))
-        table.create_check_constraint(op.f("ck_builds_size_known"), "size IN (0, 1, 2)")
+        table.create_check_constraint(op.f("ck_builds_size_known"), "size BETWEEN 0 AND 4")
+        table.create_check_constraint(op.f("ck_builds_origin_known"), _ORIGINS)
         table.create_foreign_key(op.f("fk_builds_waits_for_projects"), "projects", ["waits_for"], ["id"])
 
 

@@ -1,0 +1,176 @@
+"""The score of builds as the database has it: what it is made of, and how it is kept right.
+
+The weights in force stand in the mark ``score``, so that every process reckons with the same ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from packaging.version import Version
+from sqlalchemy import case, func, select, true, union_all
+from sqlalchemy.orm import Session
+
+from schema import score
+from schema.db.models import Build, Mark, Project, Request, UpstreamFile, Wheel
+from schema.score import Facts, Term, Weights
+from schema.states import BuildState
+
+MARK = "score"
+
+# Of other builds the score decides nothing. What waits is queued in the end.
+SCORED = (BuildState.WAITING, BuildState.QUEUED)
+
+_PURE = "%-none-any.whl"
+_AT_WORK_OR_DONE = frozenset({BuildState.LEASED, BuildState.COLLECTING, BuildState.PUBLISHED})
+_MOST_REASONS = 20_000
+
+
+def weights(session: Session) -> Weights:
+    """Those in force; the defaults in a farm whose master never ran."""
+    mark = session.get(Mark, MARK)
+    return read(mark.etag) if mark is not None and mark.etag else Weights()
+
+
+def written(found: Weights) -> str:
+    """Weights as the mark keeps them."""
+    return json.dumps(dataclasses.asdict(found), sort_keys=True)
+
+
+def read(text: str) -> Weights:
+    """Weights as the mark keeps them, of an older or newer farm, too."""
+    known = {field.name for field in dataclasses.fields(Weights)}
+    return Weights(**{key: value for key, value in json.loads(text).items() if key in known})
+
+
+def explain(session: Session, build: Build, *, now: datetime) -> tuple[Term, ...]:
+    """Every term of the score of *build* as it is at the time *now*."""
+    return score.terms(_facts(session, [build])[build.id], weights(session), at=now)
+
+
+def rescore(session: Session, builds: Collection[Build]) -> int:
+    """Bring score, size and expected time of *builds* in line with what is known now; count those that changed.
+
+    What a build needed itself counts before what other builds of its project needed.
+    """
+    found, in_force = _facts(session, builds), weights(session)
+    history = _History.of(session, {build.project_id for build in builds})
+    changed = 0
+    for build in builds:
+        facts = found[build.id]
+        known = history.of_build(build)
+        if known is not None and build.fence == build.pardoned_fence:
+            build.size, build.expected_s = known
+            facts = dataclasses.replace(facts, expected_s=build.expected_s)
+        build.score = score.stored(facts, in_force)
+        changed += session.is_modified(build)
+    session.flush()
+    return changed
+
+
+def rescore_project(session: Session, project_id: int) -> int:
+    """The same for every build of a project that the score still decides about, after a change of what is wanted."""
+    project = session.get_one(Project, project_id)
+    project.dependents = _dependents(session, project_id)
+    builds = session.scalars(select(Build).where(Build.project_id == project_id, Build.state.in_(SCORED))).all()
+    return rescore(session, builds)
+
+
+def _dependents(session: Session, project_id: int) -> int:
+    """How many projects need it: the reason of such a request begins with the name of who does."""
+    reasons = session.scalars(
+        select(Request.because)
+        .where(Request.project_id == project_id, Request.origin == "dependency")
+        .distinct()
+        .limit(_MOST_REASONS)
+    )
+    return len({because.partition(" ")[0] for because in reasons})
+
+
+def _facts(session: Session, builds: Collection[Build]) -> Mapping[int, Facts]:
+    ids = {build.project_id for build in builds}
+    projects = {
+        row.id: row
+        for row in session.execute(select(Project.id, Project.downloads, Project.dependents).where(Project.id.in_(ids)))
+    }
+    behind, native = _behind(session, ids), _native(session, ids)
+    return {
+        build.id: Facts(
+            origin=build.origin,
+            created_at=build.created_at,
+            boost=build.boost,
+            dependents=projects[build.project_id].dependents,
+            downloads=projects[build.project_id].downloads,
+            behind=behind[build.project_id, build.platform, build.version],
+            native=native.get(build.project_id),
+            expected_s=build.expected_s,
+            failures=_failures(build),
+        )
+        for build in builds
+    }
+
+
+def _failures(build: Build) -> int:
+    """The attempt that runs, or that gave the wheel, is none."""
+    return max(build.fence - build.pardoned_fence - (build.state in _AT_WORK_OR_DONE), 0)
+
+
+def _behind(session: Session, ids: Collection[int]) -> Mapping[tuple[int, str, str], int]:
+    """Project, platform, version → how many newer versions the farm has builds of, there."""
+    rows = session.execute(
+        select(Build.project_id, Build.platform, Build.version)
+        .where(Build.project_id.in_(ids), Build.state != BuildState.WITHDRAWN)
+        .distinct()
+    )
+    found: dict[tuple[int, str, str], int] = defaultdict(int)
+    for (project_id, platform), group in groupby(sorted(rows), key=lambda row: row[:2]):
+        newest_first = sorted((row[2] for row in group), key=Version, reverse=True)
+        found.update({(project_id, platform, version): behind for behind, version in enumerate(newest_first)})
+    return found
+
+
+def _native(session: Session, ids: Collection[int]) -> Mapping[int, bool]:
+    """Project → whether a wheel of it is compiled, here or upstream; those without a wheel are left out."""
+    tables = (
+        (Wheel.project_id, Wheel.filename, true()),
+        (UpstreamFile.project_id, UpstreamFile.filename, UpstreamFile.kind == "wheel"),
+    )
+    both = union_all(
+        *(
+            select(project_id, func.max(case((filename.like(_PURE), 0), else_=1)).label("compiled"))
+            .where(project_id.in_(ids), is_wheel)
+            .group_by(project_id)
+            for project_id, filename, is_wheel in tables
+        )
+    ).subquery()
+    rows = session.execute(select(both.c.project_id, func.max(both.c.compiled)).group_by(both.c.project_id))
+    return {project_id: bool(compiled) for project_id, compiled in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """What builds took: project and platform, or project alone → size and seconds of the last one."""
+
+    found: Mapping[tuple[int, str], tuple[int, float]]
+
+    @classmethod
+    def of(cls, session: Session, ids: Collection[int]) -> _History:
+        rows = session.execute(
+            select(Build.project_id, Build.platform, Build.size, Build.expected_s)
+            .where(Build.project_id.in_(ids), Build.leased_at.is_not(None), Build.expected_s.is_not(None))
+            .order_by(Build.leased_at)
+        )
+        found: dict[tuple[int, str], tuple[int, float]] = {}
+        for project_id, platform, size, expected_s in rows:
+            found[project_id, platform] = found[project_id, ""] = (size, expected_s or 0.0)
+        return cls(found)
+
+    def of_build(self, build: Build) -> tuple[int, float] | None:
+        """Of the last build on its platform, else on any."""
+        return self.found.get((build.project_id, build.platform)) or self.found.get((build.project_id, ""))
