@@ -7,38 +7,26 @@ from __future__ import annotations
 
 import sys
 
-from sqlalchemy import Engine
-
 from bench import databases, next_build
-from master import builds
-from master.dispatch import next_build as choose
-from schema.db.session import transaction
-from schema.names import NodeName
-
-_NODE = NodeName("bench")
 
 
 def main(most: int) -> None:
     """Print a table for SQLite and PostgreSQL, each at 10,000 rows and ten times as many again, up to *most*."""
     heads = ("p50 ms", "p99 ms", "bare p50", "bare p99", "p50 x", "p99 x")
-    print(f"{'database':12} {'rows':>10}", *(f"{head:>8}" for head in heads))
+    print(
+        "milliseconds for each build; claim: chosen and leased, alone; round: a turn of the dispatcher, by free slots"
+    )
+    print(f"{'database':12} {'rows':>10} {'what':10}", *(f"{head:>8}" for head in heads))
     for kind in databases.KINDS:
         with databases.database(kind) as database:
             next_build.enrol(database)
             rows, filled = 10_000, 0
             while rows <= most:
                 next_build.fill(database, first=filled + 1, last=rows)
-                found = next_build.measure(database, rows=rows, claim=_claim)
-                figures = (*found.ours, *found.bare, *found.ratios)
-                print(f"{kind:12} {rows:>10,}", *(f"{figure:8.2f}" for figure in figures), flush=True)
+                for name, found in next_build.measure(database).items():
+                    figures = (*found.ours, *found.bare, *found.ratios)
+                    print(f"{kind:12} {rows:>10,} {name:10}", *(f"{figure:8.2f}" for figure in figures), flush=True)
                 rows, filled = rows * 10, rows
-
-
-def _claim(database: Engine) -> None:
-    with transaction(database) as session:
-        build = choose(session, _NODE, ["debian12-x86_64-cp311"])
-        assert build is not None
-        builds.lease(session, build, node=_NODE, lease_s=90.0)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,20 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, bindparam, text, update
+from sqlalchemy.sql.elements import TextClause
 
-from schema.db.models import Node
+from master.choose import Desk, choose
+from master.dispatch import Dispatcher
+from master.leasing import lease_many
+from schema.capacity import Machine
+from schema.db import counts
+from schema.db.models import Instant, Node
 from schema.db.session import now, transaction
+from schema.jobs import Limits
+from schema.names import NodeName
 
 _PLATFORM = "debian12-x86_64-cp311"
 _ROUNDS = 400
@@ -37,13 +46,21 @@ _BARE = """UPDATE builds
     SET state = 'leased', fence = fence + 1, leased_to = 'bench', lease_until = :now, changed_at = :now
     WHERE id = (SELECT id FROM builds WHERE state = 'queued' AND platform = :platform AND size = 1
         ORDER BY score DESC, id DESC LIMIT 1) RETURNING id"""
+_AGAIN = """UPDATE builds SET state = 'queued', leased_to = NULL, pardoned_fence = fence, score = score - 1000003
+    WHERE leased_to IS NOT NULL"""
+_DESK = Desk(
+    node=NodeName("bench"),
+    platforms=(_PLATFORM,),
+    slots=1,
+    machine=Machine(memory_bytes=256 * 2**30, disk_free_bytes=2**40),
+)
+_DISPATCHER = Dispatcher(recipe_folders=(), limits=Limits(), lease_s=90.0, silent_after_s=900.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Milliseconds of one claim: of ours and of the bare statement."""
+    """Milliseconds for each build, p50 and p99: of ours and of the bare statement."""
 
-    rows: int
     ours: tuple[float, float]
     bare: tuple[float, float]
 
@@ -64,13 +81,14 @@ def fill(database: Engine, *, first: int, last: int) -> float:
             connection.execute(_timed(_PROJECT), values)
             connection.execute(_timed(_SDIST), {**values, "sha256": "0" * 64})
         connection.execute(_timed(_BUILDS.format(numbers=numbers, platform=_PLATFORM)), values)
+        counts.note(session, _PLATFORM, entered="queued", builds=last - first + 1)
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
     return time.monotonic() - began
 
 
 def enrol(database: Engine) -> None:
-    """A node with a slot for every round."""
+    """A node with room for all that it may get."""
     with transaction(database) as session:
         moment = now(session)
         session.add(
@@ -80,25 +98,55 @@ def enrol(database: Engine) -> None:
                 outbox="/nowhere",
                 allowed_platforms=[_PLATFORM],
                 platforms=[_PLATFORM],
-                slots=10**6,
+                slots=1,
+                memory_bytes=256 * 2**30,
                 enrolled_at=moment,
                 heard_at=moment,
             )
         )
 
 
-def measure(database: Engine, *, rows: int, claim: Callable[[Engine], object]) -> Figures:
-    """Claim by *claim* (one build in one transaction) and by the bare statement, in turns."""
+def measure(database: Engine) -> dict[str, Figures]:
+    """A claim of one build, and turns of the dispatcher for nodes with 1, 8 and 64 free slots."""
+    claims: dict[str, Callable[[Engine], int]] = {"claim": _claim}
+    claims |= {f"round {slots}": partial(_round, slots=slots) for slots in (1, 8, 64)}
+    return {name: _measure(database, claim) for name, claim in claims.items()}
+
+
+def _measure(database: Engine, claim: Callable[[Engine], int]) -> Figures:
+    """*claim* (one transaction; gives back how many builds it leased) and the bare statement, in turns."""
     ours, bare = [], []
     for round_ in range(_ROUNDS):
         began = time.perf_counter()
-        claim(database)
+        leased = claim(database)
         between = time.perf_counter()
         _bare_claim(database)
         if round_ >= _ROUNDS // 10:  # the first ones fill caches
-            ours.append(1000 * (between - began))
+            ours.append(1000 * (between - began) / leased)
             bare.append(1000 * (time.perf_counter() - between))
-    return Figures(rows=rows, ours=_percentiles(ours), bare=_percentiles(bare))
+        _queue_again(database, leased)
+    return Figures(ours=_percentiles(ours), bare=_percentiles(bare))
+
+
+def _claim(database: Engine) -> int:
+    with transaction(database) as session:
+        [build] = choose(session, _DESK, longest_first=False, kept_free=set())
+        return len(lease_many(session, [build.id], node=_DESK.node, at=now(session), lease_s=90.0))
+
+
+def _round(database: Engine, *, slots: int) -> int:
+    with transaction(database) as session:
+        session.execute(update(Node).values(slots=slots, heard_at=now(session)))
+        jobs = _DISPATCHER.dispatch(session)
+        assert len(jobs) == slots
+        return slots
+
+
+def _queue_again(database: Engine, leased: int) -> None:
+    """The slots are free again; what was leased comes behind all others."""
+    with transaction(database) as session:
+        session.connection().execute(text(_AGAIN))
+        counts.note(session, _PLATFORM, left="leased", entered="queued", builds=leased)
 
 
 def _bare_claim(database: Engine) -> None:
@@ -107,11 +155,8 @@ def _bare_claim(database: Engine) -> None:
         session.connection().execute(_timed(_BARE), values).one()
 
 
-def _timed(statement: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a TextClause whose :now has our type
-    from sqlalchemy import bindparam  # noqa: PLC0415
-
-    from schema.db.models import Instant  # noqa: PLC0415
-
+def _timed(statement: str) -> TextClause:
+    """With the type of ``:now``."""
     made = text(statement)
     return made.bindparams(bindparam("now", type_=Instant)) if ":now" in statement else made
 

@@ -16,7 +16,7 @@ from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from builder import build as building
-from builder import images, isolation, outbox, tasks
+from builder import images, isolation, machine, outbox, tasks
 from builder.attempt import Attempt, Bench, carry_out
 from builder.log import Log
 from schema import outbox as outboxes
@@ -164,6 +164,9 @@ class Node:
             version=version("wheelfarm"),
             platforms=tuple(str(item) for item in settings.farm.platforms if item.view in offered),
             slots=settings.node.slots,
+            cores=machine.cores(),
+            memory_bytes=machine.memory_bytes(),
+            disk_free_bytes=shutil.disk_usage(settings.node.workspace).free,
             running=running,
             finished=finished,
             facts=_facts(settings) | self._isolation,
@@ -211,8 +214,8 @@ def _facts(settings: Settings) -> dict[str, str]:
     return {
         "machine": system.machine,
         "kernel": system.release,
-        "processors": str(os.cpu_count() or 1),
-        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
+        "processors": str(machine.cores()),
+        "memory": f"{machine.memory_bytes() / 2**30:.1f} GiB",
         "load": f"{os.getloadavg()[0]:.2f}",
         "free disk": f"{free / 2**30:.1f} GiB",
     }

@@ -1,31 +1,32 @@
-"""Hand the best queued build to each free slot: just in time, to one node, never to a shared queue."""
+"""Hand the best queued builds to free slots: just in time, to one node, never to a shared queue."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from packaging.utils import NormalizedName
-from sqlalchemy import Select, exists, func, literal_column, or_, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from master import builds, recipes
+from master.choose import Candidate, Desk, choose, is_short
 from master.keep import room
-from schema.db.models import Attempt, Build, Node, UpstreamFile
+from master.leasing import lease_many
+from schema.capacity import Machine
+from schema.db import counts
+from schema.db.models import Build, Node, UpstreamFile
 from schema.db.session import now
 from schema.errors import SettingsError
-from schema.jobs import BuildJob, FarmWheel, Limits, Sdist
+from schema.jobs import BuildJob, FarmWheel, Limits, Recipe, Sdist
 from schema.names import NodeName, Sha256
-from schema.states import RETRY, BuildState, FailureClass
+from schema.states import BuildState
 
 log = logging.getLogger(__name__)
-
-_MOST_SLOTS = 256  # whatever a node says of itself
-_SIZES = (0, 1, 2)
-_ELSEWHERE = sorted(item for item in FailureClass if RETRY[item].elsewhere)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,93 +51,83 @@ class Dispatcher:
         """
         if room.note_of(session):
             return []
-        heard_since = now(session) - timedelta(seconds=self.silent_after_s)
-        nodes = session.scalars(
-            select(Node).where(Node.state == "active", Node.heard_at >= heard_since).order_by(Node.name)
-        ).all()
-        busy = _busy_slots(session)
+        moment = now(session)
+        all_desks = desks(session, heard_since=moment - timedelta(seconds=self.silent_after_s))
+        free = [desk for desk in all_desks if desk.free]
+        queued = counts.by_platform(session, BuildState.QUEUED) if free else {}
+        kept_free: set[int] = set()
+        jobs: list[tuple[NodeName, BuildJob]] = []
+        for desk in free:
+            short = _is_short(desk, all_desks, queued)
+            chosen = choose(session, desk, longest_first=short, kept_free=kept_free)
+            jobs += [(desk.node, job) for job in self._grant(session, desk.node, chosen, at=moment)]
+        return jobs
+
+    def _grant(self, session: Session, node: NodeName, chosen: Sequence[Candidate], *, at: datetime) -> list[BuildJob]:
+        recipe_of = {item.id: recipe for item in chosen if (recipe := self._recipe(session, item)) is not None}
+        fences = lease_many(session, list(recipe_of), node=node, at=at, lease_s=self.lease_s)
         return [
-            (NodeName(node.name), job)
-            for node in nodes
-            for _ in range(min(node.slots, _MOST_SLOTS) - busy.get(node.name, 0))
-            if (job := self._grant(session, node)) is not None
+            BuildJob(
+                build_id=item.id,
+                fence=fences[item.id],
+                project=NormalizedName(item.project),
+                version=item.version,
+                platform=item.platform,
+                sdist=sdist_of(item),
+                build_number=item.build_number,
+                recipe=recipe_of[item.id],
+                limits=self.limits,
+                wheels=self.wheels(session, session.get_one(Build, item.id)) if item.needs else (),
+                before=at,
+            )
+            for item in chosen
+            if item.id in fences
         ]
 
-    def _grant(self, session: Session, node: Node) -> BuildJob | None:
-        build = next_build(session, node.name, node.platforms)
-        if build is None:
-            return None
+    def _recipe(self, session: Session, item: Candidate) -> Recipe | None:
+        """None where it is faulty; the build is held then."""
         try:
-            recipe = recipes.recipe_for(NormalizedName(build.project.name), self.recipe_folders)
+            return recipes.recipe_for(NormalizedName(item.project), self.recipe_folders)
         except SettingsError as err:
+            build = session.get_one(Build, item.id)
             builds.move(session, build, BuildState.HELD, reason=f"its recipe is faulty: {err}")
             return None
-        held = builds.lease(session, build, node=NodeName(node.name), lease_s=self.lease_s)
-        if held is None or build.sdist is None:
-            return None
-        return BuildJob(
-            build_id=build.id,
-            fence=held.fence,
-            project=NormalizedName(build.project.name),
-            version=build.version,
-            platform=build.platform,
-            sdist=sdist_of(build.sdist),
-            build_number=build.build_number,
-            recipe=recipe,
-            limits=self.limits,
-            wheels=self.wheels(session, build),
-            before=build.leased_at,
+
+
+def desks(session: Session, *, heard_since: datetime) -> list[Desk]:
+    """The active nodes that were heard, with what they do, in the order of their names."""
+    running: dict[str | None, list[int]] = defaultdict(list)
+    for name, size in session.execute(select(Build.leased_to, Build.size).where(Build.state == BuildState.LEASED)):
+        running[name].append(size)
+    nodes = session.execute(
+        select(Node.name, Node.platforms, Node.slots, Node.memory_bytes, Node.disk_free_bytes)
+        .where(Node.state == "active", Node.heard_at >= heard_since)
+        .order_by(Node.name)
+    )
+    return [
+        Desk(
+            node=NodeName(node.name),
+            platforms=tuple(node.platforms),
+            slots=node.slots,
+            machine=Machine(memory_bytes=node.memory_bytes, disk_free_bytes=node.disk_free_bytes),
+            running=tuple(running[node.name]),
         )
+        for node in nodes
+    ]
 
 
-def sdist_of(file: UpstreamFile) -> Sdist:
-    """The wire's form of a source distribution's row; only rows with a digest are ever built."""
+def _is_short(desk: Desk, all_desks: Sequence[Desk], queued: Mapping[str, int]) -> bool:
+    """Whether the queue that this node is served from is too short to fill the slots of all that share it twice."""
+    sharing = [other.slots for other in all_desks if not set(desk.platforms).isdisjoint(other.platforms)]
+    return is_short(sum(queued.get(platform, 0) for platform in desk.platforms), sum(sharing))
+
+
+def sdist_of(file: UpstreamFile | Candidate) -> Sdist:
+    """The wire's form of a source distribution; only those with a digest are ever built."""
     return Sdist(
         filename=file.filename,
         url=file.url,
         sha256=Sha256(file.sha256 or ""),
         size_bytes=file.size_bytes,
         uploaded_at=file.uploaded_at,
-    )
-
-
-def _busy_slots(session: Session) -> dict[str, int]:
-    rows = session.execute(
-        select(Build.leased_to, func.count()).where(Build.state == BuildState.LEASED).group_by(Build.leased_to)
-    )
-    return {node: count for node, count in rows if node is not None}
-
-
-def next_build(session: Session, node: str, platforms: Collection[str]) -> Build | None:
-    """The best-scored build that this node may have: one look into ``ix_builds_next`` for each platform and size.
-
-    A build that failed here in a class that is tried again elsewhere only is left to the other nodes.
-    """
-    moment = now(session)
-    probes = (_best(platform, size, node, moment) for platform in platforms for size in _SIZES)
-    found = [build for probe in probes for build in session.scalars(probe)]
-    return max(found, key=lambda build: (build.score, build.id), default=None)
-
-
-def _best(platform: str, size: int, node: str, moment: datetime) -> Select[Build]:
-    failed_here = exists().where(
-        Attempt.build_id == Build.id,
-        Attempt.node == node,
-        Attempt.failure_class.in_(_ELSEWHERE),
-        Attempt.fence > Build.pardoned_fence,
-    )
-    return (
-        select(Build)
-        .where(
-            # Spelt out, not bound: a partial index is used only where the planner sees its condition.
-            literal_column("builds.state = 'queued'"),
-            Build.platform == platform,
-            Build.size == size,
-            Build.sdist_id.is_not(None),
-            or_(Build.not_before.is_(None), Build.not_before <= moment),
-            ~failed_here,
-        )
-        .options(joinedload(Build.sdist), joinedload(Build.project))
-        .order_by(Build.score.desc(), Build.id.desc())
-        .limit(1)
     )

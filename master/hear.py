@@ -44,6 +44,7 @@ def heartbeat(session: Session, message: Heartbeat, *, lease_s: float, lost_mess
     node.version = message.version
     node.slots = message.slots
     node.facts = message.facts
+    node.cores, node.memory_bytes, node.disk_free_bytes = message.cores, message.memory_bytes, message.disk_free_bytes
     node.platforms = [item for item in message.platforms if item in node.allowed_platforms]
     session.flush()
     builds.extend(session, {*message.running, *message.finished}, node=message.node, lease_s=lease_s)

@@ -35,9 +35,9 @@ def file_name(value: Any) -> str:  # noqa: ANN401
     return name
 
 
-def count(value: Any) -> int:  # noqa: ANN401
-    """A whole number from 0 to 2**63 - 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+def count(value: Any, *, most: int = 2**63 - 1) -> int:  # noqa: ANN401
+    """A whole number from 0 to *most*."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise ValueError(f"not a whole number of 0 or more: {str(value)[:80]!r}")
     return value
 

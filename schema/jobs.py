@@ -27,6 +27,8 @@ T = TypeVar("T")
 # So many missing build requirements a result may name, and so many wheels for them a job may carry.
 MOST_MISSING = 20
 MOST_WHEELS = 50
+# More processors than any machine has.
+MOST_CORES = 2**20
 
 
 def _checked(parse: Callable[[type[T], Json], T]) -> Callable[[type[T], Any], T]:
@@ -225,6 +227,7 @@ class Heartbeat(Message):
     """What a node is doing, every few seconds: node → master.
 
     running: the builds it works on; finished: those whose results wait in its outbox
+    cores, memory_bytes, disk_free_bytes: of the machine, for builds; 0 where the node does not say
     facts: what the machine is (kernel, memory, load, free disk …), for people only
     """
 
@@ -232,6 +235,9 @@ class Heartbeat(Message):
     version: str
     platforms: tuple[str, ...]
     slots: int
+    cores: int = 0
+    memory_bytes: int = 0
+    disk_free_bytes: int = 0
     running: tuple[Lease, ...] = ()
     finished: tuple[Lease, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
@@ -245,6 +251,9 @@ class Heartbeat(Message):
             version=fields.text(data["version"]),
             platforms=tuple(str(Platform.parse(item)) for item in fields.texts(data["platforms"])),
             slots=fields.count(data["slots"]),
+            cores=fields.count(data.get("cores", 0), most=MOST_CORES),
+            memory_bytes=fields.count(data.get("memory_bytes", 0)),
+            disk_free_bytes=fields.count(data.get("disk_free_bytes", 0)),
             running=tuple(Lease.from_json(item) for item in fields.items(data.get("running", ()))),
             finished=tuple(Lease.from_json(item) for item in fields.items(data.get("finished", ()))),
             facts=fields.text_map(data.get("facts", {})),

@@ -50,7 +50,12 @@ def by_state(session: Session) -> dict[str, int]:
 
 def by_platform(session: Session, state: BuildState) -> dict[str, int]:
     """Platform → the builds that are in that state there."""
-    return {platform: builds for (platform, at), builds in counts(session).items() if at == state}
+    rows = session.execute(select(BuildCount.platform, BuildCount.builds).where(BuildCount.state == state))
+    found = Counter(dict(rows.all()))
+    for changes in session.info.get(_INFO, {}).values():
+        for (platform, at), change in changes.items():
+            found[platform] += change if at == state else 0
+    return {platform: builds for platform, builds in sorted(found.items()) if builds > 0}
 
 
 def recount(session: Session) -> dict[Key, int]:

@@ -1,0 +1,140 @@
+"""Which builds a node gets next: one statement, whatever the number of its free slots and the length of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import JSON, bindparam, text
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.expression import TextualSelect
+
+from schema import capacity, sizes
+from schema.capacity import Machine
+from schema.db.models import Instant
+from schema.db.session import now
+from schema.names import NodeName
+from schema.states import RETRY, FailureClass
+
+_MOST_SLOTS = 256  # whatever a node says of itself
+_ELSEWHERE = ", ".join(f"'{item}'" for item in sorted(FailureClass) if RETRY[item].elsewhere)
+
+# The state is spelt out, not bound: a partial index is used only where the planner sees its condition.
+_PROBE = f"""SELECT * FROM (
+    SELECT id, project_id, version, platform, build_number, sdist_id, size, score, expected_s, needs FROM builds
+    WHERE builds.state = 'queued' AND platform = :platform_{{at}} AND size = {{size}} AND sdist_id IS NOT NULL
+        AND (not_before IS NULL OR not_before <= :now)
+        AND (fence = pardoned_fence OR NOT EXISTS (
+            SELECT 1 FROM attempts WHERE attempts.build_id = builds.id AND attempts.fence > builds.pardoned_fence
+                AND attempts.node = :node AND attempts.failure_class IN ({_ELSEWHERE})))
+    ORDER BY score DESC, id DESC LIMIT :most) AS probe_{{at}}_{{size}}"""  # noqa: S608 - of constants
+_WHOLE = """SELECT found.*, projects.name AS project,
+    sdists.filename, sdists.url, sdists.sha256, sdists.size_bytes, sdists.uploaded_at
+    FROM ({probes}) AS found
+    JOIN projects ON projects.id = found.project_id
+    JOIN upstream_files AS sdists ON sdists.id = found.sdist_id"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A node with its machine and what it has to do.
+
+    running: the sizes of its builds
+    """
+
+    node: NodeName
+    platforms: tuple[str, ...]
+    slots: int
+    machine: Machine
+    running: tuple[int, ...] = ()
+
+    @property
+    def free(self) -> int:
+        """Slots without a build."""
+        return max(min(self.slots, _MOST_SLOTS) - len(self.running), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A queued build with all that its job needs; expected_s: None where nobody knows."""
+
+    id: int
+    project_id: int
+    project: str
+    version: str
+    platform: str
+    build_number: int
+    sdist_id: int
+    size: int
+    score: float
+    expected_s: float | None
+    needs: Sequence[str]
+    filename: str
+    url: str
+    sha256: str
+    size_bytes: int | None
+    uploaded_at: datetime | None
+
+
+def is_short(queued: int, slots: int) -> bool:
+    """Whether so many builds are too few to fill all slots twice: then the longest begins first, or it ends alone."""
+    return queued < 2 * slots
+
+
+def choose(session: Session, desk: Desk, *, longest_first: bool, kept_free: set[int]) -> list[Candidate]:
+    """The builds for the free slots of a node, the best first.
+
+    A build that failed there in a class that is tried again elsewhere only is left to other nodes. One that has no
+    room beside smaller ones that run has the rest of the slots kept free for it, on one node.
+
+    kept_free: the builds that another node keeps its slots free for; added to
+    """
+    possible = tuple(size for size in range(len(sizes.NEEDS)) if not capacity.fits(size, desk.machine))
+    if not (possible and desk.platforms and desk.free):
+        return []
+    found = _candidates(session, desk, possible, most=2 * _MOST_SLOTS if longest_first else desk.free)
+    found.sort(key=_length if longest_first else _score, reverse=True)
+    return _with_room(desk, found, kept_free)
+
+
+def _with_room(desk: Desk, found: Collection[Candidate], kept_free: set[int]) -> list[Candidate]:
+    running, chosen = list(desk.running), list[Candidate]()
+    for item in found:
+        if len(chosen) == desk.free:
+            break
+        if not capacity.fits(item.size, desk.machine, running):
+            chosen.append(item)
+            running.append(item.size)
+        elif max(running) < item.size and item.id not in kept_free:
+            kept_free.add(item.id)
+            break
+    return chosen
+
+
+def _candidates(session: Session, desk: Desk, possible: tuple[int, ...], *, most: int) -> list[Candidate]:
+    values: dict[str, Any] = {f"platform_{at}": platform for at, platform in enumerate(desk.platforms)}
+    rows = session.connection().execute(
+        statement(len(desk.platforms), possible), {**values, "node": desk.node, "most": most, "now": now(session)}
+    )
+    return [Candidate(**row) for row in rows.mappings()]
+
+
+@lru_cache(maxsize=256)
+def statement(platforms: int, possible: tuple[int, ...]) -> TextualSelect:
+    """One look into ``ix_builds_next`` for each platform and size; the best of each, joined with what a job needs."""
+    probes = " UNION ALL ".join(_PROBE.format(at=at, size=size) for at in range(platforms) for size in possible)
+    timed = text(_WHOLE.format(probes=probes)).bindparams(bindparam("now", type_=Instant))
+    return timed.columns(needs=JSON, uploaded_at=Instant)
+
+
+def _score(item: Candidate) -> tuple[float, int]:
+    return item.score, item.id
+
+
+def _length(item: Candidate) -> tuple[float, int, float]:
+    """Where nobody knows how long builds take, the larger source is taken to take longer."""
+    expected_s = sizes.UNKNOWN_S if item.expected_s is None else item.expected_s
+    return expected_s, item.size_bytes or 0, item.score
