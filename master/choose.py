@@ -15,7 +15,6 @@ from sqlalchemy.sql.expression import TextualSelect
 from schema import capacity, sizes
 from schema.capacity import Machine
 from schema.db.models import Instant
-from schema.db.session import now
 from schema.names import NodeName
 from schema.states import RETRY, FailureClass
 
@@ -84,20 +83,27 @@ def is_short(queued: int, slots: int) -> bool:
     return queued < 2 * slots
 
 
-def choose(session: Session, desk: Desk, *, longest_first: bool, kept_free: set[int]) -> list[Candidate]:
+def choose(
+    session: Session, desk: Desk, *, at: datetime, longest_first: bool = False, kept_free: set[int] | None = None
+) -> list[Candidate]:
     """The builds for the free slots of a node, the best first.
 
     A build that failed there in a class that is tried again elsewhere only is left to other nodes. One that has no
     room beside smaller ones that run has the rest of the slots kept free for it, on one node.
 
-    kept_free: the builds that another node keeps its slots free for; added to
+    at: the database's time now; kept_free: the builds that another node keeps its slots free for; added to
     """
     possible = tuple(size for size in range(len(sizes.NEEDS)) if not capacity.fits(size, desk.machine))
     if not (possible and desk.platforms and desk.free):
         return []
-    found = _candidates(session, desk, possible, most=2 * _MOST_SLOTS if longest_first else desk.free)
+    most = 2 * _MOST_SLOTS if longest_first else desk.free
+    values: dict[str, Any] = {f"platform_{at}": platform for at, platform in enumerate(desk.platforms)}
+    rows = session.connection().execute(
+        statement(len(desk.platforms), possible), {**values, "node": desk.node, "most": most, "now": at}
+    )
+    found = [Candidate(**row) for row in rows.mappings()]
     found.sort(key=_length if longest_first else _score, reverse=True)
-    return _with_room(desk, found, kept_free)
+    return _with_room(desk, found, set() if kept_free is None else kept_free)
 
 
 def _with_room(desk: Desk, found: Collection[Candidate], kept_free: set[int]) -> list[Candidate]:
@@ -112,14 +118,6 @@ def _with_room(desk: Desk, found: Collection[Candidate], kept_free: set[int]) ->
             kept_free.add(item.id)
             break
     return chosen
-
-
-def _candidates(session: Session, desk: Desk, possible: tuple[int, ...], *, most: int) -> list[Candidate]:
-    values: dict[str, Any] = {f"platform_{at}": platform for at, platform in enumerate(desk.platforms)}
-    rows = session.connection().execute(
-        statement(len(desk.platforms), possible), {**values, "node": desk.node, "most": most, "now": now(session)}
-    )
-    return [Candidate(**row) for row in rows.mappings()]
 
 
 @lru_cache(maxsize=256)

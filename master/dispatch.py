@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from packaging.utils import NormalizedName
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from master import builds, recipes
@@ -27,6 +27,13 @@ from schema.names import NodeName, Sha256
 from schema.states import BuildState
 
 log = logging.getLogger(__name__)
+
+_RUNNING = select(Build.leased_to, Build.size).where(Build.state == BuildState.LEASED)
+_HEARD = (
+    select(Node.name, Node.platforms, Node.slots, Node.memory_bytes, Node.disk_free_bytes)
+    .where(Node.state == "active", Node.heard_at >= bindparam("since"))
+    .order_by(Node.name)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +66,7 @@ class Dispatcher:
         jobs: list[tuple[NodeName, BuildJob]] = []
         for desk in free:
             short = _is_short(desk, all_desks, queued)
-            chosen = choose(session, desk, longest_first=short, kept_free=kept_free)
+            chosen = choose(session, desk, at=moment, longest_first=short, kept_free=kept_free)
             jobs += [(desk.node, job) for job in self._grant(session, desk.node, chosen, at=moment)]
         return jobs
 
@@ -97,13 +104,8 @@ class Dispatcher:
 def desks(session: Session, *, heard_since: datetime) -> list[Desk]:
     """The active nodes that were heard, with what they do, in the order of their names."""
     running: dict[str | None, list[int]] = defaultdict(list)
-    for name, size in session.execute(select(Build.leased_to, Build.size).where(Build.state == BuildState.LEASED)):
+    for name, size in session.execute(_RUNNING):
         running[name].append(size)
-    nodes = session.execute(
-        select(Node.name, Node.platforms, Node.slots, Node.memory_bytes, Node.disk_free_bytes)
-        .where(Node.state == "active", Node.heard_at >= heard_since)
-        .order_by(Node.name)
-    )
     return [
         Desk(
             node=NodeName(node.name),
@@ -112,7 +114,7 @@ def desks(session: Session, *, heard_since: datetime) -> list[Desk]:
             machine=Machine(memory_bytes=node.memory_bytes, disk_free_bytes=node.disk_free_bytes),
             running=tuple(running[node.name]),
         )
-        for node in nodes
+        for node in session.execute(_HEARD, {"since": heard_since})
     ]
 
 

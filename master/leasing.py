@@ -1,4 +1,7 @@
-"""Many leases at once: what ``builds.lease`` does for one build, in as few statements as for one."""
+"""Many leases at once: what ``builds.lease`` does for one build, in as few statements as for one.
+
+The statements are written out, since making them anew would take longer than the database takes to carry them out.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,37 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import cast
 
-from sqlalchemy import Table, insert, update
+from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
 from schema.db import counts
-from schema.db.models import Attempt, Build, DirtyPage
-from schema.db.session import insert as insert_into
+from schema.db.models import Build, Instant
 from schema.names import NodeName
-from schema.states import TRANSITIONS, AttemptOutcome, BuildState
+from schema.states import TRANSITIONS, BuildState
 
 log = logging.getLogger(__name__)
 
 assert BuildState.LEASED in TRANSITIONS[BuildState.QUEUED]  # noqa: S101 - the only move that is made here
 
-_BUILDS, _ATTEMPTS = (cast("Table", model.__table__) for model in (Build, Attempt))
+_LEASE = text(
+    """UPDATE builds SET state = 'leased', reason = :reason, fence = fence + 1, leased_to = :node, leased_at = :at,
+        lease_until = :until, changed_at = :at, not_before = NULL, waits_for = NULL
+    WHERE id IN :ids AND state = 'queued' RETURNING id, fence, platform"""
+).bindparams(bindparam("ids", expanding=True), bindparam("at", type_=Instant), bindparam("until", type_=Instant))
+_ATTEMPTS = text(
+    """INSERT INTO attempts
+        (build_id, fence, node, outcome, started_at, message, evidence, log_bytes,
+            steps, materials, environment, resources)
+    SELECT id, fence, leased_to, 'running', leased_at, '', '', 0, '[]', '[]', '{}', '{}'
+    FROM builds WHERE id IN :ids ORDER BY id"""
+).bindparams(bindparam("ids", expanding=True))
+_TOUCH = text(
+    """INSERT INTO dirty_pages (project_id, revision)
+    SELECT DISTINCT project_id, 1 FROM builds WHERE id IN :ids ORDER BY project_id
+    ON CONFLICT (project_id) DO UPDATE SET revision = dirty_pages.revision + 1"""
+).bindparams(bindparam("ids", expanding=True))
 
 
 def lease_many(
@@ -34,42 +51,14 @@ def lease_many(
     """
     if not builds:
         return {}
-    granted = (
-        session.connection()
-        .execute(
-            update(_BUILDS)
-            .where(_BUILDS.c.id.in_(builds), _BUILDS.c.state == BuildState.QUEUED)
-            .values(
-                state=BuildState.LEASED,
-                reason=f"node {node} builds it",
-                fence=_BUILDS.c.fence + 1,
-                leased_to=node,
-                leased_at=at,
-                lease_until=at + timedelta(seconds=lease_s),
-                changed_at=at,
-                not_before=None,
-                waits_for=None,
-            )
-            .returning(_BUILDS.c.id, _BUILDS.c.fence, _BUILDS.c.platform, _BUILDS.c.project_id)
-        )
-        .all()
-    )
+    connection = session.connection()
+    lease = {"node": node, "at": at, "until": at + timedelta(seconds=lease_s), "reason": f"node {node} builds it"}
+    granted = sorted(connection.execute(_LEASE, {**lease, "ids": builds}).all())
     if not granted:
         return {}
-    session.connection().execute(
-        insert(_ATTEMPTS),
-        [
-            {
-                "build_id": row.id,
-                "fence": row.fence,
-                "node": node,
-                "outcome": AttemptOutcome.RUNNING,
-                "started_at": at,
-            }
-            for row in sorted(granted)
-        ],
-    )
-    _touch_pages(session, {row.project_id for row in granted})
+    ids = [row.id for row in granted]
+    connection.execute(_ATTEMPTS, {"ids": ids})
+    connection.execute(_TOUCH, {"ids": ids})
     for platform, number in Counter(row.platform for row in granted).items():
         counts.note(session, platform, left=BuildState.QUEUED, entered=BuildState.LEASED, builds=number)
     for row in granted:
@@ -77,10 +66,3 @@ def lease_many(
         if (loaded := session.identity_map.get(identity_key(Build, row.id))) is not None:
             session.expire(loaded)
     return {row.id: row.fence for row in granted}
-
-
-def _touch_pages(session: Session, projects: set[int]) -> None:
-    marked = insert_into(session, DirtyPage).values([{"project_id": item, "revision": 1} for item in sorted(projects)])
-    session.connection().execute(
-        marked.on_conflict_do_update(index_elements=[DirtyPage.project_id], set_={"revision": DirtyPage.revision + 1})
-    )

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from sqlalchemy import event, func, select, union_all
+from sqlalchemy import event, func, select, text, union_all
 from sqlalchemy.orm import Session, SessionTransaction
 
 from schema.db.models import Build, BuildCount
-from schema.db.session import insert
 from schema.states import BuildState
 
 Key = tuple[str, str]  # platform, state
 
 _INFO = "wheelfarm.build_counts"
+_ADD = text(
+    """INSERT INTO build_counts (platform, state, builds) VALUES (:platform, :state, :builds)
+    ON CONFLICT (platform, state) DO UPDATE SET builds = build_counts.builds + excluded.builds"""
+)
 
 
 def note(
@@ -98,13 +101,7 @@ def _write(session: Session) -> None:
     ]
     if not rows:
         return
-    added = insert(session, BuildCount).values(rows)
-    session.execute(
-        added.on_conflict_do_update(
-            index_elements=[BuildCount.platform, BuildCount.state],
-            set_={"builds": BuildCount.builds + added.excluded.builds},
-        )
-    )
+    session.connection().execute(_ADD, rows)
 
 
 @event.listens_for(Session, "after_transaction_end")

@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from schema.errors import UnavailableError
 
 _SQLITE_BUSY_S = 30
+_SQLITE_NOW = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
+_POSTGRESQL_NOW = text("SELECT clock_timestamp()")
 
 
 def engine(url: str, *, read_only: bool = False) -> Engine:
@@ -70,9 +72,9 @@ def insert(session: Session, table: Any) -> sqlite.Insert | postgresql.Insert:  
 def now(session: Session) -> datetime:
     """The database's clock: the only one that decides about leases."""
     if session.get_bind().dialect.name == "sqlite":
-        moment = session.execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
+        moment = session.execute(_SQLITE_NOW).scalar_one()
         return datetime.fromisoformat(moment).replace(tzinfo=UTC)
-    moment = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    moment = session.execute(_POSTGRESQL_NOW).scalar_one()
     assert isinstance(moment, datetime)  # noqa: S101 - the driver's promise, stated for mypy
     return moment.astimezone(UTC)
 
