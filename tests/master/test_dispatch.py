@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine
 
 from master.dispatch import Dispatcher
@@ -85,3 +86,30 @@ def test_a_faulty_recipe_holds_its_own_build_and_no_other(database: Engine, tmp_
 
         assert broken.state == BuildState.HELD
         assert "broken.toml" in broken.reason
+
+
+@pytest.mark.parametrize(("queued", "first"), [(4, "p3"), (3, "p0")])
+def test_the_score_decides_until_the_queue_is_too_short_to_fill_the_slots_twice(
+    database: Engine, queued: int, first: str
+) -> None:
+    with transaction(database) as session:
+        rows.node(session, "n1")
+        rows.node(session, "n2")
+        for number in range(queued):
+            project = rows.project(session, f"p{number}")
+            rows.build(session, project, score=float(number), expected_s=1000.0 - number)
+
+        [(_, job), _] = DISPATCHER.dispatch(session)
+
+        assert job.project == first
+
+
+def test_the_sizes_of_what_runs_and_the_memory_of_the_node_decide_what_is_added(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session, slots=4, memory_bytes=4 * 2**30)
+        rows.build(session, rows.project(session, "one"), size=2, score=3.0)
+        rows.build(session, rows.project(session, "two"), size=2, score=2.0)
+        rows.build(session, rows.project(session, "small"), size=0, score=1.0)
+
+        assert [job.project for _, job in DISPATCHER.dispatch(session)] == ["one", "small"]
+        assert DISPATCHER.dispatch(session) == []

@@ -45,6 +45,15 @@ def test_a_node_offers_only_what_its_certificate_allows(database: Engine) -> Non
         assert session.get_one(Node, "n1").platforms == [rows.PLATFORM]
 
 
+def test_a_node_tells_what_its_machine_has(database: Engine) -> None:
+    with transaction(database) as session:
+        node = rows.node(session)
+
+        hear.heartbeat(session, rows.heartbeat(cores=4, memory_bytes=2**32, disk_free_bytes=2**33), **TIMES)
+
+        assert (node.cores, node.memory_bytes, node.disk_free_bytes) == (4, 2**32, 2**33)
+
+
 def test_a_result_that_is_waited_for_is_collected_and_any_other_forgotten(database: Engine) -> None:
     lease = _leased(database)
     other = Lease(build_id=lease.build_id, fence=lease.fence + 7)
