@@ -24,6 +24,7 @@ from schema import outbox
 from schema.attest import verify
 from schema.attest.authority import Authority
 from schema.attest.statement import read_provenance
+from schema.db import scoring
 from schema.db.models import Build, Node
 from schema.db.session import now, transaction
 from schema.errors import StoreError, TrustError, WheelRejectedError, WireError
@@ -233,7 +234,7 @@ def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: B
         attempt, at=result.finished_at, outcome=outcome, failure_class=failure_class, message=result.message
     )
     builds.keep_details(attempt, result)
-    session.flush()
+    scoring.learn(session, build, result.resources, built=False)
     if result.missing and failure_class is FailureClass.REQUIREMENT:
         needs.wait(session, build, result.missing)
         return

@@ -20,6 +20,7 @@ from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
 from schema.attest.authority import Authority
+from schema.db import scoring
 from schema.db.models import Build, Wheel
 from schema.db.session import now, transaction
 from schema.jobs import BuildResult, Lease, WheelFile
@@ -84,6 +85,7 @@ def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha2
     attempt = builds.attempt_of(session, accepted.lease)
     builds.end_attempt(attempt, at=accepted.result.finished_at, outcome=AttemptOutcome.BUILT)
     builds.keep_details(attempt, accepted.result)
+    scoring.learn(session, build, accepted.result.resources, built=True)
     facts = accepted.facts
     taken = session.get(Wheel, facts.filename)
     if taken is not None and taken.sha256 == facts.sha256 and taken.removed_at is None:

@@ -10,13 +10,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import explain
+from schema.db import explain, scoring
 from schema.db.answers import Answer
 from schema.db.models import Attempt, AuditEntry, Build, Wheel
 from schema.db.sentences import about
+from schema.db.session import now
 from schema.errors import WireError
 from schema.jobs import Material, Step
 from schema.printable import one_line
+from schema.score import Term
 from schema.states import OPEN_STATES
 from web import farm
 
@@ -37,7 +39,10 @@ class TimedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPage:
-    """A build and the attempt that is looked at (None before the first)."""
+    """A build and the attempt that is looked at (None before the first).
+
+    score: empty where it decides nothing any more
+    """
 
     build: Build
     answer: Answer
@@ -45,6 +50,7 @@ class BuildPage:
     attempt: Attempt | None
     wheels: Sequence[Wheel]
     audit: Sequence[AuditEntry]
+    score: Sequence[Term]
 
     @property
     def is_open(self) -> bool:
@@ -102,6 +108,7 @@ def build_page(session: Session, build_id: int, *, fence: int | None, silent_s: 
         attempt=attempt or (attempts[-1] if attempts else None),
         wheels=wheels,
         audit=farm.audit(session, subject=f"build {build_id}"),
+        score=scoring.explain(session, build, now=now(session)) if build.state in scoring.SCORED else (),
     )
 
 

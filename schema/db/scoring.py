@@ -17,7 +17,7 @@ from packaging.version import Version
 from sqlalchemy import case, func, select, true, union_all
 from sqlalchemy.orm import Session
 
-from schema import score
+from schema import score, sizes
 from schema.db.models import Build, Mark, Project, Request, UpstreamFile, Wheel
 from schema.score import Facts, Term, Weights
 from schema.states import BuildState
@@ -72,6 +72,20 @@ def rescore(session: Session, builds: Collection[Build]) -> int:
         changed += session.is_modified(build)
     session.flush()
     return changed
+
+
+def learn(session: Session, build: Build, resources: Mapping[str, float], *, built: bool) -> None:
+    """Keep what an attempt at *build* took; open builds of the project are taken to be like it, if it gave a wheel.
+
+    An attempt that failed may have ended before its time: it makes a build larger, never smaller.
+    """
+    size, seconds = sizes.of(resources), sizes.measured(resources, "wall_s")
+    if size is not None:
+        build.size = size if built else max(build.size, size)
+    if built and seconds:
+        build.expected_s = seconds
+        rescore_project(session, build.project_id)
+    session.flush()
 
 
 def rescore_project(session: Session, project_id: int) -> int:

@@ -155,3 +155,27 @@ def test_a_walk_that_is_done_asks_the_database_nothing(database: Engine) -> None
 
 def test_weights_of_a_newer_farm_are_read_as_far_as_they_are_known() -> None:
     assert scoring.read('{"person": 7, "moon": 3}') == Weights(person=7)
+
+
+def test_what_a_build_took_is_known_of_it_and_expected_of_what_is_still_to_be_built(database: Engine) -> None:
+    took = {"peak_memory_bytes": 2.0 * 2**30, "disk_bytes": 1e6, "wall_s": 600.0}
+    with transaction(database) as session:
+        project = rows.project(session)
+        done, queued = rows.build(session, project), rows.build(session, project, version="2.0")
+        builds.lease(session, done, node=NodeName("n1"), lease_s=90)
+
+        scoring.learn(session, done, took, built=True)
+
+        assert [(build.size, build.expected_s) for build in (done, queued)] == [(2, 600.0)] * 2
+        assert terms(session, queued)["short"] == 20
+
+
+def test_an_attempt_that_failed_makes_a_build_larger_and_never_smaller(database: Engine) -> None:
+    with transaction(database) as session:
+        build = rows.build(session)
+
+        scoring.learn(session, build, {"peak_memory_bytes": 1e6, "wall_s": 3.0}, built=False)
+        assert (build.size, build.expected_s) == (1, None)
+
+        scoring.learn(session, build, {"peak_memory_bytes": 3e9, "wall_s": 3.0}, built=False)
+        assert (build.size, build.expected_s) == (3, None)

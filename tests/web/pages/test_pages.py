@@ -418,3 +418,13 @@ def test_assets_change_their_address_with_their_bytes(client: FlaskClient) -> No
     assert re.fullmatch(r"/static/style\.css\?v=[0-9a-f]{12}", address)
     assert response.status_code == 200
     assert "max-age=86400" in response.headers["Cache-Control"]
+
+
+def test_a_queued_build_shows_each_term_of_its_score_and_a_published_one_none(
+    client: FlaskClient, farm: dict[str, int]
+) -> None:
+    text = _text(client, f"/build/{farm['queued']}/")
+
+    assert "Its place in the queue" in text
+    assert "asked +0.0 the farm wants it by itself" in text
+    assert "Its place in the queue" not in _text(client, f"/build/{farm['published']}/")
