@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, bindparam, text, update
 from sqlalchemy.sql.elements import TextClause
 
-from master.choose import Desk, choose
+from master.choose import Desk, choose, plan_once
 from master.dispatch import Dispatcher
 from master.leasing import lease_many
 from schema.capacity import Machine
@@ -133,6 +133,7 @@ def _measure(database: Engine, claim: Callable[[Engine], int]) -> Figures:
 def _claim(database: Engine) -> int:
     with transaction(database) as session:
         moment = now(session)
+        plan_once(session)
         [build] = choose(session, _DESK, at=moment)
         return len(lease_many(session, [build.id], node=_DESK.node, at=moment, lease_s=90.0))
 

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from master import builds, recipes
-from master.choose import Candidate, Desk, choose, is_short
+from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
 from schema.capacity import Machine
@@ -61,7 +61,10 @@ class Dispatcher:
         moment = now(session)
         all_desks = desks(session, heard_since=moment - timedelta(seconds=self.silent_after_s))
         free = [desk for desk in all_desks if desk.free]
-        queued = counts.by_platform(session, BuildState.QUEUED) if free else {}
+        if not free:
+            return []
+        plan_once(session)
+        queued = counts.by_platform(session, BuildState.QUEUED)
         kept_free: set[int] = set()
         jobs: list[tuple[NodeName, BuildJob]] = []
         for desk in free:

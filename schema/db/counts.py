@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from sqlalchemy import event, func, select, text, union_all
+from sqlalchemy import bindparam, event, func, select, text, union_all
 from sqlalchemy.orm import Session, SessionTransaction
 
 from schema.db.models import Build, BuildCount
@@ -22,6 +22,7 @@ _ADD = text(
     """INSERT INTO build_counts (platform, state, builds) VALUES (:platform, :state, :builds)
     ON CONFLICT (platform, state) DO UPDATE SET builds = build_counts.builds + excluded.builds"""
 )
+_BY_PLATFORM = select(BuildCount.platform, BuildCount.builds).where(BuildCount.state == bindparam("state"))
 
 
 def note(
@@ -53,8 +54,7 @@ def by_state(session: Session) -> dict[str, int]:
 
 def by_platform(session: Session, state: BuildState) -> dict[str, int]:
     """Platform → the builds that are in that state there."""
-    rows = session.execute(select(BuildCount.platform, BuildCount.builds).where(BuildCount.state == state))
-    found = Counter(dict(rows.all()))
+    found = Counter(dict(session.execute(_BY_PLATFORM, {"state": state}).all()))
     for changes in session.info.get(_INFO, {}).values():
         for (platform, at), change in changes.items():
             found[platform] += change if at == state else 0

@@ -241,6 +241,16 @@ def test_a_sound_result_is_published_once_with_both_signatures(shed: Shed, wheel
         assert session.get(DirtyPage, published.project_id) is not None
 
 
+def test_what_a_build_took_is_kept_for_the_next_of_its_project(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    took = {"wall_s": 600.0, "peak_memory_bytes": 2.0 * 2**30, "disk_bytes": 2.0**20}
+    shed.leave(lease, wheel, result=lambda built: replace(built, resources=took))
+
+    shed.collector.collect(N1, lease)
+
+    assert (shed.build(lease).size, shed.build(lease).expected_s) == (2, 600.0)
+
+
 def test_a_result_of_a_lease_that_is_gone_changes_nothing(shed: Shed, wheel: Path) -> None:
     lease = shed.leased()
     shed.leave(lease, wheel)
