@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from schema.errors import UnavailableError
@@ -16,17 +18,17 @@ from schema.errors import UnavailableError
 _SCRIPTS = Path(__file__).with_name("migrations")
 
 
-def upgrade(database: Engine) -> None:
-    """Run every migration that *database* has not seen; safe to repeat.
+def upgrade(database: Engine, *, to: str = "head") -> None:
+    """Run every migration up to *to* that *database* has not seen; safe to repeat.
 
     Raise UnavailableError if the database cannot be reached.
     """
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     try:
-        with database.connect() as connection:
+        with database.connect() as connection, _tables_may_be_replaced(connection):
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
             connection.commit()
     except OperationalError as err:
         raise UnavailableError(f"the database does not answer: {str(err.orig).splitlines()[0]}") from err
@@ -37,3 +39,22 @@ def is_current(database: Engine) -> bool:
     newest = ScriptDirectory(str(_SCRIPTS)).get_current_head()
     with database.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision() == newest
+
+
+@contextmanager
+def _tables_may_be_replaced(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by making it anew: what refers to it must not keep the old one from being dropped.
+
+    It hears that outside a transaction only.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()

@@ -75,6 +75,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         ("web = 3", ["web: must be a table: [web]"]),
         ("[web]\nport = 70000", ["web.port: 70000", "from 1 to 65535"]),
         ("[web]\nport = 0", ["web.port: 0", "from 1 to 65535"]),
+        ("[score]\nperson = -1", ["score.person: -1", "whole number of 0 or more"]),
         ('[web]\nport = "http"', ["web.port: 'http'", "whole number"]),
         ("[web]\nport = true", ["web.port: True", "whole number"]),
         ("[web]\nhost = 7", ["web.host: 7", "a text"]),

@@ -61,12 +61,15 @@ def _add_columns() -> None:
         table.add_column(sa.Column("cores", sa.Integer(), nullable=False, server_default="0"))
         table.add_column(sa.Column("memory_bytes", sa.BigInteger(), nullable=False, server_default="0"))
         table.add_column(sa.Column("disk_free_bytes", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("builds", sa.Column("origin", sa.String(length=16), nullable=False, server_default="scope"))
+    op.execute(
+        "UPDATE builds SET origin = CASE priority WHEN 0 THEN 'person' WHEN 10 THEN 'list' ELSE 'dependency' END"
+    )
     with op.batch_alter_table("builds") as table:
         table.drop_index("ix_builds_next")
         table.drop_index("ix_builds_state")
         table.drop_index("ix_builds_leased_to")
         table.drop_column("priority")
-        table.add_column(sa.Column("origin", sa.String(length=16), nullable=False, server_default="scope"))
         table.add_column(sa.Column("score", sa.Double(), nullable=False, server_default="0"))
         table.add_column(sa.Column("boost", sa.Double(), nullable=False, server_default="0"))
         table.add_column(sa.Column("size", sa.SmallInteger(), nullable=False, server_default="1"))
