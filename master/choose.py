@@ -104,7 +104,7 @@ def choose(
     if not (possible and desk.platforms and desk.free):
         return []
     most = 2 * _MOST_SLOTS if longest_first else desk.free
-    values: dict[str, Any] = {f"platform_{at}": platform for at, platform in enumerate(desk.platforms)}
+    values: dict[str, Any] = {f"platform_{number}": platform for number, platform in enumerate(desk.platforms)}
     rows = session.connection().execute(
         statement(len(desk.platforms), possible), {**values, "node": desk.node, "most": most, "now": at}
     )
