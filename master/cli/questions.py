@@ -16,7 +16,20 @@ from master.cli.farm import reading
 from master.reports import FarmStatus, NodeRow
 from schema import names
 from schema.db.explain import why as explain
-from schema.door import Door, Group, answer, answer_json, as_json, columns, for_platform, pass_door, progress
+from schema.db.surroundings import Rules
+from schema.door import (
+    Door,
+    Group,
+    Release,
+    answer,
+    answer_json,
+    as_json,
+    columns,
+    for_platform,
+    pass_door,
+    progress,
+    release,
+)
 from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.printable import printable
@@ -105,16 +118,22 @@ def builds(
 
 
 @click.command()
-@click.argument("name", type=names.project_name)
+@click.argument("wanted", type=release, metavar="NAME[==VERSION]")
 @for_platform
 @as_json
 @pass_door
-def why(door: Door, *, name: NormalizedName, platform: Platform | None, as_json: bool) -> None:
-    """Why the wheels of NAME are, or are not, there."""
+def why(door: Door, *, wanted: Release, platform: Platform | None, as_json: bool) -> None:
+    """Why the wheels of NAME are, or are not, there, and who must act."""
     settings = door.settings
+    name, version = wanted
     with reading(settings) as session:
         answers = explain(
-            session, name, platform=platform, platforms=settings.farm.platforms, silent_s=settings.timing.lease_s
+            session,
+            name,
+            rules=Rules.of(settings),
+            version=version,
+            platform=platform,
+            platforms=settings.farm.platforms,
         )
     if as_json:
         answer_json([item.to_json() for item in answers])
