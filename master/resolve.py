@@ -13,7 +13,7 @@ from datetime import datetime
 from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag
 from packaging.version import Version
-from sqlalchemy import func, select, true, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from master import builds, plan
@@ -40,19 +40,6 @@ _STATE_OF = {
 }
 
 
-def pending(session: Session, *, limit: int = 50) -> list[int]:
-    """The projects with requests that are still to be resolved, the longest waiting first; the upstream was asked."""
-    query = (
-        select(Request.project_id)
-        .join(Project)
-        .where(Request.resolved_at.is_(None), Project.checked_at.is_not(None))
-        .group_by(Request.project_id)
-        .order_by(func.min(Request.id))
-        .limit(limit)
-    )
-    return list(session.scalars(query))
-
-
 def resolve_project(session: Session, project_id: int, *, platforms: Sequence[Platform], now: datetime) -> None:
     """Resolve every request of a project that is still to be resolved.
 
@@ -67,24 +54,6 @@ def resolve_project(session: Session, project_id: int, *, platforms: Sequence[Pl
     for request in requests:
         if request.resolved_at is None:
             _resolve(session, request, scene, platforms=platforms, now=now)
-
-
-def resolve(session: Session, request: Request, *, platforms_default: Sequence[Platform], now: datetime) -> None:
-    """Resolve one request, whether or not that was done before."""
-    request.resolved_at = None
-    session.flush()
-    resolve_project(session, request.project_id, platforms=platforms_default, now=now)
-
-
-def reconsider(session: Session, project_id: int | None = None) -> None:
-    """Have requests resolved again, all of them or a project's: what the farm builds for, or has, is another now."""
-    of_project = Request.project_id == project_id if project_id is not None else true()
-    session.execute(
-        update(Request)
-        .where(Request.resolved_at.is_not(None), of_project)
-        .values(resolved_at=None)
-        .execution_options(synchronize_session="fetch")
-    )
 
 
 def built(wheel: Wheel) -> Built:

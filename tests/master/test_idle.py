@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from sqlalchemy import Engine, delete
 from sqlalchemy.orm import Session
 
-from master import idle, requests
+from master import idle, requests, undecided
 from schema.db.models import Build, DirtyPage, Project
 from schema.db.session import now, transaction
 from schema.states import BuildState
@@ -28,10 +28,13 @@ def test_an_empty_farm_is_idle(database: Engine) -> None:
 def test_a_request_keeps_the_farm_busy_until_it_is_decided(database: Engine) -> None:
     with transaction(database) as session:
         (request,) = requests.add(session, Requirement("demo"), now=now(session))
-        assert idle.left_to_do(session) == "1 projects to look at, 1 requests to decide"
+        assert idle.left_to_do(session) == "1 projects to look at"
 
-        request.project.checked_at = request.resolved_at = now(session)
+        request.project.checked_at = now(session)
         session.flush()
+        assert idle.left_to_do(session) == "1 projects to decide about"
+
+        assert undecided.take(session, request.project_id)
         assert idle.left_to_do(session) == ""
 
 

@@ -77,7 +77,7 @@ def _add_columns() -> None:
 
 
 def _add_indexes() -> None:
-    _index("ix_projects_undecided", "projects", ["id"], when="undecided")
+    _index("ix_projects_undecided", "projects", ["id"], when="undecided AND checked_at IS NOT NULL")
     _index("ix_builds_next", "builds", ["platform", "size", "score", "id"], when="state = 'queued'")
     _index("ix_builds_ripe", "builds", ["not_before"], when="state = 'waiting' AND not_before IS NOT NULL")
     _index("ix_builds_waits_for", "builds", ["waits_for"], when="waits_for IS NOT NULL")
