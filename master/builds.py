@@ -54,11 +54,13 @@ def move(
 ) -> bool:
     """Move *build* to the state *to* if it is still where it was read; say whether that happened.
 
-    The fence must be the one that was read, too: a late message changes nothing.
+    The fence must be the one that was read, too: a late message changes nothing. A move ends every pause, unless it
+    begins one (*not_before* among *values*).
     values: further columns to set in the same UPDATE
     """
     if to not in TRANSITIONS[BuildState(build.state)]:
         raise ValueError(f"build {build.id}: no move from {build.state} to {to}")
+    values = {"not_before": None, **values}
     if to not in _HOLDS_A_LEASE:
         values = {"leased_to": None, "lease_until": None, **values}
     if to is not BuildState.WAITING:

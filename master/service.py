@@ -21,6 +21,7 @@ from master import (
     needs,
     recipes,
     resolve,
+    ripen,
     scope,
     sweep,
     tasks,
@@ -133,6 +134,7 @@ class Service:
                 ("reconcile", self._reconcile, settings.watch.pause_s),
                 ("resolve", self._resolve, tick_s),
                 ("follow", self._follow, tick_s),
+                ("ripen", self._ripen, tick_s),
                 ("dispatch", self._dispatch, tick_s),
                 ("needs", self._needs, max(settings.timing.lease_s / 20, tick_s)),
                 ("sweep", self._sweep, max(settings.timing.lease_s / 10, tick_s)),
@@ -230,6 +232,12 @@ class Service:
 
     def _follow(self) -> None:
         closure.follow_due(self._database, self._upstream, self._store)
+
+    def _ripen(self) -> None:
+        with transaction(self._database) as session:
+            ripe = ripen.ripen(session)
+        if ripe:
+            self._loops["dispatch"].wake()
 
     def _dispatch(self) -> None:
         with transaction(self._database) as session:
