@@ -101,6 +101,7 @@ class Service:
             authority=authority,
             farm=settings.farm.name,
             limits=settings.limits,
+            retry_s=settings.timing.retry_s,
         )
         self._dispatcher = Dispatcher(
             recipe_folders=settings.farm.recipes,
