@@ -20,6 +20,7 @@ from master import (
     hear,
     needs,
     recipes,
+    ripen,
     scope,
     sweep,
     tasks,
@@ -100,6 +101,7 @@ class Service:
             authority=authority,
             farm=settings.farm.name,
             limits=settings.limits,
+            retry_s=settings.timing.retry_s,
         )
         self._dispatcher = Dispatcher(
             recipe_folders=settings.farm.recipes,
@@ -134,6 +136,7 @@ class Service:
                 ("reconcile", self._reconcile, settings.watch.pause_s),
                 ("resolve", self._planner.turn, tick_s),
                 ("follow", self._follow, tick_s),
+                ("ripen", self._ripen, tick_s),
                 ("dispatch", self._dispatch, tick_s),
                 ("needs", self._needs, max(settings.timing.lease_s / 20, tick_s)),
                 ("sweep", self._sweep, max(settings.timing.lease_s / 10, tick_s)),
@@ -218,6 +221,12 @@ class Service:
 
     def _follow(self) -> None:
         closure.follow_due(self._database, self._upstream, self._store)
+
+    def _ripen(self) -> None:
+        with transaction(self._database) as session:
+            ripe = ripen.ripen(session)
+        if ripe:
+            self._loops["dispatch"].wake()
 
     def _dispatch(self) -> None:
         with transaction(self._database) as session:
