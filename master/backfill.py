@@ -68,6 +68,12 @@ class Backfill:
         return mark
 
 
+def progress(session: Session) -> str:
+    """How far the walk is, such as ``1,200 of 700,000``; "" where it is at its end, or never began."""
+    mark = session.get(Mark, MARK)
+    return "" if mark is None or mark.finished_at is not None else f"{mark.done:,} of {mark.total:,}"
+
+
 def fingerprint(settings: Settings) -> str:
     """Differs when a change of the settings may change what is to be built.
 

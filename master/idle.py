@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
-from master import backfill
+from master import backfill, undecided
 from schema.db.models import Build, DirtyPage, Mark, Project, Request
 from schema.states import OPEN_STATES, BuildState
 
@@ -18,15 +18,13 @@ _GIVE_UP_AFTER_ERRORS = 4
 def left_to_do(session: Session) -> str:
     """What the farm still has to do by itself, in a few words; "" if nothing."""
     unread = select(func.count()).where(Project.checked_at.is_(None), Project.errors < _GIVE_UP_AFTER_ERRORS)
-    undecided = select(func.count()).where(
-        literal_column("projects.undecided"), Project.checked_at.is_not(None), Project.errors < _GIVE_UP_AFTER_ERRORS
-    )
+    marked = select(func.count()).where(undecided.WAITS, Project.errors < _GIVE_UP_AFTER_ERRORS)
     unfollowed = select(func.count()).where(
         Build.followed_at.is_(None), Build.state.in_((BuildState.PUBLISHED, BuildState.UNNEEDED))
     )
     parts = {
         "projects to look at": unread,
-        "projects to decide about": undecided,
+        "projects to decide about": marked,
         "builds": select(func.count()).where(Build.state.in_(OPEN_STATES)),
         "wheels whose requirements are to be read": unfollowed,
         "pages to render": select(func.count()).select_from(DirtyPage),

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import and_, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from schema.db.models import Project, Request
+
+# Spelt out, not bound: a partial index is used only where the planner sees its condition. A project whose page was
+# never read waits for that first.
+WAITS = and_(literal_column("projects.undecided"), Project.checked_at.is_not(None))
 
 
 def mark(session: Session, *project_ids: int) -> None:
@@ -40,14 +44,8 @@ def again(session: Session, *project_ids: int) -> None:
 
 
 def waiting(session: Session, *, after: int = 0, without: Collection[int] = (), limit: int = 50) -> list[int]:
-    """The marked projects from the id *after* on; one whose page was never read waits for that first."""
-    query = (
-        select(Project.id)
-        # Spelt out, not bound: a partial index is used only where the planner sees its condition.
-        .where(literal_column("projects.undecided"), Project.checked_at.is_not(None), Project.id > after)
-        .order_by(Project.id)
-        .limit(limit)
-    )
+    """The marked projects from the id *after* on, *limit* at most."""
+    query = select(Project.id).where(WAITS, Project.id > after).order_by(Project.id).limit(limit)
     if without:
         query = query.where(Project.id.not_in(without))
     return list(session.scalars(query))
