@@ -79,5 +79,7 @@ def fingerprint(settings: Settings) -> str:
 
     What they say about scope and policy is kept in the requests: ``scope.Walk`` brings those in line.
     """
-    text = json.dumps([_RULES, sorted(map(str, settings.farm.platforms))])
+    watch = settings.watch
+    cooldown = [watch.cooldown_s, sorted(watch.cooldown_exempt)]
+    text = json.dumps([_RULES, sorted(map(str, settings.farm.platforms)), cooldown])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, not_, select
 from sqlalchemy.orm import Session, contains_eager
 
 from master import backfill, undecided
+from schema import cooldown
 from schema.db.models import Build, DirtyPage, Mark, Project, Request
 from schema.states import OPEN_STATES, BuildState
 
@@ -22,10 +23,14 @@ def left_to_do(session: Session) -> str:
     unfollowed = select(func.count()).where(
         Build.followed_at.is_(None), Build.state.in_((BuildState.PUBLISHED, BuildState.UNNEEDED))
     )
+    cools = Build.reason.startswith(cooldown.REASON)
     parts = {
         "projects to look at": unread,
         "projects to decide about": marked,
-        "builds": select(func.count()).where(Build.state.in_(OPEN_STATES)),
+        # What cools down does so for a day: nobody waits for that.
+        "builds": select(func.count()).where(
+            Build.state.in_(OPEN_STATES), not_(and_(Build.state == BuildState.WAITING, cools))
+        ),
         "wheels whose requirements are to be read": unfollowed,
         "pages to render": select(func.count()).select_from(DirtyPage),
     }

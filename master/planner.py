@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from master import resolve, undecided
 from master.backfill import Backfill
+from schema.cooldown import Cooldown
 from schema.db.session import now, transaction
 from schema.errors import UnavailableError
 from schema.settings import Settings
@@ -28,7 +29,8 @@ class Planner:
     """
 
     def __init__(self, database: Engine, *, snapshot: Engine, settings: Settings) -> None:
-        self._database, self._snapshot, self._settings = database, snapshot, settings
+        self._database, self._snapshot = database, snapshot
+        self._platforms, self._cooldown = settings.farm.platforms, Cooldown.of(settings.watch)
         self._backfill = Backfill(settings)
         self._rests = _Rests()
         self._after = 0
@@ -60,7 +62,7 @@ class Planner:
             with transaction(self._database) as session:
                 if undecided.take(session, project_id):
                     resolve.resolve_project(
-                        session, project_id, platforms=self._settings.farm.platforms, now=now(session)
+                        session, project_id, platforms=self._platforms, cooldown=self._cooldown, now=now(session)
                     )
         except UnavailableError:
             self._rests.begin(project_id)

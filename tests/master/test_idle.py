@@ -8,6 +8,7 @@ from sqlalchemy import Engine, delete
 from sqlalchemy.orm import Session
 
 from master import idle, requests, undecided
+from schema import cooldown
 from schema.db.models import Build, DirtyPage, Project
 from schema.db.session import now, transaction
 from schema.states import BuildState
@@ -54,6 +55,7 @@ def test_an_upstream_that_fails_again_and_again_is_not_waited_for(database: Engi
     [
         ({"state": BuildState.QUEUED}, "1 builds"),
         ({"state": BuildState.WAITING}, "1 builds"),
+        ({"state": BuildState.WAITING, "reason": f"{cooldown.REASON}tomorrow"}, ""),
         ({"state": BuildState.LEASED, "leased_to": "n1"}, "1 builds"),
         ({"state": BuildState.PUBLISHED}, "1 wheels whose requirements are to be read"),
         ({"state": BuildState.UNNEEDED}, "1 wheels whose requirements are to be read"),
