@@ -41,7 +41,10 @@ _JSON_LIMIT = 8 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
-    """Everything that taking a result needs; ``collect`` may be called again after any fault."""
+    """Everything that taking a result needs; ``collect`` may be called again after any fault.
+
+    retry_s: the unit of the pauses before a build is tried again
+    """
 
     database: Engine
     store: Store
@@ -49,6 +52,7 @@ class Collector:
     authority: Authority
     farm: str
     limits: Limits
+    retry_s: float = 60.0
 
     def collect(self, node: NodeName, lease: Lease) -> None:
         """Bring one attempt to its end.
@@ -76,7 +80,7 @@ class Collector:
         self._keep_log(entry, result)
         if result.wheel is None:
             with transaction(self.database) as session:
-                _end_without_wheel(session, node, lease, result)
+                _end_without_wheel(session, node, lease, result, retry_s=self.retry_s)
             return
         with self._fetched(entry, result.wheel) as wheel:
             facts = check(wheel, claimed.expected)
@@ -163,7 +167,13 @@ class Collector:
                 message=f"refused by the master: {err}",
             )
             session.flush()
-            builds.fail(session, build, failure_class=FailureClass.NODE, message=f"the result was refused: {err}")
+            builds.fail(
+                session,
+                build,
+                failure_class=FailureClass.NODE,
+                message=f"the result was refused: {err}",
+                retry_s=self.retry_s,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +229,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: BuildResult) -> None:
+def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: BuildResult, *, retry_s: float) -> None:
     build = builds.held_by(session, lease, node)
     if build is None:
         return
@@ -237,4 +247,5 @@ def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: B
     if result.missing and failure_class is FailureClass.REQUIREMENT:
         needs.wait(session, build, result.missing)
         return
-    builds.fail(session, build, failure_class=failure_class, message=result.evidence or result.message)
+    message = result.evidence or result.message
+    builds.fail(session, build, failure_class=failure_class, message=message, retry_s=retry_s)

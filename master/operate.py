@@ -7,7 +7,7 @@ from packaging.version import Version
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from master import builds, resolve
+from master import builds, resolve, undecided
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
@@ -98,7 +98,7 @@ def remove(session: Session, name: NormalizedName, version: Version | None, *, r
         if wheel.build.state == BuildState.PUBLISHED:
             builds.move(session, wheel.build, BuildState.WITHDRAWN, reason=f"removed: {reason}")
     # Elsewhere a build may have been unneeded because one of these wheels served it.
-    resolve.reconsider(session, found[0].project_id)
+    undecided.again(session, found[0].project_id)
     return found
 
 

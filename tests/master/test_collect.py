@@ -285,7 +285,8 @@ def test_a_node_that_cannot_work_gives_the_build_back(shed: Shed, wheel: Path) -
 
     shed.collector.collect(N1, lease)
 
-    assert shed.build(lease).state == BuildState.QUEUED
+    build = shed.build(lease)
+    assert (build.state, build.reason) == (BuildState.WAITING, "again after node: no space left")
     assert shed.node().state == "active"
 
 
@@ -396,7 +397,7 @@ def test_a_node_that_lies_is_set_aside_and_publishes_nothing(
 
     assert shed.wheels() == []
     build = shed.build(lease)
-    assert build.state == BuildState.QUEUED
+    assert build.state == BuildState.WAITING
     assert "refused" in build.reason
     node = shed.node()
     assert node.state == "quarantined"
