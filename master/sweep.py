@@ -16,11 +16,10 @@ from schema.states import BuildState
 
 def expired(session: Session) -> int:
     """Give back every build whose lease ran out; say how many."""
-    late = session.scalars(
-        select(Build).where(
-            Build.state.in_((BuildState.LEASED, BuildState.COLLECTING)), Build.lease_until < now(session)
-        )
-    ).all()
+    ran_out = select(Build).where(
+        Build.state.in_((BuildState.LEASED, BuildState.COLLECTING)), Build.lease_until < now(session)
+    )
+    late = session.scalars(builds.locked(ran_out, skip=True)).all()
     for build in late:
         builds.give_back(session, build, why=f"node {build.leased_to} went silent")
     return len(late)
@@ -33,17 +32,18 @@ def unheard(session: Session, heartbeat: Heartbeat, *, lost_message_s: float) ->
     """
     mentioned = {(item.build_id, item.fence) for item in (*heartbeat.running, *heartbeat.finished)}
     granted_before = now(session) - timedelta(seconds=lost_message_s)
+    held = (
+        select(Build, Attempt)
+        .join(Attempt, (Attempt.build_id == Build.id) & (Attempt.fence == Build.fence))
+        .where(
+            Build.leased_to == heartbeat.node,
+            Build.state == BuildState.LEASED,
+            Build.leased_at < granted_before,
+        )
+    )
     silent = [
         (build, attempt)
-        for build, attempt in session.execute(
-            select(Build, Attempt)
-            .join(Attempt, (Attempt.build_id == Build.id) & (Attempt.fence == Build.fence))
-            .where(
-                Build.leased_to == heartbeat.node,
-                Build.state == BuildState.LEASED,
-                Build.leased_at < granted_before,
-            )
-        )
+        for build, attempt in session.execute(builds.locked(held, skip=True))
         if (build.id, build.fence) not in mentioned
     ]
     for build, attempt in silent:
