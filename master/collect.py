@@ -146,7 +146,7 @@ class Collector:
 
     def _give_back(self, node: NodeName, lease: Lease) -> None:
         with transaction(self.database) as session:
-            if (build := builds.held_by(session, lease, node)) is not None:
+            if (build := builds.held_by(session, lease, node, for_update=True)) is not None:
                 builds.give_back(session, build, why=f"its result is gone from the outbox of node {node}")
 
     def _refuse(self, node: NodeName, lease: Lease, err: Exception) -> None:
@@ -156,7 +156,7 @@ class Collector:
             row = session.get(Node, node)
             if row is not None and row.state == "active":
                 row.state, row.state_reason = "quarantined", f"its result of build {lease.build_id} was refused: {err}"
-            build = builds.held_by(session, lease, node)
+            build = builds.held_by(session, lease, node, for_update=True)
             if build is None:
                 return
             builds.end_attempt(
@@ -185,7 +185,7 @@ class _Claimed:
 
 def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
     """Mark the build as being collected; None if the node does not hold this lease any more."""
-    build = builds.held_by(session, lease, node)
+    build = builds.held_by(session, lease, node, for_update=True)
     row = session.get(Node, node)
     if build is None or row is None:
         return None
@@ -230,7 +230,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: BuildResult, *, retry_s: float) -> None:
-    build = builds.held_by(session, lease, node)
+    build = builds.held_by(session, lease, node, for_update=True)
     if build is None:
         return
     attempt = builds.attempt_of(session, lease)
