@@ -59,8 +59,10 @@ def held(build: Build, scene: Scene) -> Said:
         return Said(
             Reason.HELD_RECIPE, Actor.OPERATOR, f"Held, for its recipe is faulty ({why}): mend it, then {release}."
         )
-    entry = scene.person(build, "hold")
-    why = clause((entry.reason if entry else "") or build.reason, otherwise="no reason was given")
+    entry = scene.person(build, "hold", "cancel")
+    why = clause(entry.reason if entry else build.reason, otherwise="no reason was given")
+    if entry is not None and entry.action == "cancel":
+        return Said(Reason.CANCELLED, Actor.OPERATOR, f"Cancelled{_by(entry)} ({why}): {release}.")
     return Said(Reason.HELD, Actor.OPERATOR, f"Held{_by(entry)} ({why}): {release}.")
 
 
@@ -89,10 +91,6 @@ def withdrawn(build: Build, scene: Scene) -> Said:
     if build.reason.startswith(causes.DAMAGED):
         why = clause(build.reason.removeprefix(causes.DAMAGED), otherwise="it was")
         return Said(Reason.DAMAGED, Actor.OPERATOR, f"Withdrawn, for a stored file of it was damaged ({why}); {retry}.")
-    entry = scene.person(build, "cancel")
-    if entry is not None:
-        why = clause(entry.reason, otherwise="no reason was given")
-        return Said(Reason.CANCELLED, Actor.OPERATOR, f"Cancelled{_by(entry)} ({why}); {retry}.")
     why = clause(build.reason, otherwise="no reason was recorded")
     return Said(Reason.WITHDRAWN, Actor.OPERATOR, f"Withdrawn ({why}); {retry}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schema import cooldown
 from schema.causes import AGAIN_AFTER
 from schema.db.answers import Said, clause, ended, moment, span
 from schema.db.models import Attempt, Build
@@ -24,16 +25,21 @@ def paused(build: Build, scene: Scene) -> Said | None:
         return None
     last = scene.last_attempt(build)
     left = span((build.not_before - scene.now).total_seconds())
-    if last is None and not build.reason.startswith(AGAIN_AFTER):
-        why = clause(build.reason, otherwise="its release is young")
+    if cooldown.is_reason(build.reason) or (last is None and not build.reason.startswith(AGAIN_AFTER)):
+        own = build.reason.partition(" UTC: ")[2] if cooldown.is_reason(build.reason) else build.reason
+        why = clause(own, otherwise="its release is young")
         text = f"Cools down until {moment(build.not_before)}, {left} from now ({why})"
-        command = f"`wheelfarm release {build.id} --now` builds it at once"
+        command = f"`wheelfarm release --now {build.id}` builds it at once"
         return Said(Reason.COOLDOWN, Actor.FARM, f"{text}; {command}.", until=build.not_before)
-    why = clause(build.reason.removeprefix(AGAIN_AFTER), otherwise="no reason was recorded")
-    text = (
-        f"{_attempt(build, last, scene)} failed ({why}): the next may begin at {moment(build.not_before)}, in {left}."
-    )
-    return Said(Reason.PAUSE, Actor.FARM, text, until=build.not_before)
+    text = f"{_attempt(build, last, scene)} failed ({_why(build, last)}): the next may begin at"
+    return Said(Reason.PAUSE, Actor.FARM, f"{text} {moment(build.not_before)}, in {left}.", until=build.not_before)
+
+
+def _why(build: Build, last: Attempt | None) -> str:
+    """The reason of a build that was released meanwhile tells of that; then the attempt tells why it failed."""
+    if last is None or build.reason.startswith(AGAIN_AFTER):
+        return clause(build.reason.removeprefix(AGAIN_AFTER), otherwise="no reason was recorded")
+    return clause(f"{last.failure_class}: {last.evidence or last.message}", otherwise="no reason was recorded")
 
 
 def _attempt(build: Build, last: Attempt | None, scene: Scene) -> str:

@@ -98,11 +98,11 @@ class Reason(StrEnum):
     POISONED = "poisoned"
     HELD = "held"
     HELD_RECIPE = "held-recipe"
+    CANCELLED = "cancelled"
 
     # Taken back
     REMOVED = "removed"
     DAMAGED = "damaged"
-    CANCELLED = "cancelled"
     WITHDRAWN_DELETED = "withdrawn-deleted"
     WITHDRAWN_QUARANTINED = "withdrawn-quarantined"
     WITHDRAWN_YANKED = "withdrawn-yanked"

@@ -23,7 +23,7 @@ from schema.states import BuildState
 
 INTAKE, BACKFILL = "intake", "backfill"
 
-_DECIDED_BY_PEOPLE = frozenset({BuildState.HELD, BuildState.WITHDRAWN, BuildState.FAILED, BuildState.UNNEEDED})
+_DECIDED_BY_PEOPLE = frozenset({BuildState.HELD, BuildState.WITHDRAWN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from packaging.version import Version
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import builds, dispatch, needs, operate, requests, resolve, unasked, withdraw
+from master import builds, dispatch, needs, operate, requests, resolve, steer, unasked, withdraw
+from master.which import Which
 from schema.causes import DAMAGED
+from schema.cooldown import Cooldown
 from schema.db.answers import Answer, moment
 from schema.db.explain import why
 from schema.db.models import Build, Leadership, Node, Project, Request
@@ -66,9 +68,15 @@ def says(answers: Sequence[Answer], reason: Reason, actor: Actor, sentence: str)
 def resolved(session: Session, wish: str = "cffi") -> list[Request]:
     """Requests for *wish* on this platform, decided by the planner."""
     found = requests.add(session, Requirement(wish), platforms=[PLATFORM], policy=BuildPolicy.MISSING, origin="person")
-    for request in found:
-        resolve.resolve(session, request, platforms_default=[PLATFORM], now=now(session))
+    plan(session, found[0])
     return found
+
+
+def plan(session: Session, request: Request, *, cooldown: Cooldown | None = None) -> None:
+    """Have the planner decide about the project of *request*."""
+    resolve.resolve_project(
+        session, request.project_id, platforms=[PLATFORM], now=now(session), cooldown=cooldown or Cooldown()
+    )
 
 
 def upstream_wheel(session: Session, project: Project, filename: str, **values: Any) -> None:
@@ -283,7 +291,7 @@ def test_a_release_that_is_wanted_from_source_and_has_none(session: Session) -> 
     (request,) = requests.add(
         session, Requirement("cffi"), platforms=[PLATFORM], policy=BuildPolicy.ALWAYS, origin="person"
     )
-    resolve.resolve(session, request, platforms_default=[PLATFORM], now=now(session))
+    plan(session, request)
 
     says(
         ask(session),
@@ -422,26 +430,28 @@ def test_a_build_that_is_unneeded_for_another_reason(session: Session) -> None:
 
 @covers(Reason.COOLDOWN)
 def test_a_release_that_cools_down(session: Session) -> None:
-    until = later(hours=5, seconds=30)
-    build = entries.build(
-        session, entries.project(session), state="waiting", reason="1.17.1 was uploaded today", not_before=until
-    )
+    project = entries.project(session)
+    uploaded = ago(hours=18, minutes=59)
+    sdist = entries.sdist(session, project, uploaded_at=uploaded)
+    plan(session, entries.request(session, project, origin="list", resolved_at=None), cooldown=Cooldown(seconds=86_400))
+    build = session.scalars(select(Build)).one()
+    until = uploaded + timedelta(days=1)
 
     answer = says(
         ask(session),
         Reason.COOLDOWN,
         Actor.FARM,
-        f"Cools down until {moment(until)}, 5 h from now (1.17.1 was uploaded today);"
-        f" `wheelfarm release {build.id} --now` builds it at once.",
+        f"Cools down until {moment(until)}, 5 h from now ({sdist.filename} is new, of {uploaded:%Y-%m-%d %H:%M});"
+        f" `wheelfarm release --now {build.id}` builds it at once.",
     )
     assert answer.until == until
 
 
 @covers(Reason.PAUSE)
 def test_a_pause_after_a_failed_attempt(session: Session) -> None:
-    until = later(hours=1, seconds=30)
     build = failed(session, FailureClass.NODE, message="the disk is full")
-    builds.move(session, build, BuildState.WAITING, reason="again after node: the disk is full", not_before=until)
+    builds.fail(session, build, failure_class=FailureClass.NODE, message="the disk is full", retry_s=3630)
+    until = build.not_before or ago()
 
     answer = says(
         ask(session),
@@ -450,6 +460,17 @@ def test_a_pause_after_a_failed_attempt(session: Session) -> None:
         f"Attempt 1 of 6 on pi4 failed (node: the disk is full): the next may begin at {moment(until)}, in 1 h.",
     )
     assert answer.until == until
+
+
+def test_a_pause_that_goes_on_after_a_release(session: Session) -> None:
+    build = failed(session, FailureClass.NODE, message="the disk is full")
+    builds.fail(session, build, failure_class=FailureClass.NODE, message="the disk is full", retry_s=3630)
+    steer.hold(session, Which(one=build.id), who="ada")
+    steer.release(session, Which(one=build.id), who="ada")
+
+    (answer,) = ask(session)
+
+    assert answer.sentence.startswith("Attempt 1 of 6 on pi4 failed (node: the disk is full): ")
 
 
 @covers(Reason.DUE)
@@ -692,7 +713,13 @@ def test_the_nodes_are_silent(session: Session) -> None:
 
 @covers(Reason.NODES_TRIED)
 def test_it_failed_on_each_node_that_answers(session: Session) -> None:
-    builds.fail(session, failed(session, FailureClass.BUILD), failure_class=FailureClass.BUILD, message="no compiler")
+    builds.fail(
+        session,
+        failed(session, FailureClass.BUILD),
+        failure_class=FailureClass.BUILD,
+        message="no compiler",
+        retry_s=60,
+    )
     for node in session.scalars(select(Node).where(Node.name == "pi5")):
         node.heard_at = ago(hours=1)
 
@@ -925,14 +952,32 @@ def test_a_build_that_two_nodes_were_lost_with(session: Session) -> None:
 
 @covers(Reason.HELD)
 def test_a_build_that_a_person_holds(session: Session) -> None:
-    build = entries.build(session, entries.project(session), state="held", reason="it needs a look")
-    entry = entries.audit(session, f"build {build.id}", who="ada", reason="it needs a look")
+    build = entries.build(session, entries.project(session))
+    steer.hold(session, Which(one=build.id), who="ada@farm", reason="it needs a look")
+    session.refresh(build)
 
     says(
         ask(session),
         Reason.HELD,
         Actor.OPERATOR,
-        f"Held by ada on {moment(entry.at)} (it needs a look): `wheelfarm release {build.id}` lets it go on.",
+        f"Held by ada@farm on {moment(build.changed_at)} (it needs a look):"
+        f" `wheelfarm release {build.id}` lets it go on.",
+    )
+
+
+@covers(Reason.CANCELLED)
+def test_a_build_that_a_person_cancelled(session: Session) -> None:
+    build = _in_need(session)
+    entries.attempt(session, build)
+    steer.cancel(session, Which(one=build.id), who="ada@farm", reason="it eats the disk")
+    session.refresh(build)
+
+    says(
+        ask(session),
+        Reason.CANCELLED,
+        Actor.OPERATOR,
+        f"Cancelled by ada@farm on {moment(build.changed_at)} (it eats the disk):"
+        f" `wheelfarm release {build.id}` lets it go on.",
     )
 
 
@@ -958,14 +1003,14 @@ def test_a_build_whose_recipe_is_faulty(session: Session, tmp_path: Path) -> Non
 def test_a_wheel_that_a_person_removed(session: Session) -> None:
     build = entries.build(session, entries.project(session), state="published")
     entries.wheel(session, build, WHEEL)
-    operate.remove(session, canonicalize_name("cffi"), None, reason="it was a mistake")
+    operate.remove(session, canonicalize_name("cffi"), None, who="ada", reason="it was a mistake")
     session.refresh(build)
 
     says(
         ask(session),
         Reason.REMOVED,
         Actor.NOBODY,
-        f"Removed here by a person on {moment(build.changed_at)} (it was a mistake);"
+        f"Removed by ada on {moment(build.changed_at)} (it was a mistake);"
         f" `wheelfarm retry {build.id}` builds it again.",
     )
 
@@ -981,19 +1026,6 @@ def test_a_wheel_whose_file_was_damaged_and_cannot_be_built_again(session: Sessi
         Actor.OPERATOR,
         "Withdrawn, for a stored file of it was damaged (3f2a… has other bytes);"
         f" `wheelfarm retry {build.id}` builds it again.",
-    )
-
-
-@covers(Reason.CANCELLED)
-def test_a_build_that_a_person_cancelled(session: Session) -> None:
-    build = entries.build(session, entries.project(session), state="withdrawn", reason="cancelled: not wanted")
-    entry = entries.audit(session, f"build {build.id}", action="cancel", reason="not wanted")
-
-    says(
-        ask(session),
-        Reason.CANCELLED,
-        Actor.OPERATOR,
-        f"Cancelled by ada on {moment(entry.at)} (not wanted); `wheelfarm retry {build.id}` builds it again.",
     )
 
 
@@ -1052,7 +1084,7 @@ def test_the_earlier_wheel_is_served_while_it_is_built_again(session: Session) -
     build = entries.build(session, project, state="published", sdist_id=sdist.id)
     entries.wheel(session, build, WHEEL)
     entries.node(session)
-    operate.rebuild(session, canonicalize_name("cffi"), Version("1.17.1"), None)
+    operate.rebuild(session, canonicalize_name("cffi"), Version("1.17.1"), None, who="ada")
 
     sentence = (
         f"Queued: a node for {HERE} is free, so it begins soon; it comes next."
