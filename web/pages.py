@@ -11,6 +11,7 @@ from packaging.utils import NormalizedName
 from werkzeug.wrappers import Response as AnyResponse
 
 from schema.db import audit as audit_trail
+from schema.db.health import open_alarms
 from schema.db.surroundings import Rules
 from schema.errors import NotANameError, UnavailableError
 from schema.names import project_name
@@ -34,7 +35,7 @@ def home() -> str:
     """What this farm serves, how to use it, and what it builds now."""
     with _database().reading() as session:
         found = queries.overview(session, rules=_rules())
-        alarms = farms.open_alarms(session)
+        alarms = open_alarms(session)
     return render_template("home.html", farm=found, alarms=alarms, **_how_to(name="NAME"))
 
 
