@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from master import needs
@@ -30,6 +30,8 @@ from schema.states import (
 )
 
 log = logging.getLogger(__name__)
+
+Locking = TypeVar("Locking", bound="Select[*tuple[Any, ...]]")
 
 _HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
 
@@ -129,16 +131,26 @@ def extend(session: Session, leases: Collection[Lease], *, node: NodeName, lease
         )
 
 
-def held_by(session: Session, item: Lease, node: NodeName) -> Build | None:
-    """The build, if that node holds that very lease."""
-    return session.scalar(
-        select(Build).where(
-            Build.id == item.build_id,
-            Build.fence == item.fence,
-            Build.leased_to == node,
-            Build.state.in_(_HOLDS_A_LEASE),
-        )
+def held_by(session: Session, item: Lease, node: NodeName, *, for_update: bool = False) -> Build | None:
+    """The build, if that node holds that very lease.
+
+    for_update: whoever decides by what it reads keeps the row to the end of the transaction; others wait for it
+    """
+    held = select(Build).where(
+        Build.id == item.build_id,
+        Build.fence == item.fence,
+        Build.leased_to == node,
+        Build.state.in_(_HOLDS_A_LEASE),
     )
+    return session.scalar(locked(held) if for_update else held)
+
+
+def locked(query: Locking, *, skip: bool = False) -> Locking:
+    """*query*, its builds as they are now and kept from others; on SQLite every writing transaction does so.
+
+    skip: leave out those that somebody else keeps
+    """
+    return query.with_for_update(of=Build, skip_locked=skip).execution_options(populate_existing=True)
 
 
 def attempt_of(session: Session, item: Lease) -> Attempt:

@@ -20,7 +20,7 @@ _AT_ONCE = 200
 
 def ripen(session: Session, *, limit: int = _AT_ONCE) -> int:
     """Queue those that are ripe, the longest ripe first, *limit* at most; say how many."""
-    found = session.scalars(_ripe(now(session)).limit(limit)).all()
+    found = session.scalars(builds.locked(_ripe(now(session)).limit(limit), skip=True)).all()
     return sum(builds.move(session, build, BuildState.QUEUED, reason=over(build.reason)) for build in found)
 
 
@@ -41,5 +41,4 @@ def _ripe(moment: datetime) -> Select[Build]:
             Build.waits_for.is_(None),
         )
         .order_by(Build.not_before)
-        .with_for_update(skip_locked=True)
     )

@@ -36,6 +36,7 @@ from master.keep.gc import Collector as Rubbish
 from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
+from master.lateness import Lateness
 from master.loops import Loop
 from master.planner import Planner
 from master.site import Site
@@ -122,6 +123,7 @@ class Service:
         self._notifier = Notifier.from_settings(database, settings.alarms, farm=settings.farm.name)
         self._follower = Follower(database, self._upstream, settings.watch, adopt=self._adopt)
         self._planner = Planner(database, snapshot=self._snapshot, settings=settings)
+        self._lateness = Lateness()
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
@@ -178,6 +180,7 @@ class Service:
                 message,
                 lease_s=self._settings.timing.lease_s,
                 lost_message_s=self._settings.timing.lost_message_s,
+                lag_s=partial(self._lateness.of, message),
             )
         for lease in heard.collect:
             if (message.node, lease) not in self._collecting:

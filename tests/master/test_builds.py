@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select, text, update
 
-from master import builds
+from master import builds, sweep
 from master.ripen import ripen
 from schema.db.models import Attempt, Build, DirtyPage
 from schema.db.session import now, transaction
@@ -232,3 +233,35 @@ def test_a_timeout_is_tried_once_more_on_the_same_node(database: Engine) -> None
             states.append(session.get_one(Build, build_id).state)
 
     assert states == [BuildState.QUEUED, BuildState.FAILED]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_somebody_decides_about_is_left_alone_by_the_sweep_and_waited_for_by_others(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session)
+        lease = builds.lease(session, rows.build(session), node=N1, lease_s=-1)
+    assert lease is not None
+    told: list[Build | None] = []
+
+    def ask() -> None:
+        with transaction(database) as session:
+            told.append(builds.held_by(session, lease, N1, for_update=True))
+
+    with transaction(database) as session:
+        build = builds.held_by(session, lease, N1, for_update=True)
+        assert build is not None
+        with transaction(database) as other:
+            assert sweep.expired(other) == 0
+        asking = threading.Thread(target=ask)
+        asking.start()
+        _wait_until_somebody_waits(database)
+        builds.give_back(session, build, why="silent")
+    asking.join()
+
+    assert told == [None]
+
+
+def _wait_until_somebody_waits(database: Engine) -> None:
+    with database.connect() as connection:
+        while not connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar():
+            connection.rollback()
