@@ -7,12 +7,15 @@ import re
 from schema.db import crew
 from schema.db.answers import Answer, Said, answered, clause, ended, moment
 from schema.db.models import Project, Request
+from schema.db.nearest import nearest
 from schema.db.reasons import Actor, Reason
 from schema.db.surroundings import BACKFILL, Scene
 
+NO_VERSION_FITS = "no version fits"
+
 # What the planner writes where no version can be had, and what that means.
 _PROBLEMS = (
-    ("no version fits", Reason.NO_VERSION, Actor.REQUESTER),
+    (NO_VERSION_FITS, Reason.NO_VERSION, Actor.REQUESTER),
     ("lists no files", Reason.NO_FILES, Actor.UPSTREAM),
     ("it needs Python", Reason.PYTHON, Actor.REQUESTER),
     ("gives no sha256", Reason.NO_DIGEST, Actor.UPSTREAM),
@@ -74,6 +77,8 @@ def about_request(project: Project, platform: str, request: Request, scene: Scen
             ((found, actor) for text, found, actor in _PROBLEMS if text in problem),
             (Reason.UNRESOLVED, Actor.REQUESTER),
         )
+        if reason is Reason.NO_VERSION and (others := nearest(request.specifier, scene.versions)):
+            problem = f"{problem.partition(';')[0]}; {others}"
         said = Said(reason, actor, f"{asked}, but {ended(problem)}")
     elif request.resolved_at is None:
         said = _undecided(project, asked, scene)

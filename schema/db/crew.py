@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
+from schema.capacity import Machine, fits
 from schema.db.answers import Said, clause, moment
 from schema.db.models import Build, Node
 from schema.db.places import MOST
 from schema.db.reasons import Actor, Reason
 from schema.db.surroundings import INTAKE, Scene
 from schema.printable import one_line
+from schema.sizes import LARGEST, UNKNOWN
 from schema.states import RETRY, FailureClass
 
 _ELSEWHERE = frozenset(item.value for item in FailureClass if RETRY[item].elsewhere)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crew:
+    """The nodes that a build could go to, fewer and fewer.
+
+    offering: its platform; active: not set aside; heard: lately; fresh: it may be tried there; roomy: their machines
+    are large enough
+    """
+
+    offering: Sequence[Node]
+    active: Sequence[Node]
+    heard: Sequence[Node]
+    fresh: Sequence[Node]
+    roomy: Sequence[Node]
+
+    @classmethod
+    def of(cls, build: Build, scene: Scene) -> Self:
+        tried = _tried(build, scene)
+        offering = [node for node in scene.nodes if _offers(node, build.platform)]
+        active = [node for node in offering if node.state == "active"]
+        heard = [node for node in active if not scene.is_silent(node)]
+        fresh = [node for node in heard if node.name not in tried]
+        roomy = [node for node in fresh if not _no_room(build, node)]
+        return cls(offering=offering, active=active, heard=heard, fresh=fresh, roomy=roomy)
+
+
 def queued(build: Build, scene: Scene) -> Said:
     """What the build in the queue waits for."""
-    found = _farm(scene) or _nobody(build, scene)
+    crew = _Crew.of(build, scene)
+    found = _farm(scene) or _nobody(build, crew, scene)
     if found is not None:
         reason, text = found
         return Said(reason, Actor.OPERATOR, f"Queued, but {text}.")
-    return _takes_its_turn(build, scene)
+    return _takes_its_turn(build, crew, scene)
 
 
 def no_leader(scene: Scene) -> str:
@@ -46,43 +76,55 @@ def _farm(scene: Scene) -> tuple[Reason, str] | None:
     return None
 
 
-def _nobody(build: Build, scene: Scene) -> tuple[Reason, str] | None:
+def _nobody(build: Build, crew: _Crew, scene: Scene) -> tuple[Reason, str] | None:
     """Why no node takes it, however long it waits; None where some node will."""
-    offering = [node for node in scene.nodes if _offers(node, build.platform)]
-    active = [node for node in offering if node.state == "active"]
-    heard = [node for node in active if not scene.is_silent(node)]
-    if not offering:
+    if not crew.offering:
         return Reason.NO_NODE, f"no node offers {build.platform}: start one there with `wheelfarm-node run`"
-    if not active:
-        quarantined = all(node.state == "quarantined" for node in offering)
+    if not crew.active:
+        quarantined = all(node.state == "quarantined" for node in crew.offering)
         reason = Reason.NODES_QUARANTINED if quarantined else Reason.NODES_DRAINING
-        text = f"{_who(offering, build)} set aside ({_listed(offering, _set_aside)})"
-        return reason, f"{text}: `wheelfarm node resume {offering[0].name}` takes one back"
-    if not heard:
-        return Reason.NODES_SILENT, f"{_who(active, build)} silent: {_listed(active, _silent)}"
-    tried = _tried(build, scene)
-    if all(node.name in tried for node in heard):
-        return (
-            Reason.NODES_TRIED,
-            f"it failed on {', '.join(sorted(tried))}, and no other node for {build.platform} answers",
-        )
+        text = f"{_who(crew.offering, build)} set aside ({_listed(crew.offering, _set_aside)})"
+        return reason, f"{text}: `wheelfarm node resume {crew.offering[0].name}` takes one back"
+    if not crew.heard:
+        return Reason.NODES_SILENT, f"{_who(crew.active, build)} silent: {_listed(crew.active, _silent)}"
+    if not crew.fresh:
+        tried = ", ".join(sorted(_tried(build, scene)))
+        return Reason.NODES_TRIED, f"it failed on {tried}, and no other node for {build.platform} answers"
+    if not crew.roomy:
+        small = _listed(crew.fresh, lambda node: f"{node.name} {_no_room(build, node)}")
+        return Reason.NODES_TOO_SMALL, f"no node for {build.platform} has room for it: {small}"
     return None
 
 
-def _takes_its_turn(build: Build, scene: Scene) -> Said:
-    tried = _tried(build, scene)
-    active = [node for node in scene.nodes if _offers(node, build.platform) and node.state == "active"]
-    heard = [node for node in active if not scene.is_silent(node)]
-    fresh = [node for node in heard if node.name not in tried]
-    if any(scene.busy.get(node.name, 0) < node.slots for node in fresh):
+def _takes_its_turn(build: Build, crew: _Crew, scene: Scene) -> Said:
+    busy = {node.name: _busy(build, node, scene) for node in crew.roomy}
+    if not all(busy.values()):
         text = f"Queued: a node for {build.platform} is free, so it begins soon{_place(build, scene)}."
         return Said(Reason.NEXT, Actor.FARM, text)
-    down = [node for node in active if scene.is_silent(node)]
+    down = [node for node in crew.active if scene.is_silent(node)]
     others = f", {_listed(down, _silent)}" if down else ""
-    text = (
-        f"Queued: {_who(fresh, build)} busy ({_listed(fresh, lambda node: node.name)}){others}{_place(build, scene)}."
-    )
+    at_work = _listed(crew.roomy, lambda node: busy[node.name])
+    text = f"Queued: {_who(crew.roomy, build)} busy ({at_work}){others}{_place(build, scene)}."
     return Said(Reason.NODES_BUSY, Actor.FARM, text)
+
+
+def _busy(build: Build, node: Node, scene: Scene) -> str:
+    """The node's name, and why it has no room just now where a slot is free; "" where it could begin."""
+    running = scene.running.get(node.name, ())
+    if len(running) >= (node.slots or 0):
+        return node.name
+    why = _no_room(build, node, running)
+    return f"{node.name} {why}" if why else ""
+
+
+def _no_room(build: Build, node: Node, running: Sequence[int] = ()) -> str:
+    """Why the node's machine is too small, to be put after its name; "" where it is not."""
+    machine = Machine(memory_bytes=node.memory_bytes or 0, disk_free_bytes=node.disk_free_bytes or 0)
+    return fits(_size(build.size), machine, [_size(item) for item in running])
+
+
+def _size(size: int | None) -> int:
+    return UNKNOWN if size is None else min(size, LARGEST)
 
 
 def _place(build: Build, scene: Scene) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import parse_tag
@@ -43,7 +44,9 @@ def why(
         return [asked.unrequested(project_name, only, pinned)]
     builds = _newest_builds(session, project, version)
     requests = _requests(session, project, version)
-    found = scene(session, builds, projects=[project.id], rules=rules)
+    found = replace(
+        scene(session, builds, projects=[project.id], rules=rules), versions=_listed(session, project, requests)
+    )
     about_all = asked.blocked(project, platform=only, known=_ever_listed(session, project), scene=found)
     blocked = bool(about_all)
     answers = [*about_all, *asked.notes(project, platform=only)]
@@ -83,6 +86,14 @@ def _requests(session: Session, project: Project, version: Version | None) -> li
     """The project's; those that a *version* would meet, where one is named."""
     rows = session.scalars(select(Request).where(Request.project_id == project.id).order_by(Request.id))
     return [item for item in rows if version is None or _fits(item.specifier, [str(version)])]
+
+
+def _listed(session: Session, project: Project, requests: Sequence[Request]) -> Sequence[str]:
+    """The versions that upstream lists, where a request met none of them."""
+    if not any(asked.NO_VERSION_FITS in item.problem for item in requests):
+        return ()
+    wanted = select(UpstreamFile.version).where(UpstreamFile.project_id == project.id, UpstreamFile.gone_at.is_(None))
+    return session.scalars(wanted.distinct()).all()
 
 
 def _ever_listed(session: Session, project: Project) -> bool:

@@ -8,12 +8,12 @@ from sqlalchemy import CompoundSelect, ScalarSelect, Select, func, literal, lite
 from sqlalchemy.orm import Session
 
 from schema.db.models import Build
+from schema.sizes import NEEDS
 from schema.states import BuildState
 
 # Nobody needs to know more exactly how many thousands there are, nor the places of a whole page of builds.
 MOST = 1000
 _MOST_BUILDS = 20
-_SIZES = (0, 1, 2)
 
 
 def ahead(session: Session, builds: Sequence[Build]) -> dict[int, int]:
@@ -30,7 +30,7 @@ def counting(builds: Sequence[Build]) -> CompoundSelect[int, int]:
 
 
 def _place(build: Build) -> Select[int, int]:
-    return select(literal(build.id), sum((_of_size(build, size) for size in _SIZES), start=literal(0)))
+    return select(literal(build.id), sum((_of_size(build, size) for size in range(len(NEEDS))), start=literal(0)))
 
 
 def _of_size(build: Build, size: int) -> ScalarSelect[int]:

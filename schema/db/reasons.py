@@ -65,6 +65,7 @@ class Reason(StrEnum):
     NODES_DRAINING = "nodes-draining"
     NODES_SILENT = "nodes-silent"
     NODES_TRIED = "nodes-tried"
+    NODES_TOO_SMALL = "nodes-too-small"
     NODES_BUSY = "nodes-busy"
     NEXT = "next"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload, load_only
 
 from schema.db import chains, counts, places
@@ -45,16 +45,18 @@ class Rules:
 class Scene:
     """What the sentences about some builds may need.
 
-    busy: node → builds that it holds; queued: platform → builds in the queue; ahead: build → those before it
+    running: node → the sizes of the builds that it works on; queued: platform → builds in the queue
+    ahead: build → those before it
     attempts: build → its attempts, the last one last; wheels: of the builds, removed ones too
     sdists: by id; links: build → what it waits for; people: subject → the last thing that a person did to it
     leader: None where no master ever led; marks: by name
+    versions: what upstream lists of the project that was asked about, where a request for none of it must be told
     """
 
     now: datetime
     rules: Rules = field(default_factory=Rules)
     nodes: Sequence[Node] = ()
-    busy: Mapping[str, int] = field(default_factory=dict)
+    running: Mapping[str, Sequence[int]] = field(default_factory=dict)
     queued: Mapping[str, int] = field(default_factory=dict)
     ahead: Mapping[int, int] = field(default_factory=dict)
     attempts: Mapping[int, Sequence[Attempt]] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class Scene:
     people: Mapping[str, AuditEntry] = field(default_factory=dict)
     leader: Leadership | None = None
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    versions: Sequence[str] = ()
 
     def last_attempt(self, build: Build) -> Attempt | None:
         """The newest attempt at *build*."""
@@ -97,7 +100,7 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
         now=now(session),
         rules=rules,
         nodes=session.scalars(select(Node).order_by(Node.name)).all(),
-        busy=_busy(session),
+        running=_running(session),
         queued=counts.by_platform(session, BuildState.QUEUED),
         ahead=places.ahead(session, every),
         attempts=_attempts(session, every),
@@ -110,9 +113,11 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
     )
 
 
-def _busy(session: Session) -> dict[str, int]:
-    held = select(Build.leased_to, func.count()).where(Build.state == BuildState.LEASED).group_by(Build.leased_to)
-    return {str(name): count for name, count in session.execute(held)}
+def _running(session: Session) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for name, size in session.execute(select(Build.leased_to, Build.size).where(Build.state == BuildState.LEASED)):
+        found[str(name)].append(size)
+    return found
 
 
 def _attempts(session: Session, builds: Sequence[Build]) -> dict[int, list[Attempt]]:

@@ -240,10 +240,12 @@ def _unresolved(session: Session, wish: str, reason: Reason, actor: Actor, probl
 
 @covers(Reason.NO_VERSION)
 def test_a_range_that_no_version_fits(session: Session) -> None:
-    entries.sdist(session, entries.project(session))
+    project = entries.project(session)
+    for version in ("1.15.1", "1.17.1", "2.0", "2.1"):
+        entries.sdist(session, project, version)
 
-    problem = "no version fits >=99; the newest upstream is 1.17.1"
-    _unresolved(session, "cffi>=99", Reason.NO_VERSION, Actor.REQUESTER, problem)
+    problem = "no version fits ==1.18; upstream has 1.17.1 before it and 2.0 after it"
+    _unresolved(session, "cffi==1.18", Reason.NO_VERSION, Actor.REQUESTER, problem)
 
 
 @covers(Reason.NO_FILES)
@@ -728,6 +730,40 @@ def test_it_failed_on_each_node_that_answers(session: Session) -> None:
         Reason.NODES_TRIED,
         Actor.OPERATOR,
         f"Queued, but it failed on pi4, and no other node for {HERE} answers.",
+    )
+
+
+@covers(Reason.NODES_TOO_SMALL)
+def test_every_node_is_too_small(session: Session) -> None:
+    entries.node(session, memory_bytes=2 * 2**30)
+    entries.build(session, entries.project(session), size=2)
+
+    says(
+        ask(session),
+        Reason.NODES_TOO_SMALL,
+        Actor.OPERATOR,
+        f"Queued, but no node for {HERE} has room for it: pi4 has 2.0 GiB of memory, the build may take 3.0 GiB.",
+    )
+
+
+def test_a_node_has_a_free_slot_but_no_room_beside_what_it_works_on(session: Session) -> None:
+    entries.node(session, memory_bytes=4 * 2**30, slots=2)
+    entries.build(
+        session,
+        entries.project(session, "scipy"),
+        size=2,
+        state="leased",
+        leased_to="pi4",
+        lease_until=later(minutes=1),
+    )
+    entries.build(session, entries.project(session), size=2)
+
+    says(
+        ask(session),
+        Reason.NODES_BUSY,
+        Actor.FARM,
+        f"Queued: the only node for {HERE} is busy (pi4 has 1.0 GiB of memory to spare beside its builds,"
+        " the build may take 3.0 GiB); it comes next.",
     )
 
 

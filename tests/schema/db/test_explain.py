@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +15,12 @@ from packaging.version import Version
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import places
+from master.cli import farm as commands
+from schema.db import explain, places
 from schema.db.answers import Answer, span
 from schema.db.explain import newest_first, why
 from schema.db.models import Base, Build
+from schema.db.nearest import nearest
 from schema.db.reasons import Actor, Reason
 from schema.db.sentences import about
 from schema.db.session import transaction
@@ -262,6 +266,33 @@ def test_answers_are_plain_data_for_json(session: Session) -> None:
         "build_id": build.id,
     }
     assert data["until"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("specifier", "text"),
+    [
+        ("==1.5", "upstream has 1.0 before it and 2.0 after it"),
+        ("==1.5.*", "upstream has 1.0 before it and 2.0 after it"),
+        (">=9", "upstream has 3.0 before it"),
+        ("<0.5", "upstream has 1.0 after it"),
+        (">=1.2,<1.8", "upstream has 1.0 before it and 2.0 after it"),
+        ("", ""),
+        ("no range", ""),
+    ],
+)
+def test_the_versions_next_to_what_was_asked_for(specifier: str, text: str) -> None:
+    assert nearest(specifier, ["3.0", "1.0", "odd one", "2.0"]) == text
+
+
+def test_every_command_that_a_sentence_names_is_there() -> None:
+    sources = Path(explain.__file__).parent.glob("*.py")
+    named = {name for file in sources for name in re.findall(r"`wheelfarm ((?:node )?[a-z]+)", file.read_text())}
+
+    for name in named:
+        group, _, inner = name.partition(" ")
+        command = commands.commands[group]
+        assert not inner or inner in getattr(command, "commands", {})
+    assert {"request", "retry", "release", "why", "log", "master", "node resume"} <= named
 
 
 def test_versions_are_ordered_as_versions() -> None:
