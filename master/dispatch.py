@@ -18,6 +18,7 @@ from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
 from schema.capacity import Machine
+from schema.causes import FAULTY_RECIPE
 from schema.db import counts
 from schema.db.models import Build, Node, UpstreamFile
 from schema.db.session import now
@@ -69,7 +70,7 @@ class Dispatcher:
         jobs: list[tuple[NodeName, BuildJob]] = []
         for desk in free:
             short = _is_short(desk, all_desks, queued)
-            chosen = choose(session, desk, at=moment, longest_first=short, kept_free=kept_free)
+            chosen = choose(session, desk, longest_first=short, kept_free=kept_free)
             jobs += [(desk.node, job) for job in self._grant(session, desk.node, chosen, at=moment)]
         return jobs
 
@@ -100,7 +101,7 @@ class Dispatcher:
             return recipes.recipe_for(NormalizedName(item.project), self.recipe_folders)
         except SettingsError as err:
             build = session.get_one(Build, item.id)
-            builds.move(session, build, BuildState.HELD, reason=f"its recipe is faulty: {err}")
+            builds.move(session, build, BuildState.HELD, reason=f"{FAULTY_RECIPE}{err}")
             return None
 
 

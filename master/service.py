@@ -21,7 +21,7 @@ from master import (
     needs,
     recipes,
     rescore,
-    resolve,
+    ripen,
     scope,
     sweep,
     tasks,
@@ -37,7 +37,9 @@ from master.keep.gc import Collector as Rubbish
 from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
+from master.lateness import Lateness
 from master.loops import Loop
+from master.planner import Planner
 from master.site import Site
 from master.store import Store
 from master.upstream import Upstream
@@ -101,6 +103,7 @@ class Service:
             authority=authority,
             farm=settings.farm.name,
             limits=settings.limits,
+            retry_s=settings.timing.retry_s,
         )
         self._dispatcher = Dispatcher(
             recipe_folders=settings.farm.recipes,
@@ -121,6 +124,8 @@ class Service:
         self._rubbish = Rubbish(database=database, store=store, logs=settings.logs, keep=settings.keep)
         self._notifier = Notifier.from_settings(database, settings.alarms, farm=settings.farm.name)
         self._follower = Follower(database, self._upstream, settings.watch, adopt=self._adopt)
+        self._planner = Planner(database, snapshot=self._snapshot, settings=settings)
+        self._lateness = Lateness()
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
@@ -133,8 +138,9 @@ class Service:
                 ("watch", self._watch, tick_s),
                 ("feed", self._feed, settings.watch.pause_s),
                 ("reconcile", self._reconcile, settings.watch.pause_s),
-                ("resolve", self._resolve, tick_s),
+                ("resolve", self._planner.turn, tick_s),
                 ("follow", self._follow, tick_s),
+                ("ripen", self._ripen, tick_s),
                 ("dispatch", self._dispatch, tick_s),
                 ("needs", self._needs, max(settings.timing.lease_s / 20, tick_s)),
                 ("sweep", self._sweep, max(settings.timing.lease_s / 10, tick_s)),
@@ -153,9 +159,7 @@ class Service:
         tasks.register(app, self)
 
     def start(self) -> None:
-        """Render what a crash may have left unrendered, plan for what the settings now say, then start every loop."""
-        with transaction(self._database) as session:
-            resolve.reconsider(session)
+        """Render what a crash may have left unrendered, then start every loop."""
         self._site.place_authority(self._collector.authority.certificate_pem)
         with transaction(self._snapshot) as session:
             self._site.rebuild(session)
@@ -179,6 +183,7 @@ class Service:
                 message,
                 lease_s=self._settings.timing.lease_s,
                 lost_message_s=self._settings.timing.lost_message_s,
+                lag_s=partial(self._lateness.of, message),
             )
         for lease in heard.collect:
             if (message.node, lease) not in self._collecting:
@@ -217,23 +222,18 @@ class Service:
     def _adopt(self, session: Session, names: Iterable[str]) -> None:
         scope.adopt(session, names, settings=self._settings, now=now(session))
 
-    def _resolve(self) -> None:
-        with transaction(self._snapshot) as session:
-            pending = resolve.pending(session)
-        for project_id in pending:
-            try:
-                with transaction(self._database) as session:
-                    platforms = self._settings.farm.platforms
-                    resolve.resolve_project(session, project_id, platforms=platforms, now=now(session))
-            except Exception:  # one project that cannot be resolved must not hold up the others
-                log.exception("the requests of project %s cannot be resolved", project_id)
-
     def _needs(self) -> None:
         with transaction(self._database) as session:
             self._needs_after = needs.sweep(session, after=self._needs_after)
 
     def _follow(self) -> None:
         closure.follow_due(self._database, self._upstream, self._store)
+
+    def _ripen(self) -> None:
+        with transaction(self._database) as session:
+            ripe = ripen.ripen(session)
+        if ripe:
+            self._loops["dispatch"].wake()
 
     def _dispatch(self) -> None:
         with transaction(self._database) as session:

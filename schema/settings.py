@@ -29,6 +29,9 @@ from schema.states import BuildPolicy
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?")
 _UNITS = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
+# Seconds that may be 0, for a thing that is not wanted.
+_MAY_BE_NONE = frozenset({"watch.cooldown_s"})
+
 
 def _root() -> bool:
     return os.geteuid() == 0
@@ -105,6 +108,7 @@ class WatchSection:
         the list where the scope is wide, each page in its turn where it is narrow
     changelog: whether to ask the upstream's XML-RPC changelog, too, for news within seconds
     pause_s: between two looks at the feed; margin_serials: how many serials are read again each time (W-04)
+    cooldown_s: from a file's upload to its build, 0 for none; cooldown_exempt: names or patterns that are built at once
     sweep_s: how often a project is read although no event spoke of it (W-06); reconcile_s: a full comparison
     """
 
@@ -117,6 +121,8 @@ class WatchSection:
     changelog: bool = False
     pause_s: float = 60.0
     margin_serials: int = 2000
+    cooldown_s: float = 86400.0
+    cooldown_exempt: tuple[str, ...] = ()
     sweep_s: float = 30 * 86400.0
     reconcile_s: float = 7 * 86400.0
 
@@ -210,12 +216,16 @@ class ImagesSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimingSection:
-    """Seconds. A lease must outlive several heartbeats, or a healthy node loses its builds."""
+    """Seconds. A lease must outlive several heartbeats, or a healthy node loses its builds.
+
+    retry_s: the pause after a node's first failure with a build; the later ones are multiples of it (``schema.states``)
+    """
 
     lease_s: float = 90.0
     heartbeat_s: float = 5.0
     tick_s: float = 0.5
     lost_message_s: float = 20.0
+    retry_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,8 +375,9 @@ def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:
             raise fault("a whole number of 0 or more" + (' (sizes may be written "2GiB")' if "bytes" in key else ""))
         return value
     if kind is float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-            raise fault("a number of seconds above 0")
+        none = value == 0 and key in _MAY_BE_NONE
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or (value <= 0 and not none):
+            raise fault(f"a number of seconds {'of 0 or more' if key in _MAY_BE_NONE else 'above 0'}")
         return float(value)
     if kind is bool:
         if not isinstance(value, bool):

@@ -18,7 +18,7 @@ from schema.errors import UnavailableError
 _SCRIPTS = Path(__file__).with_name("migrations")
 
 
-def upgrade(database: Engine, *, to: str = "head") -> None:
+def upgrade(database: Engine, to: str = "head") -> None:
     """Run every migration up to *to* that *database* has not seen; safe to repeat.
 
     Raise UnavailableError if the database cannot be reached.
@@ -26,7 +26,7 @@ def upgrade(database: Engine, *, to: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     try:
-        with database.connect() as connection, _tables_may_be_replaced(connection):
+        with database.connect() as connection, _rows_may_point_nowhere(connection):
             config.attributes["connection"] = connection
             command.upgrade(config, to)
             connection.commit()
@@ -34,27 +34,24 @@ def upgrade(database: Engine, *, to: str = "head") -> None:
         raise UnavailableError(f"the database does not answer: {str(err.orig).splitlines()[0]}") from err
 
 
+@contextmanager
+def _rows_may_point_nowhere(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by making it anew, and would not drop the old one while rows of others point at it."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    pragma = connection.connection.cursor()  # the driver's own: within a transaction SQLite would ignore it
+    pragma.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        pragma.execute("PRAGMA foreign_keys = ON")
+        pragma.close()
+
+
 def is_current(database: Engine) -> bool:
     """Whether *database* has the newest schema."""
     newest = ScriptDirectory(str(_SCRIPTS)).get_current_head()
     with database.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision() == newest
-
-
-@contextmanager
-def _tables_may_be_replaced(connection: Connection) -> Iterator[None]:
-    """SQLite changes a table by making it anew: what refers to it must not keep the old one from being dropped.
-
-    It hears that outside a transaction only.
-    """
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    cursor = connection.connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = OFF")
-    try:
-        yield
-    finally:
-        connection.rollback()
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()

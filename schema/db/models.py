@@ -88,7 +88,7 @@ class Project(Base):
     etag, last_modified: of the last page read, for conditional requests
     check_at: when to look again; errors: failed looks in a row
     serial: the upstream's, of the last page that was taken; event_serial: the highest that an event named; 0: none yet
-    undecided: its requests are to be resolved (again)
+    undecided: some of its requests are to be resolved, maybe again (``master.undecided``)
     downloads: of the imported ranking; dependents: how many projects of the farm need it
     """
 
@@ -98,7 +98,7 @@ class Project(Base):
             "status IN ('active', 'archived', 'deprecated', 'quarantined', 'missing')", name="status_known"
         ),
         Index(None, "check_at"),
-        _where("ix_projects_undecided", "id", when="undecided"),
+        _where("ix_projects_undecided", "id", when="undecided AND checked_at IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from master import choose
 from master.choose import Desk
 from schema.capacity import Machine
-from schema.db.session import now, transaction
+from schema.db.session import transaction
 from schema.names import NodeName
 from tests import rows
 
@@ -37,7 +37,7 @@ def queue(session: Session, *names: str, **values: Any) -> None:
 
 
 def names(session: Session, of: Desk, **values: Any) -> list[str]:
-    return [item.project for item in choose.choose(session, of, at=now(session), **values)]
+    return [item.project for item in choose.choose(session, of, **values)]
 
 
 def test_the_best_of_all_platforms_and_sizes_come_first(database: Engine) -> None:
@@ -117,8 +117,8 @@ def test_each_look_goes_by_the_index_of_queued_builds(database: Engine) -> None:
         if not sqlite:
             session.execute(text("SET LOCAL enable_seqscan = off"))
             session.execute(text("SET LOCAL enable_sort = off"))
-        asked = str(choose.statement(2, (0, 1)).element)
-        values = {"platform_0": rows.PLATFORM, "platform_1": OTHER, "node": "n1", "most": 5, "now": now(session)}
+        asked = str(choose.statement(2, (0, 1), 4).element)
+        values = {"platform_0": rows.PLATFORM, "platform_1": OTHER, "node": "n1"}
         explain = text(f"EXPLAIN {'QUERY PLAN ' if sqlite else ''}{asked}")
         plan = "\n".join(str(tuple(row)) for row in session.execute(explain, values))
 

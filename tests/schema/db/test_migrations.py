@@ -4,11 +4,21 @@ from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, text
 
 from schema.db import migrate
-from schema.db.models import Base, Build
-from schema.db.session import engine, transaction
+from schema.db.models import Base
+
+_PROJECT = """
+    INSERT INTO projects (id, name, title, status, status_reason, etag, last_modified, error, check_at, errors)
+    VALUES (1, 'demo', 'demo', 'active', '', '', '', '', '2026-01-01 00:00:00', 0)
+"""
+_QUEUED = """
+    INSERT INTO builds (project_id, version, platform, build_number, policy, state, reason, priority, fence,
+                        pardoned_fence, not_before, created_at, changed_at)
+    VALUES (1, '1.0', 'p', :number, 'missing', 'queued', '', 0, 0, 0, CAST(:not_before AS {moment}),
+            '2026-01-01 00:00:00', '2026-01-01 00:00:00')
+"""
 
 
 def test_the_migrations_make_the_tables_that_the_models_describe(database: Engine) -> None:
@@ -24,27 +34,53 @@ def test_migrating_twice_changes_nothing(database: Engine) -> None:
     assert migrate.is_current(database)
 
 
-_PROJECT = """INSERT INTO projects
-    (id, name, title, status, status_reason, etag, last_modified, check_at, errors, error)
-    VALUES (1, 'demo', 'demo', 'active', '', '', '', '2026-01-01', 0, '')"""
-_BUILD = """INSERT INTO builds
-    (project_id, version, platform, build_number, policy, state, reason, priority, fence, pardoned_fence,
-        created_at, changed_at)
-    VALUES (1, :version, 'p', 0, 'missing', 'queued', '', :priority, 0, 0, '2026-01-01', '2026-01-01')"""
-
-
-def test_a_farm_of_the_first_tables_keeps_its_rows_and_who_asked_for_its_builds(tmp_path: Path) -> None:
-    database = engine(f"sqlite:///{tmp_path}/old.sqlite")
-    migrate.upgrade(database, to="0001")
-    with transaction(database) as session:
-        session.execute(text(_PROJECT))
-        for priority in (0, 10, 20):
-            session.execute(text(_BUILD), {"version": f"1.{priority}", "priority": priority})
+def test_a_database_with_builds_is_migrated_and_what_paused_in_the_queue_waits(database: Engine) -> None:
+    _at_first(database)
+    moment = "TEXT" if database.dialect.name == "sqlite" else "TIMESTAMPTZ"
+    with database.begin() as connection:
+        connection.execute(text(_PROJECT))
+        for number, not_before in ((1, "2026-01-01 00:00:00"), (2, None)):
+            connection.execute(text(_QUEUED.format(moment=moment)), {"number": number, "not_before": not_before})
 
     migrate.upgrade(database)
 
-    with transaction(database) as session:
-        found = session.scalars(select(Build).order_by(Build.id)).all()
-        assert [(build.origin, build.size) for build in found] == [("person", 1), ("list", 1), ("dependency", 1)]
-        assert session.scalar(text("PRAGMA foreign_keys")) == 1
-    database.dispose()
+    with database.connect() as connection:
+        assert list(connection.execute(text("SELECT state FROM builds ORDER BY build_number")).scalars()) == [
+            "waiting",
+            "queued",
+        ]
+        if database.dialect.name == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_farm_of_the_first_tables_keeps_who_asked_for_its_builds(database: Engine) -> None:
+    _at_first(database)
+    moment = "TEXT" if database.dialect.name == "sqlite" else "TIMESTAMPTZ"
+    with database.begin() as connection:
+        connection.execute(text(_PROJECT))
+        for number, priority in enumerate((0, 10, 20)):
+            connection.execute(text(_QUEUED.format(moment=moment)), {"number": number, "not_before": None})
+            connection.execute(
+                text("UPDATE builds SET priority = :p WHERE build_number = :n"), {"p": priority, "n": number}
+            )
+
+    migrate.upgrade(database)
+
+    with database.connect() as connection:
+        found = connection.execute(text("SELECT origin, size FROM builds ORDER BY build_number")).all()
+        assert found == [("person", 1), ("list", 1), ("dependency", 1)]
+
+
+def _at_first(database: Engine) -> None:
+    """Empty the database and give it the tables of the first release."""
+    if database.dialect.name == "sqlite":
+        database.dispose()
+        assert database.url.database is not None
+        for suffix in ("", "-wal", "-shm"):
+            Path(database.url.database + suffix).unlink(missing_ok=True)
+    else:
+        with database.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+    migrate.upgrade(database, to="0001")

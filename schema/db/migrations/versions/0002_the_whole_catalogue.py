@@ -36,6 +36,8 @@ def upgrade() -> None:
     _add_tables()
     for statement in _KEEP_AUDIT[op.get_bind().dialect.name]:
         op.execute(sa.text(statement))
+    # What pauses waits from now on; a pause that is over already is ended by the first turn of the loop.
+    op.execute("UPDATE builds SET state = 'waiting' WHERE state = 'queued' AND not_before IS NOT NULL")
     op.execute(
         "INSERT INTO build_counts (platform, state, builds)"
         " SELECT platform, state, count(*) FROM builds GROUP BY platform, state"
@@ -82,7 +84,7 @@ def _add_columns() -> None:
 
 
 def _add_indexes() -> None:
-    _index("ix_projects_undecided", "projects", ["id"], when="undecided")
+    _index("ix_projects_undecided", "projects", ["id"], when="undecided AND checked_at IS NOT NULL")
     _index("ix_builds_next", "builds", ["platform", "size", "score", "id"], when="state = 'queued'")
     _index("ix_builds_ripe", "builds", ["not_before"], when="state = 'waiting' AND not_before IS NOT NULL")
     _index("ix_builds_waits_for", "builds", ["waits_for"], when="waits_for IS NOT NULL")
