@@ -29,7 +29,7 @@ _PROBE = f"""SELECT * FROM (
         AND (fence = pardoned_fence OR NOT EXISTS (
             SELECT 1 FROM attempts WHERE attempts.build_id = builds.id AND attempts.fence > builds.pardoned_fence
                 AND attempts.node = :node AND attempts.failure_class IN ({_ELSEWHERE})))
-    ORDER BY score DESC, id DESC LIMIT :most) AS probe_{{at}}_{{size}}"""  # noqa: S608 - of constants
+    ORDER BY score DESC, id DESC LIMIT {{most}}) AS probe_{{at}}_{{size}}"""  # noqa: S608 - of constants
 _WHOLE = """SELECT found.*, projects.name AS project,
     sdists.filename, sdists.url, sdists.sha256, sdists.size_bytes, sdists.uploaded_at
     FROM ({probes}) AS found
@@ -104,10 +104,9 @@ def choose(
     if not (possible and desk.platforms and desk.free):
         return []
     most = 2 * _MOST_SLOTS if longest_first else desk.free
+    asked = statement(len(desk.platforms), possible, _rounded(most))
     values: dict[str, Any] = {f"platform_{number}": platform for number, platform in enumerate(desk.platforms)}
-    rows = session.connection().execute(
-        statement(len(desk.platforms), possible), {**values, "node": desk.node, "most": most, "now": at}
-    )
+    rows = session.connection().execute(asked, {**values, "node": desk.node, "now": at})
     found = [Candidate(**row) for row in rows.mappings()]
     found.sort(key=_length if longest_first else _score, reverse=True)
     return _with_room(desk, found, set() if kept_free is None else kept_free)
@@ -128,11 +127,21 @@ def _with_room(desk: Desk, found: Collection[Candidate], kept_free: set[int]) ->
 
 
 @lru_cache(maxsize=256)
-def statement(platforms: int, possible: tuple[int, ...]) -> TextualSelect:
-    """One look into ``ix_builds_next`` for each platform and size; the best of each, joined with what a job needs."""
-    probes = " UNION ALL ".join(_PROBE.format(at=at, size=size) for at in range(platforms) for size in possible)
+def statement(platforms: int, possible: tuple[int, ...], most: int) -> TextualSelect:
+    """One look into ``ix_builds_next`` for each platform and size; the best of each, joined with what a job needs.
+
+    most: of each look; spelt out, not bound: a planner that does not know it takes it for many, and sorts the queue
+    """
+    probes = " UNION ALL ".join(
+        _PROBE.format(at=at, size=size, most=most) for at in range(platforms) for size in possible
+    )
     timed = text(_WHOLE.format(probes=probes)).bindparams(bindparam("now", type_=Instant))
     return timed.columns(needs=JSON, uploaded_at=Instant)
+
+
+def _rounded(most: int) -> int:
+    """Up to a power of two: few statements are enough then, and each is planned once."""
+    return 1 << (most - 1).bit_length()
 
 
 def _score(item: Candidate) -> tuple[float, int]:

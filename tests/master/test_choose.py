@@ -117,8 +117,8 @@ def test_each_look_goes_by_the_index_of_queued_builds(database: Engine) -> None:
         if not sqlite:
             session.execute(text("SET LOCAL enable_seqscan = off"))
             session.execute(text("SET LOCAL enable_sort = off"))
-        asked = str(choose.statement(2, (0, 1)).element)
-        values = {"platform_0": rows.PLATFORM, "platform_1": OTHER, "node": "n1", "most": 5, "now": now(session)}
+        asked = str(choose.statement(2, (0, 1), 4).element)
+        values = {"platform_0": rows.PLATFORM, "platform_1": OTHER, "node": "n1", "now": now(session)}
         explain = text(f"EXPLAIN {'QUERY PLAN ' if sqlite else ''}{asked}")
         plan = "\n".join(str(tuple(row)) for row in session.execute(explain, values))
 
