@@ -2,7 +2,7 @@
 # make run UNTIL_IDLE=1     the same, but end by itself once every requested project was built, installed and imported
 # make chaos SEED=1         hurt a farm of several nodes in every way for some minutes; docs/how-to/run-the-fault-harness.md
 # make test                 linters, type checks and the whole test suite
-# make bench-master         what the master costs as the catalogue grows (ROWS=10000000: up to ten million builds)
+# make bench-master         what the master costs as the catalogue grows (ROWS=10000000 PROJECTS=700000: up to all of PyPI)
 # make bench-makespan       ten small C projects on two slots: how well the farm fills them
 
 SHELL := bash
@@ -27,9 +27,10 @@ test: .venv/.ready
 	.venv/bin/pytest -n auto --dist loadfile -m slow
 
 ROWS ?= 1000000
+PROJECTS ?= 70000
 bench-master: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run test
-	@exec .venv/bin/python -m bench.master $(ROWS)
+	@exec .venv/bin/python -m bench.master $(ROWS) $(PROJECTS)
 
 bench-makespan: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run

@@ -203,7 +203,8 @@ class Service:
     def _watch(self) -> None:
         sweep_s, poll_s = self._settings.watch.sweep_s, self._settings.upstream.poll_s
         pause_s = sweep_s if self._follower.tells_events else poll_s
-        watch.look_at_due(self._database, self._upstream, poll_s=pause_s)
+        if watch.look_at_due(self._database, self._upstream, poll_s=pause_s):
+            self._loops["watch"].wake()  # there may be more
 
     def _feed(self) -> None:
         if self._follower.turn():
