@@ -68,7 +68,7 @@ def ended(session: Session, build: Build) -> None:
     for item in waiting:
         # An earlier one's end may have ended this one as well.
         if item.state == BuildState.WAITING:
-            _decide(session, item)
+            decide(session, item)
 
 
 def sweep(session: Session, *, after: tuple[int, int] = (0, 0), limit: int = _AT_ONCE) -> tuple[int, int]:
@@ -86,7 +86,7 @@ def sweep(session: Session, *, after: tuple[int, int] = (0, 0), limit: int = _AT
     places = [(item.waits_for or 0, item.id) for item in waiting]
     for item in waiting:
         if item.state == BuildState.WAITING:
-            _decide(session, item)
+            decide(session, item)
     return places[-1] if len(places) == limit else (0, 0)
 
 
@@ -107,10 +107,10 @@ def _ask_for(session: Session, build: Build, new: Sequence[str]) -> None:
         return
     build.needs = [*build.needs, *new]
     session.flush()
-    _decide(session, build)
+    decide(session, build)
 
 
-def _decide(session: Session, build: Build) -> None:
+def decide(session: Session, build: Build) -> None:
     """Queue the build if all that it needs is there, fail it if something never comes, else let it wait."""
     first: Project | None = None
     for text in build.needs:

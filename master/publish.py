@@ -77,7 +77,7 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
 
 
 def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha256: Sha256) -> None:
-    build = builds.held_by(session, accepted.lease, accepted.node)
+    build = builds.held_by(session, accepted.lease, accepted.node, for_update=True)
     if build is None:
         log.info("build %s: its lease is not held any more; nothing is published", accepted.lease.build_id)
         return

@@ -21,6 +21,7 @@ from master import (
     needs,
     recipes,
     resolve,
+    ripen,
     scope,
     sweep,
     tasks,
@@ -36,6 +37,7 @@ from master.keep.gc import Collector as Rubbish
 from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
+from master.lateness import Lateness
 from master.loops import Loop
 from master.site import Site
 from master.store import Store
@@ -100,6 +102,7 @@ class Service:
             authority=authority,
             farm=settings.farm.name,
             limits=settings.limits,
+            retry_s=settings.timing.retry_s,
         )
         self._dispatcher = Dispatcher(
             recipe_folders=settings.farm.recipes,
@@ -119,6 +122,7 @@ class Service:
         self._rubbish = Rubbish(database=database, store=store, logs=settings.logs, keep=settings.keep)
         self._notifier = Notifier.from_settings(database, settings.alarms, farm=settings.farm.name)
         self._follower = Follower(database, self._upstream, settings.watch, adopt=self._adopt)
+        self._lateness = Lateness()
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
         # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
@@ -133,6 +137,7 @@ class Service:
                 ("reconcile", self._reconcile, settings.watch.pause_s),
                 ("resolve", self._resolve, tick_s),
                 ("follow", self._follow, tick_s),
+                ("ripen", self._ripen, tick_s),
                 ("dispatch", self._dispatch, tick_s),
                 ("needs", self._needs, max(settings.timing.lease_s / 20, tick_s)),
                 ("sweep", self._sweep, max(settings.timing.lease_s / 10, tick_s)),
@@ -176,6 +181,7 @@ class Service:
                 message,
                 lease_s=self._settings.timing.lease_s,
                 lost_message_s=self._settings.timing.lost_message_s,
+                lag_s=partial(self._lateness.of, message),
             )
         for lease in heard.collect:
             if (message.node, lease) not in self._collecting:
@@ -231,6 +237,12 @@ class Service:
 
     def _follow(self) -> None:
         closure.follow_due(self._database, self._upstream, self._store)
+
+    def _ripen(self) -> None:
+        with transaction(self._database) as session:
+            ripe = ripen.ripen(session)
+        if ripe:
+            self._loops["dispatch"].wake()
 
     def _dispatch(self) -> None:
         with transaction(self._database) as session:

@@ -209,12 +209,16 @@ class ImagesSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimingSection:
-    """Seconds. A lease must outlive several heartbeats, or a healthy node loses its builds."""
+    """Seconds. A lease must outlive several heartbeats, or a healthy node loses its builds.
+
+    retry_s: the pause after a node's first failure with a build; the later ones are multiples of it (``schema.states``)
+    """
 
     lease_s: float = 90.0
     heartbeat_s: float = 5.0
     tick_s: float = 0.5
     lost_message_s: float = 20.0
+    retry_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import explain
+from schema.db import audit, explain
 from schema.db.answers import Answer
 from schema.db.models import Attempt, AuditEntry, Build, Wheel
 from schema.db.sentences import about
@@ -101,7 +101,7 @@ def build_page(session: Session, build_id: int, *, fence: int | None, silent_s: 
         attempts=attempts,
         attempt=attempt or (attempts[-1] if attempts else None),
         wheels=wheels,
-        audit=farm.audit(session, subject=f"build {build_id}"),
+        audit=audit.entries(session, limit=farm.PAGE, subject=f"build {build_id}"),
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from schema.db import audit
 from schema.db.models import Alarm, AuditEntry, BuildCount, Demand, Leadership, Mark
 from schema.printable import one_line
 from schema.states import BuildState
@@ -18,6 +18,7 @@ PAGE = 50
 _ENDED_ALARMS = 10
 _ASKED = 20
 _MARKS = 40
+_DOINGS = 5
 
 # What the walks are, in a reader's words; those that are no walk of interest to people have no title.
 _TITLES = {
@@ -69,7 +70,7 @@ def farm_page(session: Session) -> FarmPage:
         leader=session.get(Leadership, 1),
         counts=_counts(session),
         asked=session.scalars(select(Demand).order_by(Demand.asks.desc(), Demand.name).limit(_ASKED)).all(),
-        audit=audit(session)[:5],
+        audit=audit.entries(session, limit=_DOINGS),
     )
 
 
@@ -83,26 +84,6 @@ def walks(session: Session) -> list[Walk]:
     """The marks that mean something to people, the latest change first."""
     marks = session.scalars(select(Mark).order_by(Mark.changed_at.desc()).limit(_MARKS)).all()
     return [_walk(mark) for mark in marks if mark.name in _TITLES and (mark.note or mark.total or mark.done)]
-
-
-def audit(session: Session, *, subject: str = "", before: int = 0) -> list[AuditEntry]:
-    """What people had the farm do, the newest first: one more than a page of it, so that a reader can go on.
-
-    subject: such as ``build 12``, "" for all; before: the number to go on below, 0 for the newest
-    """
-    wanted = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(PAGE + 1)
-    if subject:
-        wanted = wanted.where(AuditEntry.subject == subject)
-    if before:
-        wanted = wanted.where(AuditEntry.id < before)
-    return list(session.scalars(wanted))
-
-
-def change(entry: AuditEntry) -> str:
-    """What was changed, on one line: ``state: queued → held``; whatever else stands in the row is only shown."""
-    before, after = _mapping(entry.before), _mapping(entry.after)
-    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
-    return "; ".join(f"{key}: {_short(before.get(key))} → {_short(after.get(key))}" for key in keys)
 
 
 def _walk(mark: Mark) -> Walk:
@@ -126,11 +107,3 @@ def _counts(session: Session) -> dict[str, dict[str, int]]:
     for row in sorted(rows, key=lambda row: (row.platform, order.index(BuildState(row.state)))):
         found.setdefault(row.platform, {})[row.state] = row.builds
     return found
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a JSON column
-    return value if isinstance(value, Mapping) else {}
-
-
-def _short(value: object) -> str:
-    return "none" if value is None or value == "" else one_line(str(value), limit=120)

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, abort, current_app, jsonify, redirect, re
 from packaging.utils import NormalizedName
 from werkzeug.wrappers import Response as AnyResponse
 
+from schema.db import audit as audit_trail
 from schema.errors import NotANameError, UnavailableError
 from schema.names import project_name
 from schema.printable import one_line
@@ -145,7 +146,7 @@ def audit() -> str:
     """What people had the farm do."""
     subject = _text("subject")
     with _database().reading() as session:
-        entries = farms.audit(session, subject=subject, before=_number("before"))
+        entries = audit_trail.entries(session, limit=farms.PAGE + 1, subject=subject, before=_number("before"))
     more = len(entries) > farms.PAGE
     shown = entries[: farms.PAGE]
     return render_template("audit.html", entries=shown, subject=subject, before=shown[-1].id if more else 0)

@@ -1,4 +1,4 @@
-"""``wheelfarm request``, ``retry``, ``rebuild``, ``remove``: what people ask the farm to do."""
+"""``wheelfarm request``, ``rebuild``, ``remove``: which wheels people want, and which not."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from master import operate, requests, wishes
+from master import audit, operate, requests, wishes
 from master.cli.farm import writing
+from master.cli.steering import dry_run, tell
 from schema import names
-from schema.db.models import Build
 from schema.door import Door, Group, Release, answer, answer_json, as_json, for_platform, pass_door, release
 from schema.errors import UsageError
 from schema.platforms import Platform
@@ -52,6 +52,7 @@ def request(
         wanted += wishes.read(file, platforms=named or settings.farm.platforms)
     if not wanted:
         raise UsageError("nothing to request", advice="name a project, or a requirements file with -r")
+    who = audit.person()
     with writing(settings) as session:
         for item in wanted:
             requests.add(
@@ -62,23 +63,17 @@ def request(
                 policy=BuildPolicy(policy) if policy else item.build or settings.farm.build,
                 dependencies=item.dependencies or settings.farm.build,
             )
+            audit.note(
+                session,
+                who=who,
+                action="request",
+                subject=f"project {names.project_name(item.requirement.name)}",
+                after={"requirement": str(item.requirement), "platforms": [str(each) for each in named]},
+            )
     told = [str(item.requirement) for item in wanted]
     answer_json({"requested": told}) if as_json else answer(
         f"requested {', '.join(told)}; wheelfarm why NAME tells more"
     )
-
-
-@click.command()
-@click.argument("build", type=click.IntRange(min=1))
-@as_json
-@pass_door
-def retry(door: Door, *, build: int, as_json: bool) -> None:
-    """Queue BUILD again.
-
-    For one that failed, was poisoned, held or withdrawn; earlier attempts count no more.
-    """
-    with writing(door.settings) as session:
-        _tell([operate.retry(session, build)], as_json=as_json)
 
 
 @click.command()
@@ -92,38 +87,29 @@ def rebuild(door: Door, *, name_version: Release, platform: Platform | None, as_
     if version is None:
         raise UsageError(f"which version of {name}?", advice=f"write {name}==VERSION")
     with writing(door.settings) as session:
-        _tell(operate.rebuild(session, name, version, platform), as_json=as_json)
+        tell(operate.rebuild(session, name, version, platform, who=audit.person()), as_json=as_json)
 
 
 @click.command()
 @click.argument("name_version", metavar="NAME[==VERSION]", type=release)
 @click.option("--reason", default="an operator removed it", show_default=True, help="Shown to whoever asks why.")
+@dry_run
 @as_json
 @pass_door
-def remove(door: Door, *, name_version: Release, reason: str, as_json: bool) -> None:
+def remove(door: Door, *, name_version: Release, reason: str, dry_run: bool, as_json: bool) -> None:
     """Take wheels off the index for good.
 
     Their file names stay taken: nobody will ever get other bytes under them.
     """
     name, version = name_version
-    with writing(door.settings) as session:
-        removed = [wheel.filename for wheel in operate.remove(session, name, version, reason=reason)]
-    answer_json({"removed": removed}) if as_json else answer("\n".join(f"removed {item}" for item in removed))
-
-
-def _tell(queued: list[Build], *, as_json: bool) -> None:
-    rows = [
-        {"build": build.id, "project": build.project.name, "version": build.version, "platform": build.platform}
-        for build in queued
-    ]
-    if as_json:
-        answer_json(rows)
-        return
-    for row in rows:
-        answer(f"build {row['build']} of {row['project']} {row['version']} for {row['platform']} is queued")
+    with writing(door.settings, keep=not dry_run) as session:
+        found = operate.remove(session, name, version, who=audit.person(), reason=reason)
+        removed = [wheel.filename for wheel in found]
+    said = "would remove" if dry_run else "removed"
+    answer_json({"removed": removed}) if as_json else answer("\n".join(f"{said} {item}" for item in removed))
 
 
 def add_to(group: Group) -> None:
     """Add these commands to *group*."""
-    for command in (request, retry, rebuild, remove):
+    for command in (request, rebuild, remove):
         group.add_command(command)

@@ -130,6 +130,7 @@ lease_s = 6.0
 heartbeat_s = 0.5
 tick_s = 0.1
 lost_message_s = 3.0
+retry_s = 1.0
 """
 
     def command(self, *words: str) -> str:

@@ -175,6 +175,7 @@ lease_s = {LEASE_S}
 heartbeat_s = 0.5
 tick_s = 0.1
 lost_message_s = 3.0
+retry_s = 1.0
 """
 
     @property

@@ -301,7 +301,7 @@ def test_what_a_person_removed_is_not_built_again_by_itself(database: Engine) ->
         build.state = BuildState.PUBLISHED
         rows.wheel(session, build)
         session.flush()
-        operate.remove(session, DEMO, None, reason="it is evil")
+        operate.remove(session, DEMO, None, who="ada", reason="it is evil")
         build.state = BuildState.UNNEEDED  # as a repeated rebuild leaves it
         resolve.reconsider(session)
 

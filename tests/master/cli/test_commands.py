@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from master.audit import person
 from schema.db.models import Build
 from schema.db.session import engine, transaction
 from schema.settings import Settings
@@ -125,6 +126,18 @@ def test_builds_are_listed_and_what_they_say_is_harmless(wheelfarm: Call) -> Non
         ["log", "0"],
         ["log", "99"],
         ["retry", "99"],
+        ["retry", "click", "broken", "99"],
+        ["retry", "99999999999999999999"],
+        ["hold", "99"],
+        ["hold", "0"],
+        ["hold", "click"],
+        ["hold"],
+        ["release", "broken"],
+        ["cancel", "broken"],
+        ["priority", "broken", "5"],
+        ["priority", "broken", "+1e400"],
+        ["priority", "+5"],
+        ["audit", "--since", "yesterday"],
         ["rebuild", "click"],
         ["rebuild", "click==one"],
         ["rebuild", "unknown==1.0"],
@@ -222,6 +235,55 @@ def test_a_failed_build_is_queued_again(wheelfarm: Call, builds: dict[str, int])
     assert called.out == f"build {builds['broken']} of broken 1.0 for debian12-x86_64-cp311 is queued\n"
     assert wheelfarm("builds", "--project", "broken", "--json").json[0]["state"] == "queued"
     assert wheelfarm("retry", builds["broken"]).code == 2
+
+
+def test_builds_are_held_released_and_moved_forward(wheelfarm: Call, settings: Settings) -> None:
+    database = engine(settings.database_url)
+    with transaction(database) as session:
+        one, two = (rows.build(session, rows.project(session, name)).id for name in ("one", "two"))
+    database.dispose()
+    where = f"1.0 for {rows.PLATFORM}"
+
+    shown = wheelfarm("hold", one, "two==1.0", "--dry-run")
+    assert shown.out == f"build {one} of one {where} would be held\nbuild {two} of two {where} would be held\n"
+    assert {row["state"] for row in wheelfarm("builds", "--json").json} == {"queued"}
+
+    assert [row["state"] for row in wheelfarm("hold", one, two, "--reason", "why not", "--json").json] == ["held"] * 2
+    assert wheelfarm("release", "one", two).out.count("is queued") == 2
+    assert wheelfarm("priority", one, "+12.5").out == f"build {one} of one {where} has 12.5 points, +12.5 by people\n"
+    assert wheelfarm("priority", "one", "-2").out.endswith("has 10.5 points, +10.5 by people\n")
+    assert wheelfarm("priority", one, two, "0", "--json").json[0]["boost"] == 0
+
+
+def test_of_several_builds_all_are_steered_or_none(wheelfarm: Call, settings: Settings, builds: dict[str, int]) -> None:
+    called = wheelfarm("hold", builds["broken"], builds["click"])
+
+    assert (called.code, called.out) == (2, "")
+    assert f"nothing to hold: build {builds['click']} is published" in called.err
+    assert wheelfarm("builds", "--project", "broken", "--json").json[0]["state"] == "failed"
+    assert wheelfarm("audit", "--json").json == []
+    assert settings.farm.platforms
+
+
+def test_a_running_build_is_cancelled(wheelfarm: Call, builds: dict[str, int]) -> None:
+    called = wheelfarm("cancel", "slow", "--reason", "it never ends")
+
+    assert called.out.endswith("is held\n")
+    assert "it never ends" in wheelfarm("why", "slow").out
+    assert wheelfarm("retry", builds["slow"]).out.endswith("is queued\n")
+
+
+def test_the_audit_trail_tells_who_did_what(wheelfarm: Call, builds: dict[str, int]) -> None:
+    wheelfarm("retry", "broken")
+    wheelfarm("node", "drain", "n1", "--reason", "new disk")
+
+    lines = wheelfarm("audit").out.splitlines()
+    assert lines[0].split() == ["WHEN", "(UTC)", "WHO", "DID", "TO", "CHANGE", "REASON"]
+    assert [line.split()[3] for line in lines[1:]] == ["drain", "retry"]
+    (entry,) = wheelfarm("audit", "--subject", f"build {builds['broken']}", "--json").json
+    assert (entry["who"], entry["before"]["state"], entry["after"]["state"]) == (person(), "failed", "queued")
+    assert wheelfarm("audit", "--since", "2999-01-01", "--json").json == []
+    assert len(wheelfarm("audit", "--since", "2020-01-01 00:00", "--json").json) == 2
 
 
 def test_a_published_release_is_built_again_under_the_next_build_number(

@@ -36,6 +36,8 @@ def upgrade() -> None:
     _add_tables()
     for statement in _KEEP_AUDIT[op.get_bind().dialect.name]:
         op.execute(sa.text(statement))
+    # What pauses waits from now on; a pause that is over already is ended by the first turn of the loop.
+    op.execute("UPDATE builds SET state = 'waiting' WHERE state = 'queued' AND not_before IS NOT NULL")
     op.execute(
         "INSERT INTO build_counts (platform, state, builds)"
         " SELECT platform, state, count(*) FROM builds GROUP BY platform, state"
