@@ -206,7 +206,7 @@ class Build(Base):
     score: higher is built sooner (``master.resolve``)
     size: 0 small, 1 medium, 2 large; so far every build is medium
     boost, expected_s: for a score that knows operators and history; nothing fills them yet
-    waits_for: the project whose wheel must be there before this can begin
+    waits_for: the project whose wheel must be there before this can begin, or for want of which it failed
     needs: build requirements that the upstream has no wheel of, as its attempts found; the farm builds them first
     fence: rises with each lease; leased_to, lease_until: set while leased or collecting
     pardoned_fence: attempts up to this fence no longer count against the build (a person asked to try again)
