@@ -48,6 +48,7 @@ def _status_text(found: FarmStatus, settings: Settings) -> str:
         f"projects  {found.projects}{trouble}",
         f"builds    {builds}{undecided}",
         *planning,
+        *(f"abi       {note}" for note in found.abi),
         f"wheels    {found.wheels} ({found.wheel_bytes / 2**20:.1f} MiB){last}",
         "",
         node_table(found.nodes),

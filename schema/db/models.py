@@ -291,6 +291,20 @@ class Attempt(Base):
     build: Mapped[Build] = relationship(back_populates="attempts")
 
 
+class BuildMaterial(Base):
+    """A build requirement that went into a build that gave a wheel.
+
+    name: normalised; version: of the wheel that was used
+    """
+
+    __tablename__ = "build_materials"
+    __table_args__ = (Index(None, "name", "build_id"),)
+
+    build_id: Mapped[int] = mapped_column(ForeignKey("builds.id"), primary_key=True)
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    version: Mapped[Name]
+
+
 class Wheel(Base):
     """A published file; its row exists only after its bytes do, and its name never means other bytes.
 
