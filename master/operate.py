@@ -7,7 +7,7 @@ from packaging.version import Version
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from master import audit, builds, resolve
+from master import audit, builds, resolve, undecided
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
@@ -83,6 +83,8 @@ def remove(session: Session, name: NormalizedName, version: Version | None, *, w
     found = list(session.scalars(query))
     if not found:
         raise UsageError(f"the farm has no wheel of {name}{f' {version}' if version else ''}")
+    # Elsewhere a build may have been unneeded because one of these wheels served it.
+    undecided.again(session, found[0].project_id)
     for wheel in found:
         wheel.removed_at, wheel.removed_because = now(session), reason
         builds.touch_page(session, wheel.project_id)
@@ -97,8 +99,6 @@ def remove(session: Session, name: NormalizedName, version: Version | None, *, w
         )
         if wheel.build.state == BuildState.PUBLISHED:
             builds.move(session, wheel.build, BuildState.WITHDRAWN, reason=f"removed: {reason}")
-    # Elsewhere a build may have been unneeded because one of these wheels served it.
-    resolve.reconsider(session, found[0].project_id)
     return found
 
 

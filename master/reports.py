@@ -10,6 +10,7 @@ from packaging.utils import NormalizedName
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
+from master import abi, backfill
 from schema.db import counts
 from schema.db.models import Build, Node, Project, Request, Wheel
 from schema.db.session import now
@@ -24,10 +25,14 @@ class FarmStatus:
 
     builds: by state, in the order of a build's life; states without builds are left out
     unresolved: requests not yet turned into builds; upstream_errors: projects whose last look failed
+    planning: how far planning again has come, such as ``1,200 of 700,000``, after a change of settings; "" if done
+    abi: what was built with an older release of a project of ``plan.abi``
     """
 
     projects: int
     unresolved: int
+    planning: str
+    abi: tuple[str, ...]
     upstream_errors: int
     builds: dict[str, int]
     wheels: int
@@ -79,6 +84,8 @@ def status(session: Session, *, silent_s: float) -> FarmStatus:
         unresolved=session.scalars(
             select(func.count()).select_from(Request).where(Request.resolved_at.is_(None))
         ).one(),
+        planning=backfill.progress(session),
+        abi=tuple(abi.notes(session)),
         upstream_errors=session.scalars(select(func.count()).select_from(Project).where(Project.errors > 0)).one(),
         builds=counts.by_state(session),
         wheels=wheels,

@@ -14,13 +14,13 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from master import (
+    abi,
     closure,
     demand,
     farm_wheels,
     hear,
     needs,
     recipes,
-    resolve,
     ripen,
     scope,
     sweep,
@@ -39,6 +39,7 @@ from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
 from master.lateness import Lateness
 from master.loops import Loop
+from master.planner import Planner
 from master.site import Site
 from master.store import Store
 from master.upstream import Upstream
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
 
 _PAGES_AT_ONCE = 50
 _DEMAND_S = 5.0
+_ABI_S = 30.0
 
 
 def serve(settings: Settings) -> None:
@@ -122,6 +124,7 @@ class Service:
         self._rubbish = Rubbish(database=database, store=store, logs=settings.logs, keep=settings.keep)
         self._notifier = Notifier.from_settings(database, settings.alarms, farm=settings.farm.name)
         self._follower = Follower(database, self._upstream, settings.watch, adopt=self._adopt)
+        self._planner = Planner(database, snapshot=self._snapshot, settings=settings)
         self._lateness = Lateness()
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
@@ -135,7 +138,7 @@ class Service:
                 ("watch", self._watch, tick_s),
                 ("feed", self._feed, settings.watch.pause_s),
                 ("reconcile", self._reconcile, settings.watch.pause_s),
-                ("resolve", self._resolve, tick_s),
+                ("resolve", self._planner.turn, tick_s),
                 ("follow", self._follow, tick_s),
                 ("ripen", self._ripen, tick_s),
                 ("dispatch", self._dispatch, tick_s),
@@ -148,6 +151,7 @@ class Service:
                 ("gc", self._rubbish.turn, 10.0),
                 ("watchdog", self._watchdog, 30.0),
                 ("tell", self._notifier.tell, 5.0),
+                ("abi", partial(abi.Walks(settings).turn, database), _ABI_S),
                 ("scope", self._scope, tick_s),
                 ("demand", self._demand, _DEMAND_S),
             )
@@ -155,9 +159,7 @@ class Service:
         tasks.register(app, self)
 
     def start(self) -> None:
-        """Render what a crash may have left unrendered, plan for what the settings now say, then start every loop."""
-        with transaction(self._database) as session:
-            resolve.reconsider(session)
+        """Render what a crash may have left unrendered, then start every loop."""
         self._site.place_authority(self._collector.authority.certificate_pem)
         with transaction(self._snapshot) as session:
             self._site.rebuild(session)
@@ -219,17 +221,6 @@ class Service:
 
     def _adopt(self, session: Session, names: Iterable[str]) -> None:
         scope.adopt(session, names, settings=self._settings, now=now(session))
-
-    def _resolve(self) -> None:
-        with transaction(self._snapshot) as session:
-            pending = resolve.pending(session)
-        for project_id in pending:
-            try:
-                with transaction(self._database) as session:
-                    platforms = self._settings.farm.platforms
-                    resolve.resolve_project(session, project_id, platforms=platforms, now=now(session))
-            except Exception:  # one project that cannot be resolved must not hold up the others
-                log.exception("the requests of project %s cannot be resolved", project_id)
 
     def _needs(self) -> None:
         with transaction(self._database) as session:

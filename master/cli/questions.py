@@ -41,11 +41,14 @@ def _status_text(found: FarmStatus, settings: Settings) -> str:
     builds = ", ".join(f"{count} {state}" for state, count in found.builds.items()) or "none yet"
     trouble = f" ({found.upstream_errors} with upstream errors)" if found.upstream_errors else ""
     undecided = f"; {found.unresolved} requests not yet decided" if found.unresolved else ""
+    planning = [f"planning  again, after a change of settings: {found.planning} projects"] if found.planning else []
     last = f", the last at {moment(found.last_published_at)} UTC" if found.last_published_at else ""
     lines = [
         f"index     {settings.public_url}/simple/",
         f"projects  {found.projects}{trouble}",
         f"builds    {builds}{undecided}",
+        *planning,
+        *(f"abi       {note}" for note in found.abi),
         f"wheels    {found.wheels} ({found.wheel_bytes / 2**20:.1f} MiB){last}",
         "",
         node_table(found.nodes),

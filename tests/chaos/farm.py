@@ -118,6 +118,8 @@ class Farm:
 home = "home"
 [upstream]
 index_url = "{self.upstream.url}"
+[watch]
+cooldown_s = 0
 [database]
 {database}
 [node]

@@ -155,6 +155,8 @@ home = "home"
 [upstream]
 index_url = "http://127.0.0.1:{self.road.port}/simple/"
 timeout_s = 3.0
+[watch]
+cooldown_s = 0
 [database]
 url = "{self.database_url}"
 [redis]
