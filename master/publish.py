@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from master import builds
+from master import builds, materials
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -84,6 +84,7 @@ def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha2
     attempt = builds.attempt_of(session, accepted.lease)
     builds.end_attempt(attempt, at=accepted.result.finished_at, outcome=AttemptOutcome.BUILT)
     builds.keep_details(attempt, accepted.result)
+    materials.keep(session, build, accepted.result.materials)
     facts = accepted.facts
     taken = session.get(Wheel, facts.filename)
     if taken is not None and taken.sha256 == facts.sha256 and taken.removed_at is None:

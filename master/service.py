@@ -14,6 +14,7 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from master import (
+    abi,
     closure,
     demand,
     farm_wheels,
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
 
 _PAGES_AT_ONCE = 50
 _DEMAND_S = 5.0
+_ABI_S = 30.0
 
 
 def serve(settings: Settings) -> None:
@@ -149,6 +151,7 @@ class Service:
                 ("gc", self._rubbish.turn, 10.0),
                 ("watchdog", self._watchdog, 30.0),
                 ("tell", self._notifier.tell, 5.0),
+                ("abi", partial(abi.Walks(settings).turn, database), _ABI_S),
                 ("scope", self._scope, tick_s),
                 ("demand", self._demand, _DEMAND_S),
             )

@@ -127,6 +127,18 @@ class WatchSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSection:
+    """What is built again.
+
+    abi: projects against whose wheels others are compiled; a new series (major and minor version) of one concerns those
+    abi_rebuild: whether they are queued by themselves; else they are only counted
+    """
+
+    abi: tuple[str, ...] = ("numpy",)
+    abi_rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepSection:
     """How long things are kept, and how much room is left free.
 
@@ -234,6 +246,7 @@ class Settings:
     farm: FarmSection = field(default_factory=FarmSection)
     upstream: UpstreamSection = field(default_factory=UpstreamSection)
     watch: WatchSection = field(default_factory=WatchSection)
+    plan: PlanSection = field(default_factory=PlanSection)
     keep: KeepSection = field(default_factory=KeepSection)
     alarms: AlarmsSection = field(default_factory=AlarmsSection)
     database: DatabaseSection = field(default_factory=DatabaseSection)

@@ -64,6 +64,7 @@ def _status_text(found: FarmStatus, settings: Settings) -> str:
         f"builds    {builds}{undecided}",
         *([f"queue     {queued}"] if queued else []),
         *planning,
+        *(f"abi       {note}" for note in found.abi),
         f"wheels    {found.wheels} ({found.wheel_bytes / 2**20:.1f} MiB){last}",
         f"upstream  {found.feed.sentence if found.feed else 'was not asked yet'}",
         *(f"walk      {_walk(item)}" for item in found.walks if item.name != "backfill"),

@@ -27,6 +27,7 @@ _TITLES = {
     "changelog-unknown": "Events of an unknown kind",
     "reconcile": "Comparison with all of upstream",
     "backfill": "Planning again, after a change of settings",
+    "abi": "Built against an older release",
     "scope": "What the farm wants by itself",
     "files": "Lists and lock files",
     "scrub": "Stored files compared with their digests",
@@ -120,7 +121,7 @@ def feed(session: Session) -> Feed | None:
 def walks(session: Session) -> list[Walk]:
     """The marks that mean something to people, the latest change first."""
     marks = session.scalars(select(Mark).order_by(Mark.changed_at.desc()).limit(_MOST_MARKS)).all()
-    return [_walk(mark) for mark in marks if mark.name in _TITLES and (mark.note or mark.total or mark.done)]
+    return [_walk(mark) for mark in marks if _kind(mark) in _TITLES and (mark.note or mark.total or mark.done)]
 
 
 def leader(session: Session) -> Leader | None:
@@ -138,13 +139,18 @@ def by_platform(session: Session) -> dict[str, dict[str, int]]:
     return result
 
 
+def _kind(mark: Mark) -> str:
+    """``abi`` for ``abi numpy debian12-x86_64-cp311``, of which there are several."""
+    return mark.name.partition(" ")[0]
+
+
 def _walk(mark: Mark) -> Walk:
     under_way = mark.total > 0 and (
         mark.finished_at is None or (mark.started_at or mark.finished_at) > mark.finished_at
     )
     return Walk(
         name=mark.name,
-        title=_TITLES[mark.name],
+        title=_TITLES[_kind(mark)],
         note=one_line(mark.note),
         done=mark.done,
         total=mark.total,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from master.audit import person
-from schema.db.models import Build
+from schema.db.models import Build, BuildMaterial
 from schema.db.session import engine, transaction
 from schema.settings import Settings
 from schema.states import BuildState
@@ -363,3 +363,30 @@ def test_the_settings_that_are_shown_can_be_read_again(wheelfarm: Call, settings
 
     assert again.code == 0
     assert again.out == shown
+
+
+def test_what_was_built_with_an_older_release_is_built_again_because_of_it(
+    wheelfarm: Call, settings: Settings, builds: dict[str, int]
+) -> None:
+    database = engine(settings.database_url)
+    with transaction(database) as session:
+        rows.build(session, rows.project(session, "numpy"), version="2.0.0", state=BuildState.PUBLISHED)
+        session.add(BuildMaterial(build_id=builds["click"], name="numpy", version="1.26.4"))
+    database.dispose()
+    where = f"of click 1.0 for {rows.PLATFORM}"
+
+    shown = wheelfarm("rebuild", "--because-of", "numpy==2.0.0", "--dry-run")
+    done = wheelfarm("rebuild", "--because-of", "numpy==2.0.0", "--json")
+    again = wheelfarm("rebuild", "--because-of", "numpy==2.0.0")
+
+    assert shown.out == f"build {builds['click']} {where} would be built again: built against numpy 1.26.4\n"
+    assert [(row["project"], row["state"]) for row in done.json] == [("click", "queued")]
+    assert again.out == ""
+    assert "numpy 2.0.0 was published; built against 1.26.4" in wheelfarm("builds", "--project", "click").out
+
+
+@pytest.mark.parametrize("words", [(), ("click==1.0", "--because-of", "numpy==2.0.0")])
+def test_a_rebuild_is_of_one_release_or_because_of_one(wheelfarm: Call, words: tuple[str, ...]) -> None:
+    wheelfarm("request", "click")
+
+    assert "name either a release, or one with --because-of" in wheelfarm("rebuild", *words).err

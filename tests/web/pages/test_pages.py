@@ -357,7 +357,17 @@ def test_without_a_database_the_index_still_works(unreachable: FlaskClient, sett
 
 def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, database: Engine) -> None:
     with database.begin() as connection:
-        for table in ("wheels", "attempts", "dirty_pages", "builds", "requests", "upstream_files", "projects", "nodes"):
+        for table in (
+            "wheels",
+            "attempts",
+            "build_materials",
+            "dirty_pages",
+            "builds",
+            "requests",
+            "upstream_files",
+            "projects",
+            "nodes",
+        ):
             connection.exec_driver_sql(f"DROP TABLE {table}")
 
     assert client.get("/").status_code == 503

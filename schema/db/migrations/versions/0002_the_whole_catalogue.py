@@ -100,6 +100,15 @@ def _index(name: str, table: str, columns: Sequence[str], *, when: str) -> None:
 
 def _add_tables() -> None:
     op.create_table(
+        "build_materials",
+        sa.Column("build_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(["build_id"], ["builds.id"], name=op.f("fk_build_materials_build_id_builds")),
+        sa.PrimaryKeyConstraint("build_id", "name", name=op.f("pk_build_materials")),
+    )
+    op.create_index("ix_build_materials_name_build_id", "build_materials", ["name", "build_id"])
+    op.create_table(
         "build_counts",
         sa.Column("platform", sa.String(length=255), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
