@@ -58,7 +58,8 @@ def _without_requirement(build: Build) -> Said:
     if build.reason.startswith(_CIRCLE):
         text = f"Failed, for it {why}: a recipe may break the circle, then {_retry(build)}."
         return Said(Reason.CIRCLE, Actor.OPERATOR, text)
-    text = f"Failed, for it {why}: once that can be had, {_retry(build)} tries again."
+    then = "it is tried again with that" if build.waits_for is not None else f"then {_retry(build)}"
+    text = f"Failed, for it {why}; {then}."
     return Said(Reason.REQUIREMENT_FAILED, Actor.OPERATOR, text)
 
 

@@ -948,8 +948,8 @@ def test_a_requirement_that_failed(session: Session) -> None:
         ask(session),
         Reason.REQUIREMENT_FAILED,
         Actor.OPERATOR,
-        "Failed, for it needs helper to build, which cannot be had: helper 1.0: build: no compiler:"
-        f" once that can be had, `wheelfarm retry {build.id}` tries again.",
+        "Failed, for it needs helper to build, which cannot be had: helper 1.0: build: no compiler;"
+        " it is tried again with that.",
     )
 
 
