@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from master import builds, recipes
 from master.keep import room
+from schema.causes import FAULTY_RECIPE
 from schema.db.models import Attempt, Build, Node, UpstreamFile
 from schema.db.session import now
 from schema.errors import SettingsError
@@ -69,7 +70,7 @@ class Dispatcher:
         try:
             recipe = recipes.recipe_for(NormalizedName(build.project.name), self.recipe_folders)
         except SettingsError as err:
-            builds.move(session, build, BuildState.HELD, reason=f"its recipe is faulty: {err}")
+            builds.move(session, build, BuildState.HELD, reason=f"{FAULTY_RECIPE}{err}")
             return None
         held = builds.lease(session, build, node=NodeName(node.name), lease_s=self.lease_s)
         if held is None or build.sdist is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, event, update
 
 from master import builds, hear, sweep
 from master.lateness import Lateness
@@ -168,3 +168,24 @@ def test_a_log_keeps_bytes_that_are_no_text_and_never_grows_over_its_limit(tmp_p
     hear.keep_log(tmp_path, _piece(3, "x" * 50), limit_bytes=10)
 
     assert path.read_bytes() == b"\xff\xfe\x00"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_only_the_indexes_of_what_is_leased_are_read(database: Engine) -> None:
+    lease = _leased(database)
+    asked: list[tuple[str, Any]] = []
+    event.listen(database, "before_cursor_execute", lambda _c, _k, sql, values, *_: asked.append((sql, values)))
+
+    with transaction(database) as session:
+        hear.heartbeat(session, rows.heartbeat(running=(lease,)), **TIMES)
+        sweep.expired(session)
+
+    queries = [(sql, values) for sql, values in asked if sql.startswith("SELECT") and "FROM builds" in sql]
+    with database.connect() as connection:
+        rows_of_plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values) for sql, values in queries]
+        plans = {row[3] for plan in rows_of_plans for row in plan}
+    assert {plan for plan in plans if "builds" in plan} == {
+        "SEARCH builds USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH builds USING INDEX ix_builds_leased_to (leased_to=?)",
+        "SEARCH builds USING INDEX ix_builds_lease_until (lease_until<?)",
+    }

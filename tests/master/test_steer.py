@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from packaging.utils import NormalizedName
 from packaging.version import Version
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, select, text, update
 
 from master import builds, hear, ripen, steer
 from master.which import Which
@@ -226,3 +226,13 @@ def test_who_loses_a_race_is_told_what_became_of_the_build(database: Engine) -> 
     assert told == [f"there is nothing to hold: build {build_id} is leased (wheelfarm cancel {build_id} ends it)"]
     with transaction(database) as session:
         assert session.scalars(select(AuditEntry)).all() == []
+
+
+def test_a_move_that_came_too_late_is_told(database: Engine) -> None:
+    with transaction(database) as session:
+        build = rows.build(session)
+        elsewhere = update(Build).values(state=BuildState.UNNEEDED).execution_options(synchronize_session=False)
+        session.execute(elsewhere)
+
+        with pytest.raises(UsageError, match=rf"build {build.id} moved meanwhile: it is unneeded now"):
+            steer._moved(session, build, BuildState.HELD, reason="held")

@@ -41,6 +41,7 @@ AUDITED: dict[str, tuple[list[str], str]] = {
     "priority": (["queued", "+5"], "build {queued}"),
     "rebuild": (["published==1.0"], "build {next}"),
     "reconcile": ([], "farm"),
+    "recount": ([], "farm"),
     "release": (["held"], "build {held}"),
     "remove": (["published"], "build {published}"),
     "request": (["click>=8"], "project click"),

@@ -91,7 +91,7 @@ def test_a_project_shows_each_version_on_each_platform(client: FlaskClient, farm
     text = _text(client, "/project/cffi/")
 
     why = "build: src/c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory"
-    assert f"Version {ARM} {HERE} 1.17.1 failed Failed on pi4-b ({why})" in text
+    assert f"Version {ARM} {HERE} 1.17.1 failed Failed on pi4-b, attempt 2 ({why})" in text
     assert (
         f"published cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl 467 kB, 20 min ago, build #{farm['published']}"
         in text
