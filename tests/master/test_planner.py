@@ -171,3 +171,30 @@ def test_a_turn_of_the_back_fill_reads_a_few_rows_by_their_number(database: Engi
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)  # type: ignore[arg-type]
         ]
     assert plans == ["SEARCH projects USING INTEGER PRIMARY KEY (rowid>?)"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_deciding_about_a_project_reads_that_project_only(database: Engine) -> None:
+    wanted(database, "a", "b")
+    with planning(database) as planner:
+        planner.turn()
+    with transaction(database) as session:
+        project = session.scalars(select(Project).where(Project.name == "a")).one()
+        rows.sdist(session, project, "2.0")
+        undecided.again(session, project.id)
+    asked: list[tuple[str, object]] = []
+    event.listen(database, "before_cursor_execute", lambda _c, _k, sql, values, *_: asked.append((sql, values)))
+
+    with planning(database) as planner:
+        planner.turn()
+    statements = [item for item in asked if item[0].startswith(("SELECT", "UPDATE")) and " marks" not in item[0]]
+
+    with database.connect() as connection:
+        plans = [
+            row[3]
+            for sql, values in statements
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)  # type: ignore[arg-type]
+        ]
+    assert len(built(database)) == 3
+    assert len(plans) > 5
+    assert [plan for plan in plans if plan.startswith("SCAN") and plan != "SCAN CONSTANT ROW"] == [], plans
