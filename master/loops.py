@@ -57,3 +57,31 @@ class Loop:
                 log.exception("%s failed; again in %.0f s", self._name, pause_s)
             self._wake.wait(pause_s)
             self._wake.clear()
+
+
+class Loops:
+    """The loops of one process, by name."""
+
+    def __init__(self) -> None:
+        self._loops: dict[str, Loop] = {}
+
+    def add(self, name: str, action: Callable[[], object], *, pause_s: float) -> None:
+        """Add one that is not started yet."""
+        self._loops[name] = Loop(name, action, pause_s=pause_s)
+
+    def start(self) -> None:
+        """Start all of them; may be called once."""
+        for loop in self._loops.values():
+            loop.start()
+
+    def wake(self, *names: str) -> None:
+        """Run those of *names* at once."""
+        for name in names:
+            self._loops[name].wake()
+
+    def stop(self) -> None:
+        """Let each end what it is doing, and wait for that."""
+        for loop in self._loops.values():
+            loop.stop()
+        for loop in self._loops.values():
+            loop.join()
