@@ -17,7 +17,7 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, needs, publish
+from master import builds, crash, needs, publish
 from master.hear import log_path
 from master.store import Store, write_atomically
 from schema import outbox
@@ -60,6 +60,7 @@ class Collector:
             claimed = _claim(session, node, lease)
         if claimed is None:
             return
+        crash.point("claimed")
         try:
             if outbox.entry(claimed.outbox, lease).is_dir():
                 self._take(claimed, node, lease)
@@ -74,16 +75,20 @@ class Collector:
         entry = outbox.entry(claimed.outbox, lease)
         result = _read_result(entry, node, lease)
         self._keep_log(entry, result)
+        crash.point("log-kept")
         if result.wheel is None:
             with transaction(self.database) as session:
                 _end_without_wheel(session, node, lease, result)
             return
         with self._fetched(entry, result.wheel) as wheel:
+            crash.point("fetched")
             facts = check(wheel, claimed.expected)
             if not is_canonical(wheel):
                 raise WheelRejectedError(f"{facts.filename}: not in canonical form; the node must repack it (T7)")
+            crash.point("checked")
             attestation = _read_json(entry / outbox.ATTESTATION)
             self._verified(attestation, claimed, node, lease, facts)
+            crash.point("verified")
             publish.publish(
                 self.database,
                 self.store,

@@ -7,7 +7,7 @@ import queue
 import time
 from collections.abc import Callable
 
-from master import hear
+from master import crash, hear
 from master.parts import Parts
 from master.post import Post
 from schema import wire
@@ -41,6 +41,7 @@ class Inbox:
         timing = self._parts.settings.timing
         with transaction(self._parts.database) as session:
             heard = hear.heartbeat(session, message, lease_s=timing.lease_s, lost_message_s=timing.lost_message_s)
+        crash.point("heartbeat-committed")
         for lease in heard.collect:
             self.expect(message.node, lease)
         for lease in heard.forget:
@@ -78,6 +79,7 @@ class Inbox:
             log.warning("build %s: its result stays with node %s for now: %s", lease.build_id, node, err)
         else:
             self._post.tell(node, wire.FORGET, lease)
+            crash.point("forget-sent")
             self._wake("render", "dispatch", "follow")
         finally:
             self._collecting.discard((node, lease))

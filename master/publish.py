@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from master import builds
+from master import builds, crash
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -55,6 +55,7 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
     """
     facts = accepted.facts
     store.put(accepted.wheel, expected=facts.sha256)
+    crash.point("wheel-stored")
     store.put_bytes(facts.metadata)
     with transaction(database) as session:
         at = now(session)
@@ -72,8 +73,10 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
         accepted.farm,
     )
     provenance_sha256 = store.put_bytes(json.dumps(provenance, sort_keys=True).encode())
+    crash.point("provenance-stored")
     with transaction(database) as session:
         _publish(session, store, accepted, provenance_sha256)
+    crash.point("published")
 
 
 def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha256: Sha256) -> None:
@@ -105,6 +108,8 @@ def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha2
     if earlier is not None and _is_repeat(session, build, earlier, store.path(Sha256(earlier.sha256)), accepted):
         return
     session.add(_row(session, build, facts, provenance_sha256))
+    session.flush()
+    crash.point("wheel-row-added")
     builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}")
 
 

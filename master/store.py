@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from master import crash
 from schema.errors import StoreError
 from schema.names import Sha256
 
@@ -66,12 +67,14 @@ class Store:
                 os.fchmod(file.fileno(), 0o444)
                 file.flush()
                 os.fsync(file.fileno())
+            crash.point("temporary-written")
             found = Sha256(digest.hexdigest())
             if expected is not None and found != expected:
                 raise StoreError(f"the bytes are not the promised ones: sha256 {found}, promised {expected}")
             target = self.path(found)
             target.parent.mkdir(exist_ok=True)
             temporary.replace(target)
+            crash.point("file-renamed")
             sync_folder(target.parent)
         finally:
             with suppress(FileNotFoundError):

@@ -6,7 +6,7 @@ import logging
 import time
 from functools import partial
 
-from master import closure, needs, resolve, sweep, watch
+from master import closure, crash, needs, resolve, sweep, watch
 from master.feed import reconcile
 from master.keep import watchdog
 from master.loops import Loops
@@ -62,6 +62,7 @@ class Turns:
                 with transaction(self._database) as session:
                     platforms = self._settings.farm.platforms
                     resolve.resolve_project(session, project_id, platforms=platforms, now=now(session))
+                crash.point("resolved")
             except Exception:  # one project that cannot be resolved must not hold up the others
                 log.exception("the requests of project %s cannot be resolved", project_id)
 
@@ -79,7 +80,9 @@ class Turns:
         with transaction(self._database) as session:
             granted = self._parts.dispatcher.dispatch(session)
         for node, job in granted:
+            crash.point("lease-committed")
             self._post.send(node, job)
+            crash.point("job-sent")
 
     def sweep(self) -> None:
         """Take back what ran out of its lease, unless it was the master who could not hear."""
@@ -91,6 +94,7 @@ class Turns:
         if time.monotonic() >= self._deaf_until:
             with transaction(self._database) as session:
                 sweep.expired(session)
+            crash.point("swept")
 
     def watchdog(self) -> None:
         """Raise and end alarms."""

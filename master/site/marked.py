@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, delete, select
 
+from master import crash
 from master.site.renderer import Site
 from schema.db.models import DirtyPage
 from schema.db.session import transaction
@@ -20,8 +21,10 @@ def render(site: Site, snapshot: Engine, database: Engine) -> None:
             return
         for project_id, _ in dirty:
             site.render(session, project_id)
+            crash.point("page-written")
         site.render_roots(session)
         site.render_constraints(session)
     with transaction(database) as session:
         for project_id, revision in dirty:
             session.execute(delete(DirtyPage).where(DirtyPage.project_id == project_id, DirtyPage.revision == revision))
+    crash.point("marks-removed")

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from master import crash
 from master.site import constraints, pages, tree
 from master.site.pages import Place
 from master.site.shown import View, names_by_view, offered, views
@@ -50,6 +51,7 @@ class Site:
         tree.folder(self._files)
         wheels = [wheel for wheel in offered(session, project) if self._place(wheel)]
         tree.sync(self._files)
+        crash.point("files-linked")
         for view in self.views:
             self._render_page(project, [wheel for wheel in wheels if view.shows(wheel.tags, wheel.view)], view)
         keep = {wheel.filename for wheel in wheels}
@@ -94,6 +96,7 @@ class Site:
         place = Place(files="../" * (view.path.count("/") + 2) + "files/", provenance=self._files_url)
         tree.folder(folder)
         changed = tree.write_compressed(folder / "index.json", pages.project_json(project, wheels, place))
+        crash.point("half-a-page-written")
         changed |= tree.write_compressed(folder / "index.html", pages.project_html(project, wheels, place))
         if changed:
             tree.sync(folder)
