@@ -16,13 +16,15 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class Loop:
-    """Runs *action* every *pause_s* seconds until stopped; ``wake`` runs it at once.
+    """Runs *action* every *pause_s* seconds until stopped, but only while *may_run*; ``wake`` runs it at once.
 
     A fault is logged and followed by a pause that grows to half a minute: no loop ever ends by itself.
     """
 
-    def __init__(self, name: str, action: Callable[[], object], *, pause_s: float) -> None:
-        self._name, self._action, self._pause_s = name, action, pause_s
+    def __init__(
+        self, name: str, action: Callable[[], object], *, pause_s: float, may_run: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._name, self._action, self._pause_s, self._may_run = name, action, pause_s, may_run
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -47,7 +49,8 @@ class Loop:
         pause_s = self._pause_s
         while not self._stopping.is_set():
             try:
-                self._action()
+                if self._may_run():
+                    self._action()
                 pause_s = self._pause_s
             except (FarmError, DBAPIError) as err:
                 pause_s = min(max(pause_s, 0.5) * 2, _LONGEST_PAUSE_S)
@@ -60,14 +63,15 @@ class Loop:
 
 
 class Loops:
-    """The loops of one process, by name."""
+    """The loops of one process, by name; none begins a turn unless *may_run*."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_run: Callable[[], bool] = lambda: True) -> None:
         self._loops: dict[str, Loop] = {}
+        self._may_run = may_run
 
     def add(self, name: str, action: Callable[[], object], *, pause_s: float) -> None:
         """Add one that is not started yet."""
-        self._loops[name] = Loop(name, action, pause_s=pause_s)
+        self._loops[name] = Loop(name, action, pause_s=pause_s, may_run=self._may_run)
 
     def start(self) -> None:
         """Start all of them; may be called once."""

@@ -30,12 +30,15 @@ from schema.settings import Settings
 class Parts:
     """Everything that the loops share.
 
+    database: refuses to begin a transaction once another master leads
     snapshot: reads only, and waits for no writer
+    unfenced: for the little that a process may still write that leads no more
     """
 
     settings: Settings
     database: Engine
     snapshot: Engine
+    unfenced: Engine
     store: Store
     site: Site
     upstream: Upstream
@@ -59,6 +62,7 @@ class Parts:
             settings=settings,
             database=database,
             snapshot=engine(settings.database_url, read_only=True),
+            unfenced=engine(settings.database_url),
             store=store,
             site=Site(settings.site, store, settings.public_url, settings.farm.platforms),
             upstream=upstream,
@@ -78,6 +82,7 @@ class Parts:
         """Close every connection that was opened here."""
         self.upstream.close()
         self.snapshot.dispose()
+        self.unfenced.dispose()
 
 
 def adopt(settings: Settings, session: Session, names: Iterable[str]) -> None:

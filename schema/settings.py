@@ -209,12 +209,16 @@ class ImagesSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimingSection:
-    """Seconds. A lease must outlive several heartbeats, or a healthy node loses its builds."""
+    """Seconds. A lease must outlive several heartbeats, or a healthy node loses its builds.
+
+    lead_s: the lease of the master that leads; it renews it three times as often
+    """
 
     lease_s: float = 90.0
     heartbeat_s: float = 5.0
     tick_s: float = 0.5
     lost_message_s: float = 20.0
+    lead_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
