@@ -3,7 +3,7 @@
 # make chaos SEED=1         hurt a farm of several nodes in every way for some minutes; docs/how-to/run-the-fault-harness.md
 # make crash-points TIMES=20  kill the master at each named point, and see how soon all is right again
 # make test                 linters, type checks and the whole test suite
-# make bench-master         what the master costs as the catalogue grows (ROWS=10000000: up to ten million builds)
+# make bench-master         what the master costs as the catalogue grows (ROWS=10000000 PROJECTS=700000: up to all of PyPI)
 # make bench-makespan       ten small C projects on two slots: how well the farm fills them
 
 SHELL := bash
@@ -28,9 +28,10 @@ test: .venv/.ready
 	.venv/bin/pytest -n auto --dist loadfile -m slow
 
 ROWS ?= 1000000
+PROJECTS ?= 70000
 bench-master: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run test
-	@exec .venv/bin/python -m bench.master $(ROWS)
+	@exec .venv/bin/python -m bench.master $(ROWS) $(PROJECTS)
 
 bench-makespan: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run

@@ -16,6 +16,7 @@ import sys
 import xmlrpc.client
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from urllib.request import urlopen
 
 from bench.catalogue import Catalogue
 
@@ -35,6 +36,7 @@ class Upstream:
         self.changed: dict[int, int] = {}
         self.journal: list[tuple[str, str | None, int, str, int]] = []
         self._root: bytes | None = None
+        self._next: tuple[int, bytes] | None = None
 
     def happen(self, events: int) -> None:
         """A day on which so many things happen: mostly new releases, some yanks and removals."""
@@ -55,7 +57,7 @@ class Upstream:
             number = self.catalogue.number(found[1])
             if number is None:
                 return 404, {"Content-Type": "text/html"}, b"no such project"
-            page = self.catalogue.page(number, extra=self.changed.get(number, 0))
+            page = self._page(number)
             serial = (
                 self.catalogue.last_serial + len(self.journal)
                 if number in self.changed
@@ -69,6 +71,17 @@ class Upstream:
             self.happen(int(path.rsplit("/", 1)[1]))
             return 200, {"Content-Type": "text/plain"}, b"it did"
         return 404, {"Content-Type": "text/plain"}, b"nothing there"
+
+    def look_ahead(self) -> None:
+        """Make the page that is likely asked for next, while the client is busy with the last one."""
+        if self._next is not None:
+            number = self._next[0] + 1
+            self._next = number, self.catalogue.page(number, extra=self.changed.get(number, 0))
+
+    def _page(self, number: int) -> bytes:
+        if self._next is None or self._next[0] != number:
+            self._next = number, self.catalogue.page(number, extra=self.changed.get(number, 0))
+        return self._next[1]
 
     def _call(self, body: bytes) -> bytes:
         arguments, method = xmlrpc.client.loads(body)
@@ -93,6 +106,7 @@ async def _serve(upstream: Upstream) -> None:
                 lines = [f"HTTP/1.1 {status} X", *(f"{key}: {value}" for key, value in headers.items())]
                 writer.write("\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""]).encode() + data)
                 await writer.drain()
+                upstream.look_ahead()
         writer.close()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
@@ -115,6 +129,12 @@ def running(projects: int) -> Iterator[str]:
         process.stdin.close()
         process.stdout.close()
         process.wait(20)
+
+
+def happen(url: str, events: int) -> None:
+    """Have a day of so many events at the server of ``running``."""
+    with urlopen(f"{url}/happen/{events}") as answer:  # noqa: S310 - our own server, on loopback
+        answer.read()
 
 
 if __name__ == "__main__":

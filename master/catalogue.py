@@ -158,14 +158,19 @@ def _take_files(
 def _new_row(project: Project, file: File, now: datetime) -> UpstreamFile:
     if file.kind == "sdist" and project.checked_at is not None:
         log.info("%s: new on the upstream: %s", project.name, file.filename)
-    return UpstreamFile(
-        project_id=project.id,
-        filename=file.filename,
-        version=str(file.version),
-        kind=file.kind,
-        seen_at=now,
+    return UpstreamFile(**row_of(project, file, now))
+
+
+def row_of(project: Project, file: File, now: datetime) -> dict[str, Any]:
+    """The values of a new row for *file*."""
+    return {
+        "project_id": project.id,
+        "filename": file.filename,
+        "version": str(file.version),
+        "kind": file.kind,
+        "seen_at": now,
         **_values(file),
-    )
+    }
 
 
 def _values(file: File) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -15,30 +16,55 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from schema.errors import UpstreamError
 
+_IDLE_S = 10.0
+
 
 class Guard:
     """Looks at each connection that is made, and cuts the one in use when the time of its exchange is over.
 
-    A socket's own time-out begins anew with each byte, so it does not end a server that trickles.
+    A socket's own time-out begins anew with each byte, so it does not end a server that trickles. One thread keeps
+    watch over exchange after exchange, for a thread each would cost more than a short exchange does.
     """
 
     def __init__(self, home: str) -> None:
         self._home = home
         self._socket: socket.socket | None = None
+        self._changed = threading.Condition()
+        self._until: float | None = None  # of the exchange that runs
+        self._wakes_at = 0.0
+        self._watched = False
         self.cut = False
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
         """Cut what is connected inside after *seconds*."""
-        self.cut, self._socket = False, None
-        timer = threading.Timer(seconds, self._cut)
-        timer.daemon = True
-        timer.start()
+        with self._changed:
+            self.cut, self._socket = False, None
+            self._until = time.monotonic() + seconds
+            if not self._watched:
+                self._watched = True
+                threading.Thread(target=self._keep_watch, name="guard", daemon=True).start()
+            elif self._until < self._wakes_at:
+                self._changed.notify()
         try:
             yield
         finally:
-            timer.cancel()
-            timer.join()
+            with self._changed:
+                self._until = None
+
+    def _keep_watch(self) -> None:
+        """Until nothing was exchanged for a while."""
+        with self._changed:
+            while True:
+                idle = self._until is None
+                self._wakes_at = self._until or time.monotonic() + _IDLE_S
+                self._changed.wait(max(self._wakes_at - time.monotonic(), 0.0))
+                if self._until is None and idle:
+                    self._watched = False
+                    return
+                if self._until is not None and self._until <= time.monotonic():
+                    self._until = None
+                    self._cut()
 
     def _cut(self) -> None:
         self.cut = True

@@ -38,6 +38,7 @@ _TEXT_LIMIT = 1000
 _URL_LIMIT = 4000
 _SIZE_LIMIT = 2**31  # of the database's column; no sdist comes near it
 _SDIST_ENDINGS = (".tar.gz", ".zip")
+_PLAIN_URL = re.compile(r"https?://[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?/[A-Za-z0-9/._~%+!:@=,-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +254,8 @@ def _sdist_version(name: NormalizedName, filename: str) -> Version | None:
 
 
 def _absolute(page_url: str, url: str) -> str | None:
+    if _PLAIN_URL.fullmatch(url) and len(url) <= _URL_LIMIT:  # most are: nothing is to be joined, cut off or refused
+        return url
     try:
         joined = urljoin(page_url, url)
         parts = urlsplit(joined)

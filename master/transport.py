@@ -10,6 +10,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Self
@@ -60,6 +61,8 @@ class Transport:
         self._login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
         self._timeout_s = timeout_s
         self._proxy = proxy
+        # Asked once for each host: to search the environment takes longer than to send a request.
+        self._proxy_of_environment = lru_cache(maxsize=64)(_proxy_of_environment)
         self._tls = _tls(ca)
         self._guard = Guard(parts.hostname or "")
         self._pools: dict[str, urllib3.PoolManager] = {}
@@ -174,12 +177,14 @@ class Transport:
 
     def _proxy_for(self, url: str) -> str:
         parts = urlsplit(url)
-        if self._proxy:
-            return self._proxy
-        if urllib.request.proxy_bypass_environment(parts.hostname or ""):  # type: ignore[attr-defined]
-            return ""
-        proxies = urllib.request.getproxies_environment()
-        return proxies.get(parts.scheme) or proxies.get("all") or ""
+        return self._proxy or self._proxy_of_environment(parts.scheme, parts.hostname or "")
+
+
+def _proxy_of_environment(scheme: str, host: str) -> str:
+    if urllib.request.proxy_bypass_environment(host):  # type: ignore[attr-defined]
+        return ""
+    proxies = urllib.request.getproxies_environment()
+    return proxies.get(scheme) or proxies.get("all") or ""
 
 
 def _pour(response: urllib3.BaseHTTPResponse, sink: Callable[[bytes], object], limit_bytes: int, url: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from sqlalchemy import Engine, select
 
-from master import requests, watch
+from master import readings, requests, watch
 from master.upstream import Upstream
 from schema.db.models import Project, UpstreamFile
 from schema.db.session import now as clock
@@ -121,8 +121,8 @@ def test_a_bad_answer_changes_nothing_and_is_asked_again_later(
 
 
 def test_pauses_grow_but_not_for_ever() -> None:
-    assert watch.pause(1) < watch.pause(3) < watch.pause(6) < watch.pause(50) < 8 * 3600
-    assert watch.pause(10_000) > 4 * 3600
+    assert readings.pause(1) < readings.pause(3) < readings.pause(6) < readings.pause(50) < 8 * 3600
+    assert readings.pause(10_000) > 4 * 3600
 
 
 def test_after_an_error_a_good_answer_clears_it(index: FakeUpstream, upstream: Upstream, wanted: Engine) -> None:
