@@ -19,6 +19,8 @@ from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
 from master.site import Site
+from master.site.marked import Marked
+from master.site.walk import Walk
 from master.store import Store
 from master.upstream import Upstream
 from schema.attest.authority import Authority
@@ -41,6 +43,8 @@ class Parts:
     unfenced: Engine
     store: Store
     site: Site
+    marked: Marked
+    pages: Walk
     upstream: Upstream
     collector: Collector
     dispatcher: Dispatcher
@@ -57,14 +61,18 @@ class Parts:
     def of(cls, settings: Settings, database: Engine) -> Self:
         """Wire them together; the caller keeps *database*, and closes the rest with ``close``."""
         store, upstream = Store(settings.store), Upstream.from_settings(settings)
+        snapshot, unfenced = engine(settings.database_url, read_only=True), engine(settings.database_url)
+        site = Site(settings.site, store, settings.public_url, settings.farm.platforms)
         shelf = Shelf(database=database, store=store, site=settings.site)
         return cls(
             settings=settings,
             database=database,
-            snapshot=engine(settings.database_url, read_only=True),
-            unfenced=engine(settings.database_url),
+            snapshot=snapshot,
+            unfenced=unfenced,
             store=store,
-            site=Site(settings.site, store, settings.public_url, settings.farm.platforms),
+            site=site,
+            marked=Marked(site=site, snapshot=snapshot, database=database, unfenced=unfenced),
+            pages=Walk(site=site, public_url=settings.public_url, database=database, lost=not site.is_there),
             upstream=upstream,
             collector=_collector(settings, database, store),
             dispatcher=_dispatcher(settings, store),

@@ -25,6 +25,7 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("sweep", turns.sweep, max(timing.lease_s / 10, tick_s)),
         ("collect", inbox.collect, 0.01),
         ("render", turns.render, tick_s),
+        ("pages", parts.pages.turn, 1.0),
         ("room", parts.room.look, 5.0),
         ("scrub", parts.scrubber.turn, 5.0),
         ("gc", parts.rubbish.turn, 10.0),

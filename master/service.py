@@ -91,13 +91,11 @@ class Service:
         tasks.register(app, inbox)
 
     def start(self) -> None:
-        """Plan for what the settings now say, then start every loop."""
+        """Plan for what the settings now say, then start every loop; none of them waits for the pages."""
         parts = self._parts
         with transaction(parts.database) as session:
             resolve.reconsider(session)
         parts.site.place_authority(parts.collector.authority.certificate_pem)
-        with transaction(parts.snapshot) as session:
-            parts.site.rebuild(session)
         self._loops.start()
 
     def stop(self) -> None:

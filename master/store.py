@@ -122,10 +122,11 @@ def sync_folder(folder: Path) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace *path* by *data*; a reader sees the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    temporary = Path(name)
+    # The same name each time: what a killed process left is gone with the next write.
+    temporary = path.with_name(f".new-{path.name}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             file.write(data)
             os.fchmod(file.fileno(), 0o644)
             file.flush()

@@ -12,7 +12,6 @@ from master.keep import watchdog
 from master.loops import Loops
 from master.parts import Parts, adopt
 from master.post import Post
-from master.site import marked
 from schema.db.session import now, transaction
 from schema.errors import UnavailableError
 
@@ -113,4 +112,5 @@ class Turns:
 
     def render(self) -> None:
         """Render pages that changed."""
-        marked.render(self._parts.site, self._parts.snapshot, self._database)
+        if self._parts.marked.turn():
+            self._loops.wake("render")  # there may be more
