@@ -4,11 +4,12 @@
 # make crash-points TIMES=20  kill the master at each named point, and see how soon all is right again
 # make test                 linters, type checks and the whole test suite
 # make bench-master         what the master costs as the catalogue grows (ROWS=10000000 PROJECTS=700000: up to all of PyPI)
+# make bench-plan           what deciding about a project costs as the farm grows (ROWS=1000000: builds)
 # make bench-makespan       ten small C projects on two slots: how well the farm fills them
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test chaos crash-points bench-master bench-makespan
+.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan
 
 # The first Python that is new enough; empty where there is none.
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -32,6 +33,10 @@ PROJECTS ?= 70000
 bench-master: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run test
 	@exec .venv/bin/python -m bench.master $(ROWS) $(PROJECTS)
+
+bench-plan: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run test
+	@exec .venv/bin/python -m bench.plan $(ROWS)
 
 bench-makespan: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run

@@ -7,9 +7,11 @@ import os
 import queue
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 from celery import Celery
 from celery.signals import worker_shutting_down
@@ -167,6 +169,8 @@ class Node:
             running=running,
             finished=finished,
             facts=_facts(settings) | self._isolation,
+            boot=_boot(),
+            uptime_s=time.clock_gettime(time.CLOCK_BOOTTIME),
         )
 
     def _report(self) -> None:
@@ -203,6 +207,14 @@ class Node:
             self._app.send_task(task, [message.to_json()], queue=wire.MASTER_QUEUE)
         except OperationalError as err:
             log.warning("Redis does not answer: %s", err)
+
+
+def _boot() -> str:
+    """Linux's name for the time since the machine was started; "" where it gives none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _facts(settings: Settings) -> dict[str, str]:

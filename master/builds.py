@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from master import crash, needs
@@ -18,6 +18,7 @@ from schema.db.session import now
 from schema.jobs import BuildResult, Lease
 from schema.names import NodeName
 from schema.states import (
+    LARGEST,
     POISONED_AFTER_LOSSES,
     POISONED_AFTER_NODES,
     RETRY,
@@ -25,9 +26,12 @@ from schema.states import (
     AttemptOutcome,
     BuildState,
     FailureClass,
+    RetryPolicy,
 )
 
 log = logging.getLogger(__name__)
+
+Locking = TypeVar("Locking", bound="Select[*tuple[Any, ...]]")
 
 _HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
 
@@ -54,11 +58,13 @@ def move(
 ) -> bool:
     """Move *build* to the state *to* if it is still where it was read; say whether that happened.
 
-    The fence must be the one that was read, too: a late message changes nothing.
+    The fence must be the one that was read, too: a late message changes nothing. A move ends every pause, unless it
+    begins one (*not_before* among *values*).
     values: further columns to set in the same UPDATE
     """
     if to not in TRANSITIONS[BuildState(build.state)]:
         raise ValueError(f"build {build.id}: no move from {build.state} to {to}")
+    values = {"not_before": None, **values}
     if to not in _HOLDS_A_LEASE:
         values = {"leased_to": None, "lease_until": None, **values}
     if to is not BuildState.WAITING:
@@ -127,16 +133,26 @@ def extend(session: Session, leases: Collection[Lease], *, node: NodeName, lease
         )
 
 
-def held_by(session: Session, item: Lease, node: NodeName) -> Build | None:
-    """The build, if that node holds that very lease."""
-    return session.scalar(
-        select(Build).where(
-            Build.id == item.build_id,
-            Build.fence == item.fence,
-            Build.leased_to == node,
-            Build.state.in_(_HOLDS_A_LEASE),
-        )
+def held_by(session: Session, item: Lease, node: NodeName, *, for_update: bool = False) -> Build | None:
+    """The build, if that node holds that very lease.
+
+    for_update: whoever decides by what it reads keeps the row to the end of the transaction; others wait for it
+    """
+    held = select(Build).where(
+        Build.id == item.build_id,
+        Build.fence == item.fence,
+        Build.leased_to == node,
+        Build.state.in_(_HOLDS_A_LEASE),
     )
+    return session.scalar(locked(held) if for_update else held)
+
+
+def locked(query: Locking, *, skip: bool = False) -> Locking:
+    """*query*, its builds as they are now and kept from others; on SQLite every writing transaction does so.
+
+    skip: leave out those that somebody else keeps
+    """
+    return query.with_for_update(of=Build, skip_locked=skip).execution_options(populate_existing=True)
 
 
 def attempt_of(session: Session, item: Lease) -> Attempt:
@@ -192,8 +208,12 @@ def give_back(session: Session, build: Build, *, why: str, blame: bool = True) -
         move(session, build, BuildState.QUEUED, reason=f"again: {why}")
 
 
-def fail(session: Session, build: Build, *, failure_class: FailureClass, message: str) -> None:
-    """An attempt ended without a wheel: try again as the class allows, else the failure stands."""
+def fail(session: Session, build: Build, *, failure_class: FailureClass, message: str, retry_s: float) -> None:
+    """An attempt ended without a wheel: try again as the class allows (``RETRY``), else the failure stands.
+
+    The reason is ``CLASS: MESSAGE`` where it stands, else ``again after CLASS: MESSAGE``: queued, or waiting for
+    its pause to end. retry_s: the unit of the pauses
+    """
     policy = RETRY[failure_class]
     failures = (
         session.scalar(
@@ -206,20 +226,34 @@ def fail(session: Session, build: Build, *, failure_class: FailureClass, message
         or 0
     )
     reason = f"{failure_class}: {message}"
-    if failures > policy.retries or (policy.elsewhere and not _untried_nodes(session, build)):
+    if failures > policy.retries or (policy.elsewhere and not _could_go_elsewhere(session, build, policy)):
         move(session, build, BuildState.FAILED, reason=reason)
         return
-    pause = policy.pause(failures)
-    not_before = now(session) + timedelta(seconds=pause) if pause else None
-    move(session, build, BuildState.QUEUED, reason=f"again after {reason}", not_before=not_before)
+    size = min(build.size + 1, LARGEST) if policy.bigger else build.size
+    pause_s = policy.pause_s(failures, retry_s=retry_s)
+    if pause_s:
+        pause(session, build, pause_s, reason=f"again after {reason}", size=size)
+    else:
+        move(session, build, BuildState.QUEUED, reason=f"again after {reason}", size=size)
 
 
-def _untried_nodes(session: Session, build: Build) -> bool:
+def pause(session: Session, build: Build, pause_s: float, *, reason: str, **values: Any) -> bool:  # noqa: ANN401
+    """Have *build* wait for *pause_s* seconds; ``master.ripen`` queues it then. Otherwise as ``move``."""
+    not_before = now(session) + timedelta(seconds=pause_s)
+    return move(session, build, BuildState.WAITING, reason=reason, not_before=not_before, **values)
+
+
+def _could_go_elsewhere(session: Session, build: Build, policy: RetryPolicy) -> bool:
+    """Whether an active node offers the platform that has not tried; and has more memory, where that matters."""
     tried = set(
         session.scalars(select(Attempt.node).where(Attempt.build_id == build.id, Attempt.fence > build.pardoned_fence))
     )
-    nodes = session.scalars(select(Node).where(Node.state == "active"))
-    return any(build.platform in node.platforms and node.name not in tried for node in nodes)
+    nodes = [node for node in session.scalars(select(Node)) if build.platform in node.platforms]
+    most_bytes = max((node.memory_bytes for node in nodes if node.name in tried), default=0) if policy.bigger else 0
+    return any(
+        node.state == "active" and node.name not in tried and (node.memory_bytes or most_bytes + 1) > most_bytes
+        for node in nodes
+    )
 
 
 def keep_details(attempt: Attempt, result: BuildResult) -> None:

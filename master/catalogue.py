@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from packaging.version import Version
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from master import builds
+from master import builds, undecided
 from master.pages import File, Page
 from master.withdraw import withdraw
-from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
+from schema.db.models import Build, Project, UpstreamFile, Wheel
 from schema.errors import UpstreamError
 from schema.names import Sha256
 from schema.states import BuildState
@@ -224,15 +224,9 @@ def _withdraw_gone(session: Session, project: Project, rows: Iterable[UpstreamFi
 def _settle(session: Session, project: Project, *, changed: bool) -> bool:
     """What follows from a change: wheels take over yanks, requests are resolved again, pages are rendered again."""
     if changed:
-        project.undecided = True
         session.flush()
         _mirror_yanks(session, project)
-        session.execute(
-            update(Request)
-            .where(Request.project_id == project.id, Request.resolved_at.is_not(None))
-            .values(resolved_at=None)
-            .execution_options(synchronize_session="fetch")
-        )
+        undecided.again(session, project.id)
         builds.touch_page(session, project.id)
     return changed
 

@@ -18,10 +18,10 @@ from packaging.version import Version
 from sqlalchemy import Engine, or_, select
 from sqlalchemy.orm import Session, joinedload
 
-from master import plan, requests
+from master import plan, requests, undecided
 from master.catalogue import listed_files
 from master.pages import File
-from master.resolve import built, reconsider
+from master.resolve import built
 from master.store import Store
 from master.upstream import Upstream
 from master.wheel_metadata import Needs, needs
@@ -169,7 +169,7 @@ def _metadata(source: _Source, upstream: Upstream, store: Store) -> bytes:
 def _request_all(session: Session, build: Build, needed: Needs, policy: BuildPolicy, now: datetime) -> None:
     _learn_title(build.project, needed.title)
     because = f"{build.project.title} {build.version} needs it"
-    for requirement in needed.requirements:
+    for requirement in sorted(needed.requirements, key=lambda item: canonicalize_name(item.name)):  # one order of locks
         try:
             _request(session, build, requirement, policy=policy, because=because, now=now)
         except UsageError as err:
@@ -197,7 +197,7 @@ def _spare_others(session: Session, build: Build) -> None:
         .limit(1)
     )
     if queued is not None:
-        reconsider(session, build.project_id)
+        undecided.again(session, build.project_id)
 
 
 def _request(

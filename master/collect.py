@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, crash, needs, publish
+from master import builds, crash, needs, publish, transfer
 from master.hear import log_path
 from master.store import Store, write_atomically
 from schema import outbox
@@ -26,22 +23,35 @@ from schema.attest.authority import Authority
 from schema.attest.statement import read_provenance
 from schema.db.models import Build, Node
 from schema.db.session import now, transaction
-from schema.errors import StoreError, TrustError, WheelRejectedError, WireError
-from schema.jobs import BuildResult, Lease, Limits, Outcome, WheelFile
-from schema.names import NodeName, sha256_of
+from schema.errors import (
+    FarmError,
+    SignatureError,
+    StoreError,
+    TransferError,
+    TrustError,
+    WheelRejectedError,
+    WireError,
+)
+from schema.jobs import BuildResult, Lease, Limits, Outcome
+from schema.names import NodeName
 from schema.platforms import Platform
 from schema.states import AttemptOutcome, BuildState, FailureClass
 from schema.wheels.canonical import is_canonical
-from schema.wheels.check import Expected, WheelFacts, check
+from schema.wheels.check import Expected, check
 
 log = logging.getLogger(__name__)
 
-_JSON_LIMIT = 8 * 2**20
+# So often is a result fetched again whose bytes are not the promised ones, before its node is to blame.
+_TRANSFERS_AGAIN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
-    """Everything that taking a result needs; ``collect`` may be called again after any fault."""
+    """Everything that taking a result needs; ``collect`` may be called again after any fault.
+
+    retry_s: the unit of the pauses before a build is tried again
+    damaged: how often the bytes of a result were not the promised ones
+    """
 
     database: Engine
     store: Store
@@ -49,12 +59,14 @@ class Collector:
     authority: Authority
     farm: str
     limits: Limits
+    retry_s: float = 60.0
+    damaged: Counter[tuple[NodeName, Lease]] = field(default_factory=Counter)
 
     def collect(self, node: NodeName, lease: Lease) -> None:
         """Bring one attempt to its end.
 
-        When this returns the node may forget the attempt; when it raises (StoreError, UnavailableError), nothing is
-        lost: the node keeps the result, and mentions it again with its next heartbeat.
+        When this returns the node may forget the attempt; when it raises (StoreError, TransferError, UnavailableError),
+        nothing is lost: the node keeps the result, and mentions it again with its next heartbeat.
         """
         with transaction(self.database) as session:
             claimed = _claim(session, node, lease)
@@ -66,29 +78,37 @@ class Collector:
                 self._take(claimed, node, lease)
             else:
                 self._give_back(node, lease)
+        except TransferError as err:
+            self.damaged[node, lease] += 1
+            if self.damaged[node, lease] <= _TRANSFERS_AGAIN:
+                raise
+            self._refuse(node, lease, err)
         except (WireError, TrustError, WheelRejectedError) as err:
             self._refuse(node, lease, err)
         except OSError as err:
             raise StoreError(f"the result cannot be taken now: {err}") from err
+        self.damaged.pop((node, lease), None)
 
     def _take(self, claimed: _Claimed, node: NodeName, lease: Lease) -> None:
         entry = outbox.entry(claimed.outbox, lease)
-        result = _read_result(entry, node, lease)
-        self._keep_log(entry, result)
+        result = transfer.read_result(entry, node, lease)
+        log_bytes = transfer.read_log(entry, result, limit_bytes=2 * self.limits.log_bytes)
+        write_atomically(log_path(self.logs, lease), log_bytes)
         crash.point("log-kept")
         if result.wheel is None:
             with transaction(self.database) as session:
-                _end_without_wheel(session, node, lease, result)
+                _end_without_wheel(session, node, lease, result, retry_s=self.retry_s)
             return
-        with self._fetched(entry, result.wheel) as wheel:
+        limit_bytes = self.limits.wheel_bytes
+        with transfer.copied(entry, result.wheel, into=self.store.folder, limit_bytes=limit_bytes) as wheel:
             crash.point("fetched")
+            attestation = transfer.read_attestation(entry)
+            self._verify(attestation, claimed, node, lease, result)
+            crash.point("verified")
             facts = check(wheel, claimed.expected)
             if not is_canonical(wheel):
                 raise WheelRejectedError(f"{facts.filename}: not in canonical form; the node must repack it (T7)")
             crash.point("checked")
-            attestation = _read_json(entry / outbox.ATTESTATION)
-            self._verified(attestation, claimed, node, lease, facts)
-            crash.point("verified")
             publish.publish(
                 self.database,
                 self.store,
@@ -105,49 +125,44 @@ class Collector:
                 ),
             )
 
-    def _verified(
-        self, attestation: dict[str, Any], claimed: _Claimed, node: NodeName, lease: Lease, facts: WheelFacts
+    def _verify(
+        self, attestation: dict[str, Any], claimed: _Claimed, node: NodeName, lease: Lease, result: BuildResult
     ) -> None:
-        """Raise TrustError unless the statement is signed by this node and says what the master itself sees."""
+        """Raise TrustError unless the node has signed for what the master itself knows.
+
+        Where the signature does not hold, or is for other bytes than came, the transfer may be at fault: TransferError.
+        """
         with transaction(self.database) as session:
             at = now(session)
-        verified = verify.attestation(attestation, authority_pem=self.authority.certificate_pem, at=at)
+        try:
+            verified = verify.attestation(attestation, authority_pem=self.authority.certificate_pem, at=at)
+        except SignatureError as err:
+            raise TransferError(f"the statement of node {node}: {err}") from err
         said = read_provenance(verified.statement)
-        known = {
-            "node": (said.node, node),
-            "build": (said.invocation_id, str(lease)),
-            "sdist": (said.sdist_sha256, claimed.sdist_sha256),
-            "platform": (said.platform, str(claimed.expected.platform)),
-            "file name": (said.filename, facts.filename),
-            "file": (said.sha256, facts.sha256),
-        }
-        for what, (theirs, ours) in known.items():
-            if theirs != ours:
-                raise TrustError(f"the statement of node {node} names the {what} {theirs!r}; it is {ours!r}")
-
-    @contextmanager
-    def _fetched(self, entry: Path, wheel: WheelFile) -> Iterator[Path]:
-        """Our own copy of the wheel, under its own name: what is checked is what is stored."""
-        self.store.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.store.folder, prefix=".checking-") as folder:
-            copy = Path(folder) / wheel.filename
-            source_path = entry / wheel.filename
-            with (
-                outbox.open_plain(source_path, limit_bytes=self.limits.wheel_bytes) as source,
-                copy.open("wb") as target,
-            ):
-                shutil.copyfileobj(source, target)
-            if sha256_of(copy) != wheel.sha256:
-                raise WireError(f"{wheel.filename}: the bytes are not those that the node promised")
-            yield copy
-
-    def _keep_log(self, entry: Path, result: BuildResult) -> None:
-        with outbox.open_plain(entry / outbox.LOG, limit_bytes=2 * self.limits.log_bytes) as file:
-            write_atomically(log_path(self.logs, result.lease), file.read())
+        wheel = result.wheel
+        _agree(
+            node,
+            TransferError,
+            {
+                "file": (said.sha256, wheel.sha256 if wheel else None),
+                "log": (said.log_sha256, result.log_sha256),
+            },
+        )
+        _agree(
+            node,
+            TrustError,
+            {
+                "node": (said.node, node),
+                "build": (said.invocation_id, str(lease)),
+                "sdist": (said.sdist_sha256, claimed.sdist_sha256),
+                "platform": (said.platform, str(claimed.expected.platform)),
+                "file name": (said.filename, wheel.filename if wheel else None),
+            },
+        )
 
     def _give_back(self, node: NodeName, lease: Lease) -> None:
         with transaction(self.database) as session:
-            if (build := builds.held_by(session, lease, node)) is not None:
+            if (build := builds.held_by(session, lease, node, for_update=True)) is not None:
                 builds.give_back(session, build, why=f"its result is gone from the outbox of node {node}")
 
     def _refuse(self, node: NodeName, lease: Lease, err: Exception) -> None:
@@ -157,7 +172,7 @@ class Collector:
             row = session.get(Node, node)
             if row is not None and row.state == "active":
                 row.state, row.state_reason = "quarantined", f"its result of build {lease.build_id} was refused: {err}"
-            build = builds.held_by(session, lease, node)
+            build = builds.held_by(session, lease, node, for_update=True)
             if build is None:
                 return
             builds.end_attempt(
@@ -168,7 +183,13 @@ class Collector:
                 message=f"refused by the master: {err}",
             )
             session.flush()
-            builds.fail(session, build, failure_class=FailureClass.NODE, message=f"the result was refused: {err}")
+            builds.fail(
+                session,
+                build,
+                failure_class=FailureClass.NODE,
+                message=f"the result was refused: {err}",
+                retry_s=self.retry_s,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +201,7 @@ class _Claimed:
 
 def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
     """Mark the build as being collected; None if the node does not hold this lease any more."""
-    build = builds.held_by(session, lease, node)
+    build = builds.held_by(session, lease, node, for_update=True)
     row = session.get(Node, node)
     if build is None or row is None:
         return None
@@ -206,26 +227,14 @@ def expected_of(build: Build) -> Expected:
     )
 
 
-def _read_result(entry: Path, node: NodeName, lease: Lease) -> BuildResult:
-    result = BuildResult.from_json(_read_json(entry / outbox.RESULT))
-    if (result.node, result.lease) != (node, lease):
-        raise WireError(f"{entry.name}: holds the result of build {result.lease} by node {result.node}")
-    return result
+def _agree(node: NodeName, error: type[FarmError], known: Mapping[str, tuple[str, str | None]]) -> None:
+    for what, (theirs, ours) in known.items():
+        if theirs != ours:
+            raise error(f"the statement of node {node} names the {what} {theirs!r}; it is {ours!r}")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    with outbox.open_plain(path, limit_bytes=_JSON_LIMIT) as file:
-        try:
-            data = json.loads(file.read())
-        except (ValueError, RecursionError) as err:
-            raise WireError(f"{path.name}: not JSON: {err}") from err
-    if not isinstance(data, dict):
-        raise WireError(f"{path.name}: not an object")
-    return data
-
-
-def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: BuildResult) -> None:
-    build = builds.held_by(session, lease, node)
+def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: BuildResult, *, retry_s: float) -> None:
+    build = builds.held_by(session, lease, node, for_update=True)
     if build is None:
         return
     attempt = builds.attempt_of(session, lease)
@@ -242,4 +251,5 @@ def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: B
     if result.missing and failure_class is FailureClass.REQUIREMENT:
         needs.wait(session, build, result.missing)
         return
-    builds.fail(session, build, failure_class=failure_class, message=result.evidence or result.message)
+    message = result.evidence or result.message
+    builds.fail(session, build, failure_class=failure_class, message=message, retry_s=retry_s)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 POINTS = (
     # a request, a lease, a message
     "resolved",
+    "ripened",
     "leased",
     "lease-committed",
     "job-sent",
@@ -22,8 +23,8 @@ POINTS = (
     "claimed",
     "log-kept",
     "fetched",
-    "checked",
     "verified",
+    "checked",
     # into the store, and public
     "temporary-written",
     "file-renamed",

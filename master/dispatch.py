@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from packaging.utils import NormalizedName
-from sqlalchemy import Select, exists, func, literal_column, or_, select
+from sqlalchemy import Select, exists, func, literal_column, select
 from sqlalchemy.orm import Session, joinedload
 
 from master import builds, recipes
 from master.keep import room
+from schema.causes import FAULTY_RECIPE
 from schema.db.models import Attempt, Build, Node, UpstreamFile
 from schema.db.session import now
 from schema.errors import SettingsError
@@ -69,7 +70,7 @@ class Dispatcher:
         try:
             recipe = recipes.recipe_for(NormalizedName(build.project.name), self.recipe_folders)
         except SettingsError as err:
-            builds.move(session, build, BuildState.HELD, reason=f"its recipe is faulty: {err}")
+            builds.move(session, build, BuildState.HELD, reason=f"{FAULTY_RECIPE}{err}")
             return None
         held = builds.lease(session, build, node=NodeName(node.name), lease_s=self.lease_s)
         if held is None or build.sdist is None:
@@ -112,13 +113,12 @@ def next_build(session: Session, node: str, platforms: Collection[str]) -> Build
 
     A build that failed here in a class that is tried again elsewhere only is left to the other nodes.
     """
-    moment = now(session)
-    probes = (_best(platform, size, node, moment) for platform in platforms for size in _SIZES)
+    probes = (_best(platform, size, node) for platform in platforms for size in _SIZES)
     found = [build for probe in probes for build in session.scalars(probe)]
     return max(found, key=lambda build: (build.score, build.id), default=None)
 
 
-def _best(platform: str, size: int, node: str, moment: datetime) -> Select[Build]:
+def _best(platform: str, size: int, node: str) -> Select[Build]:
     failed_here = exists().where(
         Attempt.build_id == Build.id,
         Attempt.node == node,
@@ -133,7 +133,6 @@ def _best(platform: str, size: int, node: str, moment: datetime) -> Select[Build
             Build.platform == platform,
             Build.size == size,
             Build.sdist_id.is_not(None),
-            or_(Build.not_before.is_(None), Build.not_before <= moment),
             ~failed_here,
         )
         .options(joinedload(Build.sdist), joinedload(Build.project))

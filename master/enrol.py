@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import Engine
 
+from master import audit
 from schema.attest.authority import Authority, NodeKey
 from schema.db.models import Node
 from schema.db.session import now, transaction
@@ -16,17 +18,31 @@ from schema.settings import Settings
 
 
 def enrol(
-    database: Engine, authority: Authority, *, node: NodeName, csr_pem: str, platforms: Sequence[Platform], outbox: Path
+    database: Engine,
+    authority: Authority,
+    *,
+    node: NodeName,
+    csr_pem: str,
+    platforms: Sequence[Platform],
+    outbox: Path,
+    who: str | None = None,
 ) -> str:
-    """Note the node and give its certificate (PEM); enrolling again replaces certificate and platforms."""
+    """Note the node and give its certificate (PEM); enrolling again replaces certificate and platforms.
+
+    who: the person who did so; None where the farm enrols its own node
+    """
     names = [str(platform) for platform in platforms]
     certificate = authority.certify(csr_pem, node=node, platforms=names)
     with transaction(database) as session:
         row = session.get(Node, node)
+        before = {"platforms": row.allowed_platforms, "outbox": row.outbox} if row is not None else {}
         if row is None:
             row = Node(name=node, certificate=certificate, outbox=str(outbox), enrolled_at=now(session))
             session.add(row)
         row.certificate, row.outbox, row.allowed_platforms = certificate, str(outbox), names
+        if who is not None:
+            after = {"platforms": names, "outbox": str(outbox), "certificate": sha256(certificate.encode()).hexdigest()}
+            audit.note(session, who=who, action="enrol", subject=f"node {node}", before=before, after=after)
     return certificate
 
 

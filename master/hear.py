@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,17 @@ class Heard:
     cancel: tuple[Lease, ...] = ()
 
 
-def heartbeat(session: Session, message: Heartbeat, *, lease_s: float, lost_message_s: float) -> Heard:
+def heartbeat(
+    session: Session,
+    message: Heartbeat,
+    *,
+    lease_s: float,
+    lost_message_s: float,
+    lag_s: Callable[[], float] = lambda: 0.0,
+) -> Heard:
     """Note that a node lives and what it does; extend the leases it really holds.
+
+    lag_s: how late the message is, asked when the database lets us in
 
     A node that was never enrolled is not believed: it gets no answer and no builds.
     """
@@ -47,7 +57,7 @@ def heartbeat(session: Session, message: Heartbeat, *, lease_s: float, lost_mess
     node.platforms = [item for item in message.platforms if item in node.allowed_platforms]
     session.flush()
     builds.extend(session, {*message.running, *message.finished}, node=message.node, lease_s=lease_s)
-    sweep.unheard(session, message, lost_message_s=lost_message_s)
+    sweep.unheard(session, message, lost_message_s=lost_message_s, lag_s=lag_s())
     waited_for = {item for item in message.finished if builds.held_by(session, item, message.node)}
     return Heard(
         collect=tuple(sorted(waited_for)),

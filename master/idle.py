@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, not_, select
 from sqlalchemy.orm import Session, contains_eager
 
-from schema.db.models import Build, DirtyPage, Project, Request
+from master import backfill, undecided
+from schema import cooldown
+from schema.db.models import Build, DirtyPage, Mark, Project, Request
 from schema.states import OPEN_STATES, BuildState
 
 # An upstream that failed so often in a row is not waited for.
@@ -17,23 +19,25 @@ _GIVE_UP_AFTER_ERRORS = 4
 def left_to_do(session: Session) -> str:
     """What the farm still has to do by itself, in a few words; "" if nothing."""
     unread = select(func.count()).where(Project.checked_at.is_(None), Project.errors < _GIVE_UP_AFTER_ERRORS)
-    undecided = (
-        select(func.count())
-        .select_from(Request)
-        .join(Project)
-        .where(Request.resolved_at.is_(None), Project.errors < _GIVE_UP_AFTER_ERRORS)
-    )
+    marked = select(func.count()).where(undecided.WAITS, Project.errors < _GIVE_UP_AFTER_ERRORS)
     unfollowed = select(func.count()).where(
         Build.followed_at.is_(None), Build.state.in_((BuildState.PUBLISHED, BuildState.UNNEEDED))
     )
+    cools = Build.reason.startswith(cooldown.REASON)
     parts = {
         "projects to look at": unread,
-        "requests to decide": undecided,
-        "builds": select(func.count()).where(Build.state.in_(OPEN_STATES)),
+        "projects to decide about": marked,
+        # What cools down does so for a day: nobody waits for that.
+        "builds": select(func.count()).where(
+            Build.state.in_(OPEN_STATES), not_(and_(Build.state == BuildState.WAITING, cools))
+        ),
         "wheels whose requirements are to be read": unfollowed,
         "pages to render": select(func.count()).select_from(DirtyPage),
     }
     counts = {what: session.scalars(query).one() for what, query in parts.items()}
+    mark = session.get(Mark, backfill.MARK)
+    if mark is not None and mark.finished_at is None:
+        counts["projects to plan again"] = max(mark.total - mark.done, 1)
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 

@@ -6,8 +6,10 @@ import logging
 import queue
 import time
 from collections.abc import Callable
+from functools import partial
 
 from master import crash, hear
+from master.lateness import Lateness
 from master.parts import Parts
 from master.post import Post
 from schema import wire
@@ -29,6 +31,7 @@ class Inbox:
 
     def __init__(self, parts: Parts, post: Post, *, wake: Callable[..., None]) -> None:
         self._parts, self._post, self._wake = parts, post, wake
+        self._lateness = Lateness()
         self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
         self._collecting: set[tuple[NodeName, Lease]] = set()
 
@@ -40,7 +43,13 @@ class Inbox:
         """A node lives: extend its leases, take its results, tell it what nobody waits for."""
         timing = self._parts.settings.timing
         with transaction(self._parts.database) as session:
-            heard = hear.heartbeat(session, message, lease_s=timing.lease_s, lost_message_s=timing.lost_message_s)
+            heard = hear.heartbeat(
+                session,
+                message,
+                lease_s=timing.lease_s,
+                lost_message_s=timing.lost_message_s,
+                lag_s=partial(self._lateness.of, message),
+            )
         crash.point("heartbeat-committed")
         for lease in heard.collect:
             self.expect(message.node, lease)

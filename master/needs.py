@@ -2,6 +2,9 @@
 
 No polling: the move that ends a build wakes, in the same transaction, what waits for its project. A sweep catches what
 that could miss: a requirement that no release meets, a wake-up of more builds than one transaction takes.
+
+``waits_for`` stays with a build that failed for want of a requirement: when a person has that tried again, what needs
+it waits once more. A build that waits hands its score on to what it waits for.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from enum import Enum, auto
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from sqlalchemy import select, tuple_
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from master import builds, requests
@@ -58,7 +62,10 @@ def wait(session: Session, build: Build, missing: Sequence[str]) -> None:
 
 
 def ended(session: Session, build: Build) -> None:
-    """*build* is in one of the states that end a build: decide again about those that wait for its project."""
+    """*build* is in one of the states that end a build: decide again about those that wait for its project.
+
+    What goes wrong with one of them undoes neither that end nor the others; the sweep comes back to it.
+    """
     waiting = session.scalars(
         select(Build)
         .where(Build.waits_for == build.project_id, Build.platform == build.platform)
@@ -66,9 +73,7 @@ def ended(session: Session, build: Build) -> None:
         .limit(_AT_ONCE)
     ).all()
     for item in waiting:
-        # An earlier one's end may have ended this one as well.
-        if item.state == BuildState.WAITING:
-            _decide(session, item)
+        _decide_alone(session, item)
 
 
 def sweep(session: Session, *, after: tuple[int, int] = (0, 0), limit: int = _AT_ONCE) -> tuple[int, int]:
@@ -85,15 +90,27 @@ def sweep(session: Session, *, after: tuple[int, int] = (0, 0), limit: int = _AT
     ).all()
     places = [(item.waits_for or 0, item.id) for item in waiting]
     for item in waiting:
-        if item.state == BuildState.WAITING:
-            _decide(session, item)
+        _decide_alone(session, item)
     return places[-1] if len(places) == limit else (0, 0)
+
+
+def _decide_alone(session: Session, build: Build) -> None:
+    """In a savepoint; an earlier one's end may have decided about this one as well."""
+    build_id = build.id
+    try:
+        with session.begin_nested():
+            if build.state in {BuildState.WAITING, BuildState.FAILED} and build.waits_for is not None:
+                decide(session, build)
+    except OperationalError:  # the database is away, or wants the whole transaction once more
+        raise
+    except Exception:
+        log.exception("build %s: what it waits for cannot be looked at now", build_id)
 
 
 def _ask_for(session: Session, build: Build, new: Sequence[str]) -> None:
     because = f"{build.project.title} {build.version} needs it to build"
     try:
-        for text in new:
+        for text in sorted(new):  # in one order: whoever asks locks the project
             requests.add(
                 session,
                 Requirement(text),
@@ -107,18 +124,19 @@ def _ask_for(session: Session, build: Build, new: Sequence[str]) -> None:
         return
     build.needs = [*build.needs, *new]
     session.flush()
-    _decide(session, build)
+    decide(session, build)
 
 
-def _decide(session: Session, build: Build) -> None:
+def decide(session: Session, build: Build) -> None:
     """Queue the build if all that it needs is there, fail it if something never comes, else let it wait."""
     first: Project | None = None
     for text in build.needs:
         standing, project, reason = _standing(session, text, build.platform)
         if standing is _Standing.NEVER:
-            _give_up(session, build, f"needs {text} to build, which cannot be had: {reason}")
+            _give_up(session, build, f"needs {text} to build, which cannot be had: {reason}", lacks=project)
             return
-        if standing is _Standing.MAY_COME:
+        if standing is _Standing.MAY_COME and project is not None:
+            _hand_score(session, build, requirement=text, project=project)
             first = first or project
     if first is None:
         reason = f"what it needs to build is there now: {', '.join(build.needs)}"
@@ -129,8 +147,27 @@ def _decide(session: Session, build: Build) -> None:
         _wait_for(session, build, first)
 
 
+def _hand_score(session: Session, build: Build, *, requirement: str, project: Project) -> None:
+    """What *build* waits for is as urgent as itself."""
+    less_urgent = session.scalars(
+        select(Build).where(
+            Build.project_id == project.id,
+            Build.platform == build.platform,
+            Build.state.in_((BuildState.QUEUED, BuildState.WAITING)),
+            Build.score < build.score,
+        )
+    )
+    fitting = Requirement(requirement).specifier
+    for item in less_urgent:
+        if fitting.contains(item.version, prereleases=True):
+            item.score = build.score
+    session.flush()
+
+
 def _wait_for(session: Session, build: Build, project: Project) -> None:
     reason = f"waits for {project.title}, which must be built first"
+    if build.state == BuildState.FAILED:  # whose way leads over the queue
+        builds.move(session, build, BuildState.QUEUED, reason="what it needs to build is tried again")
     if build.state != BuildState.WAITING:
         builds.move(session, build, BuildState.WAITING, reason=reason, waits_for=project.id)
     elif build.waits_for != project.id:
@@ -138,9 +175,14 @@ def _wait_for(session: Session, build: Build, project: Project) -> None:
         session.flush()
 
 
-def _give_up(session: Session, build: Build, why: str) -> None:
-    text = one_line(f"{FailureClass.REQUIREMENT}: {why}")[:_REASON_CHARACTERS]
-    builds.move(session, build, BuildState.FAILED, reason=text)
+def _give_up(session: Session, build: Build, why: str, *, lacks: Project | None = None) -> None:
+    """*lacks*: for want of which it fails; None where that alone would not help."""
+    text, waits_for = one_line(f"{FailureClass.REQUIREMENT}: {why}")[:_REASON_CHARACTERS], lacks.id if lacks else None
+    if build.state != BuildState.FAILED:
+        builds.move(session, build, BuildState.FAILED, reason=text, waits_for=waits_for)
+    elif build.waits_for != waits_for:  # that is there now, but not this
+        build.reason, build.waits_for = text, waits_for
+        session.flush()
 
 
 def _standing(session: Session, text: str, platform: str) -> tuple[_Standing, Project | None, str]:
@@ -180,7 +222,12 @@ def _circle(session: Session, build: Build, first: Project) -> str:
         following = session.scalar(
             select(Project)
             .join(Build, Build.waits_for == Project.id)
-            .where(Build.project_id == at, Build.platform == build.platform, Build.waits_for.is_not(None))
+            .where(
+                Build.project_id == at,
+                Build.platform == build.platform,
+                Build.state == BuildState.WAITING,
+                Build.waits_for.is_not(None),
+            )
             .order_by(Build.id.desc())
             .limit(1)
         )

@@ -1,4 +1,4 @@
-"""What a person asks the farm to do: retry, rebuild, remove; let a node drain, or take it back."""
+"""What people have the farm do with releases and nodes: rebuild, remove, drain, resume; each leaves a row of audit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from packaging.version import Version
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from master import builds, resolve
+from master import audit, builds, resolve, undecided
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
@@ -15,28 +15,10 @@ from schema.names import NodeName
 from schema.platforms import Platform
 from schema.states import BuildPolicy, BuildState
 
-_RETRIABLE = frozenset({BuildState.FAILED, BuildState.POISONED, BuildState.HELD, BuildState.WITHDRAWN})
 
-
-def retry(session: Session, build_id: int) -> Build:
-    """Queue a build again that failed, was poisoned or held; earlier attempts no longer count against it."""
-    build = session.get(Build, build_id)
-    if build is None:
-        raise UsageError(f"there is no build {build_id}", advice="wheelfarm builds lists them")
-    if build.state not in _RETRIABLE:
-        raise UsageError(
-            f"build {build_id} is {build.state}: only what failed can be tried again",
-            advice=f"wheelfarm rebuild {build.project.name}=={build.version} builds it anew",
-        )
-    if build.sdist_id is None:
-        raise UsageError(f"build {build_id} has no source distribution to build from")
-    builds.move(
-        session, build, BuildState.QUEUED, reason="a person asked for it", pardoned_fence=build.fence, not_before=None
-    )
-    return build
-
-
-def rebuild(session: Session, name: NormalizedName, version: Version, platform: Platform | None) -> list[Build]:
+def rebuild(
+    session: Session, name: NormalizedName, version: Version, platform: Platform | None, *, who: str
+) -> list[Build]:
     """Queue a release again under the next build number (A-11), on every platform that has it, or the one named."""
     query = (
         select(Build)
@@ -54,10 +36,10 @@ def rebuild(session: Session, name: NormalizedName, version: Version, platform: 
             f"{name} {version} was never built{f' for {platform}' if platform else ''}",
             advice=f"wheelfarm request {name}=={version}",
         )
-    return [_again(session, build) for build in newest.values()]
+    return [_again(session, build, who=who) for build in newest.values()]
 
 
-def _again(session: Session, build: Build) -> Build:
+def _again(session: Session, build: Build, *, who: str) -> Build:
     highest = session.scalars(
         select(func.max(Build.build_number)).where(Build.project_id == build.project_id, Build.version == build.version)
     ).one()
@@ -75,16 +57,25 @@ def _again(session: Session, build: Build) -> Build:
         sdist_id=build.sdist_id,
         policy=BuildPolicy.ALWAYS,
         state=BuildState.QUEUED,
-        reason=f"a person asked to build it again after build {build.id}",
+        reason=f"built again for {who}, after build {build.id}",
         score=resolve.POINTS["person"],
         created_at=moment,
         changed_at=moment,
         followed_at=moment,
     )
-    return builds.insert(session, again)
+    builds.insert(session, again)
+    audit.note(
+        session,
+        who=who,
+        action="rebuild",
+        subject=f"build {again.id}",
+        before={"build": build.id},
+        after={"build": again.id, "build_number": again.build_number},
+    )
+    return again
 
 
-def remove(session: Session, name: NormalizedName, version: Version | None, *, reason: str) -> list[Wheel]:
+def remove(session: Session, name: NormalizedName, version: Version | None, *, who: str, reason: str) -> list[Wheel]:
     """Take wheels off the index for good: the names stay taken (I-22), the builds are withdrawn."""
     query = select(Wheel).join(Project).where(Project.name == name, Wheel.removed_at.is_(None))
     if version is not None:
@@ -92,34 +83,48 @@ def remove(session: Session, name: NormalizedName, version: Version | None, *, r
     found = list(session.scalars(query))
     if not found:
         raise UsageError(f"the farm has no wheel of {name}{f' {version}' if version else ''}")
+    # Elsewhere a build may have been unneeded because one of these wheels served it.
+    undecided.again(session, found[0].project_id)
     for wheel in found:
         wheel.removed_at, wheel.removed_because = now(session), reason
         builds.touch_page(session, wheel.project_id)
+        audit.note(
+            session,
+            who=who,
+            action="remove",
+            subject=f"build {wheel.build_id}",
+            before={"wheel": wheel.filename},
+            after={"wheel": None},
+            reason=reason,
+        )
         if wheel.build.state == BuildState.PUBLISHED:
             builds.move(session, wheel.build, BuildState.WITHDRAWN, reason=f"removed: {reason}")
-    # Elsewhere a build may have been unneeded because one of these wheels served it.
-    resolve.reconsider(session, found[0].project_id)
     return found
 
 
-def drain(session: Session, name: NodeName, *, reason: str) -> Node:
+def drain(session: Session, name: NodeName, *, who: str, reason: str) -> Node:
     """Give a node no new builds; it ends those it has."""
     node = _node(session, name)
     if node.state == "quarantined":
         raise UsageError(f"node {name} is quarantined: {node.state_reason}", advice=f"wheelfarm node resume {name}")
-    node.state, node.state_reason = "draining", reason
-    return node
+    return _set(session, node, "draining", who=who, action="drain", reason=reason)
 
 
-def resume(session: Session, name: NodeName) -> Node:
+def resume(session: Session, name: NodeName, *, who: str) -> Node:
     """Give a node builds again, also one that was set aside because its results were refused."""
-    node = _node(session, name)
-    node.state, node.state_reason = "active", ""
+    return _set(session, _node(session, name), "active", who=who, action="resume", reason="")
+
+
+def _set(session: Session, node: Node, state: str, *, who: str, action: str, reason: str) -> Node:
+    before = {"state": node.state, "reason": node.state_reason}
+    node.state, node.state_reason = state, reason
+    after = {"state": state, "reason": reason}
+    audit.note(session, who=who, action=action, subject=f"node {node.name}", before=before, after=after, reason=reason)
     return node
 
 
 def _node(session: Session, name: NodeName) -> Node:
-    node = session.get(Node, name)
+    node = session.get(Node, name, with_for_update=True)
     if node is None:
         raise UsageError(f"there is no node {name}", advice="wheelfarm node list names them")
     return node

@@ -10,7 +10,7 @@ from typing import Self
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import demand, farm_wheels, scope, wishes
+from master import abi, demand, farm_wheels, scope, wishes
 from master.collect import Collector
 from master.dispatch import Dispatcher
 from master.feed.choose import Follower
@@ -18,6 +18,7 @@ from master.keep.gc import Collector as Rubbish
 from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
+from master.planner import Planner
 from master.site import Site
 from master.site.marked import Marked
 from master.site.walk import Walk
@@ -47,6 +48,7 @@ class Parts:
     pages: Walk
     upstream: Upstream
     collector: Collector
+    planner: Planner
     dispatcher: Dispatcher
     room: Room
     scrubber: Scrubber
@@ -56,6 +58,7 @@ class Parts:
     scope_walk: scope.Walk
     wish_files: wishes.Files
     asked: demand.Asked
+    abi: abi.Walks
 
     @classmethod
     def of(cls, settings: Settings, database: Engine) -> Self:
@@ -75,6 +78,7 @@ class Parts:
             pages=Walk(site=site, public_url=settings.public_url, database=database, lost=not site.is_there),
             upstream=upstream,
             collector=_collector(settings, database, store),
+            planner=Planner(database, snapshot=snapshot, settings=settings),
             dispatcher=_dispatcher(settings, store),
             room=Room(database, folders(settings), free_bytes=settings.keep.free_bytes),
             scrubber=Scrubber(shelf, scrub_s=settings.keep.scrub_s),
@@ -84,6 +88,7 @@ class Parts:
             scope_walk=scope.Walk(settings),
             wish_files=wishes.Files(settings),
             asked=demand.Asked(settings),
+            abi=abi.Walks(settings),
         )
 
     def close(self) -> None:
@@ -106,6 +111,7 @@ def _collector(settings: Settings, database: Engine, store: Store) -> Collector:
         authority=Authority.create(settings.authority),
         farm=settings.farm.name,
         limits=settings.limits,
+        retry_s=settings.timing.retry_s,
     )
 
 

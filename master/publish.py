@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from master import builds, crash
+from master import builds, crash, materials
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -81,13 +81,14 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
 
 
 def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, comparison: _Comparison | None) -> None:
-    build = builds.held_by(session, accepted.lease, accepted.node)
+    build = builds.held_by(session, accepted.lease, accepted.node, for_update=True)
     if build is None:
         log.info("build %s: its lease is not held any more; nothing is published", accepted.lease.build_id)
         return
     attempt = builds.attempt_of(session, accepted.lease)
     builds.end_attempt(attempt, at=accepted.result.finished_at, outcome=AttemptOutcome.BUILT)
     builds.keep_details(attempt, accepted.result)
+    materials.keep(session, build, accepted.result.materials)
     facts = accepted.facts
     taken = session.get(Wheel, facts.filename)
     if taken is not None and taken.sha256 == facts.sha256 and taken.removed_at is None:

@@ -10,7 +10,9 @@ from packaging.utils import NormalizedName
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
-from schema.db import counts
+from master import abi, backfill
+from schema.db import counts, health
+from schema.db.health import Feed, Leader, Walk
 from schema.db.models import Build, Node, Project, Request, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
@@ -24,16 +26,36 @@ class FarmStatus:
 
     builds: by state, in the order of a build's life; states without builds are left out
     unresolved: requests not yet turned into builds; upstream_errors: projects whose last look failed
+    planning: how far planning again has come, such as ``1,200 of 700,000``, after a change of settings; "" if done
+    abi: what was built with an older release of a project of ``plan.abi``
+    feed, leader: None where the upstream was never asked, and where no master ever led
+    walks: the long ones that are under way; alarms: the open ones; queued: platform → builds
     """
 
     projects: int
     unresolved: int
+    planning: str
+    abi: tuple[str, ...]
     upstream_errors: int
     builds: dict[str, int]
     wheels: int
     wheel_bytes: int
     last_published_at: datetime | None
+    feed: Feed | None
+    leader: Leader | None
+    walks: tuple[Walk, ...]
+    alarms: tuple[AlarmRow, ...]
+    queued: dict[str, int]
     nodes: tuple[NodeRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRow:
+    """An open alarm as operators see it."""
+
+    name: str
+    text: str
+    raised_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +101,20 @@ def status(session: Session, *, silent_s: float) -> FarmStatus:
         unresolved=session.scalars(
             select(func.count()).select_from(Request).where(Request.resolved_at.is_(None))
         ).one(),
+        planning=backfill.progress(session),
+        abi=tuple(abi.notes(session)),
         upstream_errors=session.scalars(select(func.count()).select_from(Project).where(Project.errors > 0)).one(),
         builds=counts.by_state(session),
         wheels=wheels,
         wheel_bytes=int(size),
         last_published_at=newest,
+        feed=health.feed(session),
+        leader=health.leader(session),
+        walks=tuple(walk for walk in health.walks(session) if walk.share is not None),
+        alarms=tuple(
+            AlarmRow(name=row.name, text=row.text, raised_at=row.raised_at) for row in health.open_alarms(session)
+        ),
+        queued=counts.by_platform(session, BuildState.QUEUED),
         nodes=tuple(nodes(session, silent_s=silent_s)),
     )
 

@@ -9,10 +9,11 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from master import undecided
 from master.requirements_file import read_requirements
 from schema import names
 from schema.db.models import Project, Request
@@ -141,29 +142,28 @@ def _request(session: Session, project: Project, new: Request) -> Request:
     found = session.scalar(same)
     if found is None:
         if _added(session, new):
-            project.undecided = True
+            undecided.mark(session, project.id)
             log.info("%s%s is wanted%s", project.name, new.specifier, f": {new.because}" if new.because else "")
             return new
         found = session.scalars(same).one()
-    if _merge(found, new):
-        project.undecided = True
+    if _merged(found, new):
+        undecided.mark(session, project.id)
+        # Only now nobody else changes or resolves it: it may be another than it was read.
+        session.refresh(found)
+        changed = update(Request).where(Request.id == found.id).values(resolved_at=None, **_merged(found, new))
+        session.execute(changed.execution_options(synchronize_session="fetch"))
     return found
 
 
-def _merge(found: Request, new: Request) -> bool:
-    """Whether *found* wants more than before."""
-    merged = {
+def _merged(found: Request, new: Request) -> dict[str, str | bool]:
+    """What *found* must become in order to want what *new* wants, too."""
+    merged: dict[str, str | bool] = {
         "policy": stronger(found.policy, new.policy),
         "dependencies": stronger(found.dependencies, new.dependencies),
         "extras": _joined(extras_of(found) | extras_of(new)),
         "every_release": found.every_release or new.every_release,
     }
-    changed = {key: value for key, value in merged.items() if getattr(found, key) != value}
-    for key, value in changed.items():
-        setattr(found, key, value)
-    if changed:
-        found.resolved_at = None
-    return bool(changed)
+    return {key: value for key, value in merged.items() if getattr(found, key) != value}
 
 
 def _added(session: Session, row: Project | Request) -> bool:

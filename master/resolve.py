@@ -13,7 +13,7 @@ from datetime import datetime
 from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag
 from packaging.version import Version
-from sqlalchemy import func, select, true, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from master import builds, plan
@@ -22,6 +22,8 @@ from master.pages import File
 from master.plan import Built, Decision, Verdict
 from master.requests import stronger
 from master.withdraw import TAKEN_BACK, blocked_by, withdraw_lost
+from schema import cooldown
+from schema.cooldown import Cooldown
 from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 # Higher is built sooner: people wait for what they and their lists name, wheels for what they need.
 POINTS = {"person": 1000.0, "list": 500.0, "demand": 400.0, "dependency": 200.0, "scope": 0.0}
 
+_NO_COOLDOWN = Cooldown()
 _NOT_BEGUN = frozenset({BuildState.QUEUED, BuildState.WAITING})
 _STATE_OF = {
     Verdict.BUILD: BuildState.QUEUED,
@@ -40,20 +43,14 @@ _STATE_OF = {
 }
 
 
-def pending(session: Session, *, limit: int = 50) -> list[int]:
-    """The projects with requests that are still to be resolved, the longest waiting first; the upstream was asked."""
-    query = (
-        select(Request.project_id)
-        .join(Project)
-        .where(Request.resolved_at.is_(None), Project.checked_at.is_not(None))
-        .group_by(Request.project_id)
-        .order_by(func.min(Request.id))
-        .limit(limit)
-    )
-    return list(session.scalars(query))
-
-
-def resolve_project(session: Session, project_id: int, *, platforms: Sequence[Platform], now: datetime) -> None:
+def resolve_project(
+    session: Session,
+    project_id: int,
+    *,
+    platforms: Sequence[Platform],
+    now: datetime,
+    cooldown: Cooldown = _NO_COOLDOWN,
+) -> None:
     """Resolve every request of a project that is still to be resolved.
 
     platforms: what the farm builds for, where a request names none
@@ -63,28 +60,10 @@ def resolve_project(session: Session, project_id: int, *, platforms: Sequence[Pl
         return
     requests = session.scalars(select(Request).where(Request.project_id == project_id).order_by(Request.id)).all()
     withdraw_lost(session, project, requests, now)
-    scene = _look_around(session, project)
+    scene = _look_around(session, project, cooldown)
     for request in requests:
         if request.resolved_at is None:
             _resolve(session, request, scene, platforms=platforms, now=now)
-
-
-def resolve(session: Session, request: Request, *, platforms_default: Sequence[Platform], now: datetime) -> None:
-    """Resolve one request, whether or not that was done before."""
-    request.resolved_at = None
-    session.flush()
-    resolve_project(session, request.project_id, platforms=platforms_default, now=now)
-
-
-def reconsider(session: Session, project_id: int | None = None) -> None:
-    """Have requests resolved again, all of them or a project's: what the farm builds for, or has, is another now."""
-    of_project = Request.project_id == project_id if project_id is not None else true()
-    session.execute(
-        update(Request)
-        .where(Request.resolved_at.is_not(None), of_project)
-        .values(resolved_at=None)
-        .execution_options(synchronize_session="fetch")
-    )
 
 
 def built(wheel: Wheel) -> Built:
@@ -97,27 +76,30 @@ def built(wheel: Wheel) -> Built:
 class _Scene:
     """What there is of a project, upstream and here.
 
+    sdists: the rows of source distributions, by file name
     removed: version and platform → a wheel that a person took off the index
     """
 
     project: Project
     files: Sequence[File]
-    ids: dict[str, int]
+    sdists: dict[str, UpstreamFile]
     built: Sequence[Built]
     removed: dict[tuple[str, str], Wheel]
+    cooldown: Cooldown
 
 
-def _look_around(session: Session, project: Project) -> _Scene:
-    ids = select(UpstreamFile.filename, UpstreamFile.id).where(UpstreamFile.project_id == project.id)
+def _look_around(session: Session, project: Project, cooldown: Cooldown) -> _Scene:
+    sdists = select(UpstreamFile).where(UpstreamFile.project_id == project.id, UpstreamFile.kind == "sdist")
     wheels = session.scalars(select(Wheel).where(Wheel.project_id == project.id).options(joinedload(Wheel.build))).all()
     return _Scene(
         project=project,
         files=listed_files(session, project),
-        ids=dict(session.execute(ids).all()),
+        sdists={row.filename: row for row in session.scalars(sdists)},
         built=[
             built(wheel) for wheel in wheels if wheel.removed_at is None and wheel.build.state == BuildState.PUBLISHED
         ],
         removed={(wheel.version, wheel.build.platform): wheel for wheel in wheels if wheel.removed_at is not None},
+        cooldown=cooldown,
     )
 
 
@@ -156,9 +138,15 @@ class _Wish:
     project: Project
     platform: Platform
     decision: Decision
-    sdist_id: int | None
+    sdist: UpstreamFile | None
     policy: BuildPolicy
+    cools_until: datetime | None
     now: datetime
+
+    @property
+    def sdist_id(self) -> int | None:
+        """None where the release has none."""
+        return self.sdist.id if self.sdist is not None else None
 
 
 def _resolve_releases(session: Session, request: Request, scene: _Scene, platform: Platform, now: datetime) -> None:
@@ -185,13 +173,15 @@ def _resolve_on(
     removed = scene.removed.get((str(decision.version), str(platform)))
     if removed is not None and decision.verdict is Verdict.BUILD:
         return f"{removed.filename} was removed here: {removed.removed_because or 'no reason was given'}"
+    sdist = scene.sdists[decision.sdist.filename] if decision.sdist else None
     wish = _Wish(
         request=request,
         project=scene.project,
         platform=platform,
         decision=decision,
-        sdist_id=scene.ids[decision.sdist.filename] if decision.sdist else None,
+        sdist=sdist,
         policy=policy,
+        cools_until=_cools_until(request, scene, sdist, now),
         now=now,
     )
     if build is None:
@@ -199,6 +189,20 @@ def _resolve_on(
     else:
         _adjust(session, build, wish)
     return decision.reason if decision.verdict is Verdict.IMPOSSIBLE else ""
+
+
+def _cools_until(request: Request, scene: _Scene, sdist: UpstreamFile | None, now: datetime) -> datetime | None:
+    """None where the file may be built at once: it is old enough, or a person chose it."""
+    pinned = request.origin == "list" and plan.is_pinned(SpecifierSet(request.specifier))
+    if sdist is None or request.origin == "person" or pinned:
+        return None
+    ends_at = scene.cooldown.ends_at(scene.project.name, _uploaded_at(sdist))
+    return ends_at if ends_at > now else None
+
+
+def _uploaded_at(sdist: UpstreamFile) -> datetime:
+    """As the index says it; where it does not, the farm first saw it then."""
+    return sdist.uploaded_at or sdist.seen_at
 
 
 def _newest_build(session: Session, project: Project, version: Version | None, platform: Platform) -> Build | None:
@@ -211,7 +215,9 @@ def _newest_build(session: Session, project: Project, version: Version | None, p
 
 
 def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
-    state, reason = _STATE_OF[wish.decision.verdict], wish.decision.reason
+    state, reason, not_before = _STATE_OF[wish.decision.verdict], wish.decision.reason, None
+    if state is BuildState.QUEUED and wish.cools_until is not None:
+        state, reason, not_before = BuildState.WAITING, _cooldown_reason(wish), wish.cools_until
     builds.insert(
         session,
         Build(
@@ -224,6 +230,7 @@ def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
             state=state,
             reason=reason,
             score=POINTS[wish.request.origin],
+            not_before=not_before,
             created_at=wish.now,
             changed_at=wish.now,
         ),
@@ -233,7 +240,7 @@ def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
 
 def _adjust(session: Session, build: Build, wish: _Wish) -> None:
     """Bring a build that is there in line with the decision."""
-    was_impossible = build.sdist_id is None
+    was_impossible, other_file = build.sdist_id is None, wish.sdist_id not in {None, build.sdist_id}
     build.policy = wish.policy
     build.score = max(build.score, POINTS[wish.request.origin])
     if build.state in {*_NOT_BEGUN, BuildState.UNNEEDED, BuildState.FAILED} and wish.sdist_id is not None:
@@ -246,12 +253,37 @@ def _adjust(session: Session, build: Build, wish: _Wish) -> None:
     elif wish.decision.verdict is Verdict.BUILD:
         if build.state == BuildState.UNNEEDED or (build.state == BuildState.FAILED and was_impossible):
             _queue(session, build, wish)
+        elif build.state == BuildState.QUEUED and other_file:
+            _cool(session, build, wish)
+        elif build.state == BuildState.WAITING and cooldown.is_reason(build.reason):
+            _cool_on(session, build, wish)
     elif wish.decision.verdict is Verdict.UNNEEDED:
         _spare(session, build, wish)
 
 
 def _queue(session: Session, build: Build, wish: _Wish) -> None:
     builds.move(session, build, BuildState.QUEUED, reason=wish.decision.reason, not_before=None, followed_at=None)
+    _cool(session, build, wish)
+
+
+def _cool(session: Session, build: Build, wish: _Wish) -> None:
+    """A build that is queued waits for the end of its cooldown, if that is to come."""
+    if wish.cools_until is not None:
+        builds.move(session, build, BuildState.WAITING, reason=_cooldown_reason(wish), not_before=wish.cools_until)
+
+
+def _cool_on(session: Session, build: Build, wish: _Wish) -> None:
+    """A build that cools down may do so longer or shorter now; or a person wants it at once."""
+    if wish.cools_until is None:
+        builds.move(session, build, BuildState.QUEUED, reason=wish.decision.reason)
+    elif build.not_before != wish.cools_until:
+        build.not_before, build.reason = wish.cools_until, _cooldown_reason(wish)
+        session.flush()
+
+
+def _cooldown_reason(wish: _Wish) -> str:
+    assert wish.sdist is not None and wish.cools_until is not None  # noqa: S101, PT018 - only a file cools down
+    return cooldown.reason(wish.sdist.filename, uploaded_at=_uploaded_at(wish.sdist), ends_at=wish.cools_until)
 
 
 def _spare(session: Session, build: Build, wish: _Wish) -> None:

@@ -8,6 +8,7 @@ from master.parts import Parts
 from master.turns import Turns
 
 _DEMAND_S = 5.0
+_ABI_S = 30.0
 
 
 def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
@@ -18,8 +19,9 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("watch", turns.watch, tick_s),
         ("feed", turns.feed, watch.pause_s),
         ("reconcile", turns.reconcile, watch.pause_s),
-        ("resolve", turns.resolve, tick_s),
+        ("resolve", parts.planner.turn, tick_s),
         ("follow", turns.follow, tick_s),
+        ("ripen", turns.ripen, tick_s),
         ("dispatch", turns.dispatch, tick_s),
         ("needs", turns.needs, max(timing.lease_s / 20, tick_s)),
         ("sweep", turns.sweep, max(timing.lease_s / 10, tick_s)),
@@ -31,6 +33,7 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("gc", parts.rubbish.turn, 10.0),
         ("watchdog", turns.watchdog, 30.0),
         ("tell", parts.notifier.tell, 5.0),
+        ("abi", turns.abi, _ABI_S),
         ("scope", turns.scope, tick_s),
         ("demand", turns.demand, _DEMAND_S),
     ):

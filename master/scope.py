@@ -16,10 +16,10 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cache
 
-from sqlalchemy import Engine, func, literal, select, update
+from sqlalchemy import Engine, func, literal, select
 from sqlalchemy.orm import Session
 
-from master import marks, unasked
+from master import marks, unasked, undecided
 from master.batches import batches
 from master.requests import ALL_OF_UPSTREAM
 from schema import names as checked
@@ -140,11 +140,9 @@ class Walk:
         every = self._settings.watch.releases is Releases.ALL
         policy = self._settings.farm.build
         other = [item for item in kept if (item.every_release, item.policy) != (every, policy)]
+        undecided.again(session, *(item.project_id for item in other))
         for request in other:
-            request.every_release, request.policy, request.resolved_at = every, policy, None
-        if other:
-            ids = [item.project_id for item in other]
-            session.execute(update(Project).where(Project.id.in_(ids)).values(undecided=True))
+            request.every_release, request.policy = every, policy
 
 
 def described(watch: WatchSection) -> str:
@@ -199,13 +197,7 @@ def _add_requests(session: Session, group: Sequence[str], *, because: str, setti
         .returning(Request.project_id)
     )
     added = list(session.execute(new).scalars())
-    if added:
-        session.execute(
-            update(Project)
-            .where(Project.id.in_(added))
-            .values(undecided=True)
-            .execution_options(synchronize_session=False)
-        )
+    undecided.mark(session, *added)
     return len(added)
 
 

@@ -9,7 +9,7 @@ import threading
 from celery import Celery
 from sqlalchemy import Engine
 
-from master import recipes, resolve, rota, tasks
+from master import recipes, rota, tasks
 from master.inbox import Inbox
 from master.leader import Candidate, Term
 from master.loops import Loops
@@ -18,7 +18,7 @@ from master.post import Post
 from master.turns import Turns
 from schema import wire
 from schema.db import migrate
-from schema.db.session import engine, transaction
+from schema.db.session import engine
 from schema.settings import Settings
 
 
@@ -91,10 +91,8 @@ class Service:
         tasks.register(app, inbox)
 
     def start(self) -> None:
-        """Plan for what the settings now say, then start every loop; none of them waits for the pages."""
+        """Start every loop; none of them waits for the pages."""
         parts = self._parts
-        with transaction(parts.database) as session:
-            resolve.reconsider(session)
         parts.site.place_authority(parts.collector.authority.certificate_pem)
         self._loops.start()
 

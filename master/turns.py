@@ -6,13 +6,13 @@ import logging
 import time
 from functools import partial
 
-from master import closure, crash, needs, resolve, sweep, watch
+from master import closure, crash, needs, ripen, sweep, watch
 from master.feed import reconcile
 from master.keep import watchdog
 from master.loops import Loops
 from master.parts import Parts, adopt
 from master.post import Post
-from schema.db.session import now, transaction
+from schema.db.session import transaction
 from schema.errors import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -53,19 +53,6 @@ class Turns:
                 adopt=partial(adopt, self._settings),
             )
 
-    def resolve(self) -> None:
-        """Turn requests into builds."""
-        with transaction(self._parts.snapshot) as session:
-            pending = resolve.pending(session)
-        for project_id in pending:
-            try:
-                with transaction(self._database) as session:
-                    platforms = self._settings.farm.platforms
-                    resolve.resolve_project(session, project_id, platforms=platforms, now=now(session))
-                crash.point("resolved")
-            except Exception:  # one project that cannot be resolved must not hold up the others
-                log.exception("the requests of project %s cannot be resolved", project_id)
-
     def follow(self) -> None:
         """Request what published wheels need."""
         closure.follow_due(self._database, self._parts.upstream, self._parts.store)
@@ -74,6 +61,14 @@ class Turns:
         """Bring a batch of builds that wait for a requirement up to date."""
         with transaction(self._database) as session:
             self._needs_after = needs.sweep(session, after=self._needs_after)
+
+    def ripen(self) -> None:
+        """Queue what waited for a time that has come."""
+        with transaction(self._database) as session:
+            ripe = ripen.ripen(session)
+        crash.point("ripened")
+        if ripe:
+            self._loops.wake("dispatch")
 
     def dispatch(self) -> None:
         """Lease builds to free slots, then send them."""
@@ -100,6 +95,10 @@ class Turns:
         """Raise and end alarms."""
         with transaction(self._database) as session:
             watchdog.look(session, self._settings.alarms)
+
+    def abi(self) -> None:
+        """Look for what was compiled against an older series of another project."""
+        self._parts.abi.turn(self._database)
 
     def scope(self) -> None:
         """Request what is in the farm's scope by now."""

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from master import builds
+from schema.causes import UNASKED
 from schema.db.models import Build, Request
 from schema.states import BuildState
 
@@ -29,7 +30,7 @@ def withdraw(session: Session, requests: Collection[Request], *, why: str, now: 
     for request in session.scalars(select(Request).where(Request.project_id.in_(projects))):
         left[request.project_id].append(request)
     waiting = session.scalars(select(Build).where(Build.project_id.in_(projects), Build.state.in_(_NOT_BEGUN))).all()
-    reason = f"nobody asks for it any more: {why}"
+    reason = f"{UNASKED}{why}"
     return sum(
         # Followed: there is no wheel whose needs could be read.
         builds.move(session, build, BuildState.UNNEEDED, reason=reason, not_before=None, followed_at=now)

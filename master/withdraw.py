@@ -10,11 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from master import builds, plan
+from schema import causes
 from schema.db.models import Build, Project, Request
 from schema.states import TRANSITIONS, AttemptOutcome, BuildState, FailureClass
 
-# Builds that are withdrawn with this before the reason come back by themselves when the upstream has the release again.
-TAKEN_BACK = "upstream took it back: "
+TAKEN_BACK = causes.TAKEN_BACK
 
 _NOT_BEGUN = (BuildState.QUEUED, BuildState.WAITING)
 _HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})

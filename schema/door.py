@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -133,8 +134,12 @@ def answer(text: str) -> None:
 
 
 def answer_json(data: object) -> None:
-    """Write *data* to stdout as JSON; what JSON does not know (times, paths, versions) as its text."""
-    answer(json.dumps(data, indent=2, default=str))
+    """Write *data* to stdout as JSON: times as ISO 8601 in UTC; what else JSON does not know as its text."""
+    answer(json.dumps(data, indent=2, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return value.astimezone(UTC).isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
 def progress(text: str) -> None:

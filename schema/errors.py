@@ -17,8 +17,10 @@ Every error that the farm raises on purpose.
   - UpstreamError              the upstream index did not answer as an index does; tried again later
     · UnknownProjectError      the upstream has no such project
   - WireError                  a message is not what schema.jobs says
+  - TransferError              bytes that came are not those that were promised; fetched again
   - UnavailableError           3  Redis or the database cannot be reached
   - TrustError                 a signature, certificate or statement does not hold
+    · SignatureError           there is no signature of the farm's that holds: nobody said what it says
   - StoreError                 the store cannot take or give a file
 
 A build that fails is not an exception of the farm: inside a node a JobError ends the job, and leaves it as a
@@ -157,6 +159,10 @@ class WireError(FarmError):
     """A message is not what ``schema.jobs`` says."""
 
 
+class TransferError(FarmError):
+    """Bytes that came are not those that were promised: damaged on the way, or a lie; fetched again some times."""
+
+
 class UnavailableError(FarmError):
     """Redis or the database cannot be reached."""
 
@@ -165,6 +171,10 @@ class UnavailableError(FarmError):
 
 class TrustError(FarmError):
     """A signature, certificate or statement does not hold; the text says why."""
+
+
+class SignatureError(TrustError):
+    """There is no signature by a key of this farm that holds, so nobody can be said to have signed anything."""
 
 
 class StoreError(FarmError):

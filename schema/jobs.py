@@ -226,6 +226,7 @@ class Heartbeat(Message):
 
     running: the builds it works on; finished: those whose results wait in its outbox
     facts: what the machine is (kernel, memory, load, free disk …), for people only
+    boot: names the time since the machine was started; uptime_s: how long that is, sleep included; "" and 0: not told
     """
 
     node: NodeName
@@ -235,6 +236,8 @@ class Heartbeat(Message):
     running: tuple[Lease, ...] = ()
     finished: tuple[Lease, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
+    boot: str = ""
+    uptime_s: float = 0.0
 
     @classmethod
     @_checked
@@ -248,6 +251,8 @@ class Heartbeat(Message):
             running=tuple(Lease.from_json(item) for item in fields.items(data.get("running", ()))),
             finished=tuple(Lease.from_json(item) for item in fields.items(data.get("finished", ()))),
             facts=fields.text_map(data.get("facts", {})),
+            boot=fields.text(data.get("boot", "")),
+            uptime_s=fields.seconds(data.get("uptime_s", 0.0)),
         )
 
 

@@ -28,6 +28,9 @@ from schema.states import BuildPolicy
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?")
 _UNITS = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
+# Seconds that may be 0, for a thing that is not wanted.
+_MAY_BE_NONE = frozenset({"watch.cooldown_s"})
+
 
 def _root() -> bool:
     return os.geteuid() == 0
@@ -104,6 +107,7 @@ class WatchSection:
         the list where the scope is wide, each page in its turn where it is narrow
     changelog: whether to ask the upstream's XML-RPC changelog, too, for news within seconds
     pause_s: between two looks at the feed; margin_serials: how many serials are read again each time (W-04)
+    cooldown_s: from a file's upload to its build, 0 for none; cooldown_exempt: names or patterns that are built at once
     sweep_s: how often a project is read although no event spoke of it (W-06); reconcile_s: a full comparison
     """
 
@@ -116,8 +120,22 @@ class WatchSection:
     changelog: bool = False
     pause_s: float = 60.0
     margin_serials: int = 2000
+    cooldown_s: float = 86400.0
+    cooldown_exempt: tuple[str, ...] = ()
     sweep_s: float = 30 * 86400.0
     reconcile_s: float = 7 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSection:
+    """What is built again.
+
+    abi: projects against whose wheels others are compiled; a new series (major and minor version) of one concerns those
+    abi_rebuild: whether they are queued by themselves; else they are only counted
+    """
+
+    abi: tuple[str, ...] = ("numpy",)
+    abi_rebuild: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +230,7 @@ class TimingSection:
     """Seconds. A lease must outlive several heartbeats, or a healthy node loses its builds.
 
     lead_s: the lease of the master that leads; it renews it three times as often
+    retry_s: the pause after a node's first failure with a build; the later ones are multiples of it (``schema.states``)
     """
 
     lease_s: float = 90.0
@@ -219,6 +238,7 @@ class TimingSection:
     tick_s: float = 0.5
     lost_message_s: float = 20.0
     lead_s: float = 15.0
+    retry_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +248,7 @@ class Settings:
     farm: FarmSection = field(default_factory=FarmSection)
     upstream: UpstreamSection = field(default_factory=UpstreamSection)
     watch: WatchSection = field(default_factory=WatchSection)
+    plan: PlanSection = field(default_factory=PlanSection)
     keep: KeepSection = field(default_factory=KeepSection)
     alarms: AlarmsSection = field(default_factory=AlarmsSection)
     database: DatabaseSection = field(default_factory=DatabaseSection)
@@ -367,8 +388,9 @@ def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:
             raise fault("a whole number of 0 or more" + (' (sizes may be written "2GiB")' if "bytes" in key else ""))
         return value
     if kind is float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-            raise fault("a number of seconds above 0")
+        none = value == 0 and key in _MAY_BE_NONE
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or (value <= 0 and not none):
+            raise fault(f"a number of seconds {'of 0 or more' if key in _MAY_BE_NONE else 'above 0'}")
         return float(value)
     if kind is bool:
         if not isinstance(value, bool):

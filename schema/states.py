@@ -38,6 +38,7 @@ TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
             BuildState.QUEUED,
             BuildState.WAITING,
             BuildState.FAILED,
+            BuildState.HELD,
             BuildState.POISONED,
             BuildState.WITHDRAWN,
         }
@@ -49,13 +50,16 @@ TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
             BuildState.QUEUED,
             BuildState.WAITING,
             BuildState.FAILED,
+            BuildState.HELD,
             BuildState.POISONED,
             BuildState.WITHDRAWN,
         }
     ),
     BuildState.PUBLISHED: frozenset({BuildState.WITHDRAWN}),
     BuildState.FAILED: frozenset({BuildState.QUEUED, BuildState.HELD, BuildState.UNNEEDED, BuildState.WITHDRAWN}),
-    BuildState.HELD: frozenset({BuildState.QUEUED, BuildState.UNNEEDED, BuildState.WITHDRAWN}),
+    BuildState.HELD: frozenset(
+        {BuildState.QUEUED, BuildState.WAITING, BuildState.FAILED, BuildState.UNNEEDED, BuildState.WITHDRAWN}
+    ),
     BuildState.POISONED: frozenset({BuildState.QUEUED, BuildState.HELD, BuildState.WITHDRAWN}),
     BuildState.UNNEEDED: frozenset({BuildState.QUEUED, BuildState.WITHDRAWN}),
     BuildState.WITHDRAWN: frozenset({BuildState.QUEUED}),
@@ -88,17 +92,19 @@ class RetryPolicy:
     """How often a class of failure is tried again.
 
     retries: attempts after the first
-    pause_s: seconds before the next attempt; doubled each time, at most two hours
+    pauses: before each of them, in units of ``timing.retry_s``; where there are none, it is tried again at once
     elsewhere: only on a node that has not tried yet; where there is none, the failure stands at once
+    bigger: only on one with more memory, as far as the nodes tell; the build counts as a size larger from then on
     """
 
     retries: int
-    pause_s: float = 0.0
+    pauses: tuple[float, ...] = ()
     elsewhere: bool = False
+    bigger: bool = False
 
-    def pause(self, failures: int) -> float:
+    def pause_s(self, failures: int, *, retry_s: float) -> float:
         """Seconds to wait after the *failures*-th failure (1 is the first)."""
-        return min(self.pause_s * 2.0 ** min(max(failures - 1, 0), 32), 7200.0)
+        return self.pauses[min(failures, len(self.pauses)) - 1] * retry_s if self.pauses else 0.0
 
 
 _NEVER = RetryPolicy(retries=0)
@@ -110,7 +116,7 @@ RETRY: dict[FailureClass, RetryPolicy] = {
     FailureClass.BACKEND: _NEVER,
     FailureClass.REQUIREMENT: _NEVER,
     FailureClass.NETWORK: _NEVER,
-    FailureClass.MEMORY: RetryPolicy(retries=1, elsewhere=True),
+    FailureClass.MEMORY: RetryPolicy(retries=1, elsewhere=True, bigger=True),
     FailureClass.PROCESSES: _NEVER,
     FailureClass.DISK: _NEVER,
     FailureClass.LOG: _NEVER,
@@ -118,7 +124,7 @@ RETRY: dict[FailureClass, RetryPolicy] = {
     FailureClass.SILENCE: _NEVER,
     FailureClass.WHEEL: _NEVER,
     FailureClass.IMPORT: _NEVER,
-    FailureClass.NODE: RetryPolicy(retries=5, pause_s=5.0),
+    FailureClass.NODE: RetryPolicy(retries=5, pauses=(1, 4, 16, 64, 120)),
     FailureClass.LOST: _NEVER,  # not counted here: see POISONED_AFTER_NODES
     FailureClass.CANCELLED: RetryPolicy(retries=20),  # the node was told to stop; bounded, for a node may say anything
 }
@@ -126,6 +132,10 @@ RETRY: dict[FailureClass, RetryPolicy] = {
 # A build that was lost by so many different nodes, or so often by the same one, is poisoned and waits for a person.
 POISONED_AFTER_NODES = 2
 POISONED_AFTER_LOSSES = 10
+
+
+# The largest of the sizes of a build (0 small, 1 medium, 2 large).
+LARGEST = 2
 
 
 class AttemptOutcome(StrEnum):

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import explain
+from schema.db import audit
 from schema.db.answers import Answer
 from schema.db.models import Attempt, AuditEntry, Build, Wheel
 from schema.db.sentences import about
+from schema.db.surroundings import Rules, scene
 from schema.errors import WireError
 from schema.jobs import Material, Step
 from schema.printable import one_line
@@ -82,7 +83,7 @@ class BuildPage:
         ]
 
 
-def build_page(session: Session, build_id: int, *, fence: int | None, silent_s: float) -> BuildPage | None:
+def build_page(session: Session, build_id: int, *, fence: int | None, rules: Rules) -> BuildPage | None:
     """None if there is no such build, or no such attempt at it."""
     build = session.scalar(
         select(Build).options(joinedload(Build.project), joinedload(Build.sdist)).where(Build.id == build_id)
@@ -93,7 +94,7 @@ def build_page(session: Session, build_id: int, *, fence: int | None, silent_s: 
     attempt = next((item for item in attempts if item.fence == fence), None)
     if fence is not None and attempt is None:
         return None
-    answer = about(build, explain.scene(session, [build], silent_s=silent_s))
+    answer = about(build, scene(session, [build], rules=rules))
     wheels = session.scalars(select(Wheel).where(Wheel.build_id == build_id).order_by(Wheel.filename)).all()
     return BuildPage(
         build=build,
@@ -101,7 +102,7 @@ def build_page(session: Session, build_id: int, *, fence: int | None, silent_s: 
         attempts=attempts,
         attempt=attempt or (attempts[-1] if attempts else None),
         wheels=wheels,
-        audit=farm.audit(session, subject=f"build {build_id}"),
+        audit=audit.entries(session, limit=farm.PAGE, subject=f"build {build_id}"),
     )
 
 

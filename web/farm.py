@@ -4,46 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from schema.db.models import Alarm, AuditEntry, BuildCount, Demand, Leadership, Mark
-from schema.printable import one_line
-from schema.states import BuildState
+from schema.db import audit, health
+from schema.db.health import Feed, Leader, Walk
+from schema.db.models import Alarm, AuditEntry, Demand
 
 PAGE = 50
 _ENDED_ALARMS = 10
 _ASKED = 20
-_MARKS = 40
-
-# What the walks are, in a reader's words; those that are no walk of interest to people have no title.
-_TITLES = {
-    "feed": "News from upstream",
-    "changelog": "Upstream's changelog",
-    "changelog-unknown": "Events of an unknown kind",
-    "reconcile": "Comparison with all of upstream",
-    "backfill": "Planning again, after a change of settings",
-    "scope": "What the farm wants by itself",
-    "files": "Lists and lock files",
-    "scrub": "Stored files compared with their digests",
-    "gc": "Tidying up",
-    "intake": "Giving out builds",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
-    """A mark as readers see it; share: of the whole, in percent, None where none is under way or nobody knows."""
-
-    title: str
-    note: str
-    done: int
-    total: int
-    changed_at: datetime
-    share: int | None
+_DOINGS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +25,8 @@ class FarmPage:
     open_alarms: Sequence[Alarm]
     ended_alarms: Sequence[Alarm]
     walks: Sequence[Walk]
-    leader: Leadership | None
+    feed: Feed | None
+    leader: Leader | None
     counts: Mapping[str, Mapping[str, int]]
     asked: Sequence[Demand]
     audit: Sequence[AuditEntry]
@@ -63,74 +36,12 @@ def farm_page(session: Session) -> FarmPage:
     """Everything that the page shows, in a few queries that do not grow with the farm."""
     ended = select(Alarm).where(Alarm.ended_at.is_not(None)).order_by(Alarm.id.desc()).limit(_ENDED_ALARMS)
     return FarmPage(
-        open_alarms=open_alarms(session),
+        open_alarms=health.open_alarms(session),
         ended_alarms=session.scalars(ended).all(),
-        walks=walks(session),
-        leader=session.get(Leadership, 1),
-        counts=_counts(session),
+        walks=health.walks(session),
+        feed=health.feed(session),
+        leader=health.leader(session),
+        counts=health.by_platform(session),
         asked=session.scalars(select(Demand).order_by(Demand.asks.desc(), Demand.name).limit(_ASKED)).all(),
-        audit=audit(session)[:5],
+        audit=audit.entries(session, limit=_DOINGS),
     )
-
-
-def open_alarms(session: Session) -> Sequence[Alarm]:
-    """What a person should look at now, the newest first."""
-    wanted = select(Alarm).where(Alarm.ended_at.is_(None)).order_by(Alarm.id.desc()).limit(PAGE)
-    return session.scalars(wanted).all()
-
-
-def walks(session: Session) -> list[Walk]:
-    """The marks that mean something to people, the latest change first."""
-    marks = session.scalars(select(Mark).order_by(Mark.changed_at.desc()).limit(_MARKS)).all()
-    return [_walk(mark) for mark in marks if mark.name in _TITLES and (mark.note or mark.total or mark.done)]
-
-
-def audit(session: Session, *, subject: str = "", before: int = 0) -> list[AuditEntry]:
-    """What people had the farm do, the newest first: one more than a page of it, so that a reader can go on.
-
-    subject: such as ``build 12``, "" for all; before: the number to go on below, 0 for the newest
-    """
-    wanted = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(PAGE + 1)
-    if subject:
-        wanted = wanted.where(AuditEntry.subject == subject)
-    if before:
-        wanted = wanted.where(AuditEntry.id < before)
-    return list(session.scalars(wanted))
-
-
-def change(entry: AuditEntry) -> str:
-    """What was changed, on one line: ``state: queued → held``; whatever else stands in the row is only shown."""
-    before, after = _mapping(entry.before), _mapping(entry.after)
-    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
-    return "; ".join(f"{key}: {_short(before.get(key))} → {_short(after.get(key))}" for key in keys)
-
-
-def _walk(mark: Mark) -> Walk:
-    under_way = mark.total > 0 and (
-        mark.finished_at is None or (mark.started_at or mark.finished_at) > mark.finished_at
-    )
-    return Walk(
-        title=_TITLES[mark.name],
-        note=one_line(mark.note),
-        done=mark.done,
-        total=mark.total,
-        changed_at=mark.changed_at,
-        share=round(100 * min(mark.done / mark.total, 1)) if under_way else None,
-    )
-
-
-def _counts(session: Session) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    order = list(BuildState)
-    rows = session.scalars(select(BuildCount).where(BuildCount.builds > 0).order_by(BuildCount.platform)).all()
-    for row in sorted(rows, key=lambda row: (row.platform, order.index(BuildState(row.state)))):
-        found.setdefault(row.platform, {})[row.state] = row.builds
-    return found
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a JSON column
-    return value if isinstance(value, Mapping) else {}
-
-
-def _short(value: object) -> str:
-    return "none" if value is None or value == "" else one_line(str(value), limit=120)

@@ -16,6 +16,7 @@ from schema.db.answers import Answer
 from schema.db.explain import newest_first, serves, why
 from schema.db.models import Project, UpstreamFile, Wheel
 from schema.db.models import Request as Wish
+from schema.db.surroundings import Rules
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
 from schema.states import BuildState
@@ -90,7 +91,7 @@ class ProjectPage:
 
 
 def project_page(
-    session: Session, name: NormalizedName, *, farm: Sequence[Platform], files: Path, silent_s: float, limit: int = ROWS
+    session: Session, name: NormalizedName, *, farm: Sequence[Platform], files: Path, rules: Rules, limit: int = ROWS
 ) -> ProjectPage | None:
     """None if the farm does not know the project.
 
@@ -99,7 +100,7 @@ def project_page(
     project = session.scalar(select(Project).where(Project.name == name))
     if project is None:
         return None
-    answers = why(session, name, platforms=farm, silent_s=silent_s)
+    answers = why(session, name, platforms=farm, rules=rules)
     own = (
         select(Wheel).options(joinedload(Wheel.build)).where(Wheel.project_id == project.id, Wheel.removed_at.is_(None))
     )

@@ -10,6 +10,9 @@ from flask import Blueprint, Response, abort, current_app, jsonify, redirect, re
 from packaging.utils import NormalizedName
 from werkzeug.wrappers import Response as AnyResponse
 
+from schema.db import audit as audit_trail
+from schema.db.health import open_alarms
+from schema.db.surroundings import Rules
 from schema.errors import NotANameError, UnavailableError
 from schema.names import project_name
 from schema.printable import one_line
@@ -31,8 +34,8 @@ _LIVE_TAIL_BYTES = 32 * 1024
 def home() -> str:
     """What this farm serves, how to use it, and what it builds now."""
     with _database().reading() as session:
-        found = queries.overview(session, silent_s=_silent_s())
-        alarms = farms.open_alarms(session)
+        found = queries.overview(session, rules=_rules())
+        alarms = open_alarms(session)
     return render_template("home.html", farm=found, alarms=alarms, **_how_to(name="NAME"))
 
 
@@ -52,7 +55,7 @@ def project(name: str) -> str | AnyResponse | tuple[str, int]:
             normalised,
             farm=settings.farm.platforms,
             files=settings.site / "files",
-            silent_s=_silent_s(),
+            rules=_rules(),
             limit=0 if request.args.get("versions") == "all" else ROWS,
         )
     if found is None:
@@ -68,7 +71,7 @@ def builds() -> str:
         state = ""
     with _database().reading() as session:
         shown, before = queries.latest_builds(
-            session, state=state, platform=platform, before=_number("before"), silent_s=_silent_s()
+            session, state=state, platform=platform, before=_number("before"), rules=_rules()
         )
         platforms = {*queries.platforms(session), *map(str, _settings().farm.platforms), platform} - {""}
     return render_template(
@@ -128,7 +131,7 @@ def log(build_id: int) -> Response:
 def nodes() -> str:
     """The machines that build."""
     with _database().reading() as session:
-        crews = queries.nodes(session, silent_s=_silent_s())
+        crews = queries.nodes(session, rules=_rules())
     return render_template("nodes.html", crews=crews)
 
 
@@ -145,7 +148,7 @@ def audit() -> str:
     """What people had the farm do."""
     subject = _text("subject")
     with _database().reading() as session:
-        entries = farms.audit(session, subject=subject, before=_number("before"))
+        entries = audit_trail.entries(session, limit=farms.PAGE + 1, subject=subject, before=_number("before"))
     more = len(entries) > farms.PAGE
     shown = entries[: farms.PAGE]
     return render_template("audit.html", entries=shown, subject=subject, before=shown[-1].id if more else 0)
@@ -179,8 +182,8 @@ def _database() -> Database:
     return cast("Database", current_app.extensions["database"])
 
 
-def _silent_s() -> float:
-    return _settings().timing.lease_s
+def _rules() -> Rules:
+    return Rules.of(_settings())
 
 
 def _how_to(*, name: str) -> dict[str, Any]:
@@ -197,7 +200,7 @@ def _build_page(build_id: int) -> BuildPage:
     if build_id >= 2**31:
         abort(HTTPStatus.NOT_FOUND)
     with _database().reading() as session:
-        page = build_page(session, build_id, fence=fence, silent_s=_silent_s())
+        page = build_page(session, build_id, fence=fence, rules=_rules())
     if page is None:
         abort(HTTPStatus.NOT_FOUND)
     return page

@@ -10,10 +10,11 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import counts, explain
-from schema.db.answers import Answer, Scene
+from schema.db import counts
+from schema.db.answers import Answer
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.sentences import about
+from schema.db.surroundings import Rules, Scene, scene
 from schema.states import OPEN_STATES, BuildState
 
 PAGE = 50
@@ -66,7 +67,7 @@ class Found:
     more: str = ""
 
 
-def overview(session: Session, *, silent_s: float) -> Overview:
+def overview(session: Session, *, rules: Rules) -> Overview:
     """For the home page."""
     here = Wheel.removed_at.is_(None)
     wheels, projects, size_bytes, last = session.execute(
@@ -79,22 +80,22 @@ def overview(session: Session, *, silent_s: float) -> Overview:
     ).one()
     newest = select(Wheel).where(here).order_by(Wheel.published_at.desc(), Wheel.filename).limit(_NEWEST)
     running = _builds(session, Build.state.in_((BuildState.LEASED, BuildState.COLLECTING)))
-    scene = explain.scene(session, running, silent_s=silent_s)
+    found = scene(session, running, rules=rules)
     return Overview(
         wheels=wheels,
         projects=projects,
         size_bytes=int(size_bytes),
         last_published_at=last,
         states=counts.by_state(session),
-        running=_shown(running, scene),
+        running=_shown(running, found),
         newest=session.scalars(newest.options(joinedload(Wheel.project), joinedload(Wheel.build))).all(),
-        nodes=len(scene.nodes),
-        nodes_heard=sum(not scene.is_silent(node) for node in scene.nodes),
+        nodes=len(found.nodes),
+        nodes_heard=sum(not found.is_silent(node) for node in found.nodes),
     )
 
 
 def latest_builds(
-    session: Session, *, state: str = "", platform: str = "", before: int = 0, silent_s: float
+    session: Session, *, state: str = "", platform: str = "", before: int = 0, rules: Rules
 ) -> tuple[list[Shown], int]:
     """The newest builds first, and the number to continue *before*; 0 at the end.
 
@@ -111,15 +112,15 @@ def latest_builds(
         wanted.append(Build.id < before)
     found = _builds(session, *wanted, limit=PAGE + 1)
     shown = found[:PAGE]
-    return _shown(shown, explain.scene(session, shown, silent_s=silent_s)), shown[-1].id if len(found) > PAGE else 0
+    return _shown(shown, scene(session, shown, rules=rules)), shown[-1].id if len(found) > PAGE else 0
 
 
-def nodes(session: Session, *, silent_s: float) -> list[Crew]:
+def nodes(session: Session, *, rules: Rules) -> list[Crew]:
     """Every node with its builds, by name."""
     running = _builds(session, Build.leased_to.is_not(None), limit=10 * PAGE)
-    scene = explain.scene(session, running, silent_s=silent_s)
-    crews = {node.name: Crew(node=node, silent=scene.is_silent(node)) for node in scene.nodes}
-    for item in _shown(running, scene):
+    found = scene(session, running, rules=rules)
+    crews = {node.name: Crew(node=node, silent=found.is_silent(node)) for node in found.nodes}
+    for item in _shown(running, found):
         if item.build.leased_to in crews:
             crews[item.build.leased_to].builds.append(item)
     return list(crews.values())

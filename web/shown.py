@@ -9,10 +9,10 @@ from typing import Any
 from markupsafe import Markup
 
 from schema.db.answers import moment, span
+from schema.db.audit import change
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
 from schema.printable import printable
-from web.farm import change
 
 _WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9\[][!#-;=?-\[\]-~]*")
 _COMMAND = re.compile("`([^`]*)`")

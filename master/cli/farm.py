@@ -24,10 +24,12 @@ def reading(settings: Settings) -> Iterator[Session]:
 
 
 @contextmanager
-def writing(settings: Settings) -> Iterator[Session]:
-    """A transaction that is kept if nothing is raised."""
+def writing(settings: Settings, *, keep: bool = True) -> Iterator[Session]:
+    """A transaction that is kept if nothing is raised; without *keep* it only shows what would happen."""
     with database(settings) as opened, transaction(opened) as session:
         yield session
+        if not keep:
+            session.rollback()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from master import marks
+from master import audit, marks
 from master.cli.farm import reading, writing
 from master.cli.questions import moment
 from master.feed.choose import MARK, RECONCILE, UNKNOWN, ask_for_reconcile
@@ -46,6 +46,7 @@ def reconcile(door: Door, *, as_json: bool) -> None:
     """Have the master compare everything with the upstream; tell how far one that runs has come."""
     with writing(door.settings) as session:
         ask_for_reconcile(session)
+        audit.note(session, who=audit.person(), action="reconcile", subject=audit.FARM)
         mark = marks.at(session, RECONCILE)
         found = {"done": mark.done, "total": mark.total, "started_at": mark.started_at, "note": mark.note}
     answer_json(found) if as_json else answer(f"{mark.note}: {mark.done} of {mark.total or 'an unknown number'}")

@@ -1,4 +1,4 @@
-"""``wheelfarm scrub``, ``gc``, ``backup``, ``restore``, ``alarms``: housekeeping, and what is wrong."""
+"""``wheelfarm scrub``, ``gc``, ``backup``, ``restore``, ``recount``, ``alarms``: housekeeping, and what is wrong."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from sqlalchemy import Engine
 
-from master.cli.farm import database, reading
+from master import audit, builds
+from master.cli.farm import database, reading, writing
 from master.cli.questions import moment
 from master.keep import alarms as table
 from master.keep import backup as backups
@@ -17,6 +19,7 @@ from master.keep.scrub import Damage, Shelf
 from master.keep.scrub import scrub as scrub_all
 from master.store import Store
 from schema.db.models import Alarm
+from schema.db.session import transaction
 from schema.door import Door, Group, answer, answer_json, as_json, columns, pass_door, progress
 from schema.errors import UsageError
 from schema.printable import printable
@@ -44,6 +47,7 @@ def scrub(door: Door, *, as_json: bool) -> int:
             progress(f"{files} files read")
 
     with database(settings) as opened:
+        _note(opened, "scrub")
         result = scrub_all(Shelf(database=opened, store=Store(settings.store), site=settings.site), tell=tell)
     if as_json:
         answer_json(asdict(result))
@@ -68,6 +72,8 @@ def gc(door: Door, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     settings = door.settings
     with database(settings) as opened:
         collector = Collector(database=opened, store=Store(settings.store), logs=settings.logs, keep=settings.keep)
+        if yes:
+            _note(opened, "gc")
         found = list(collector.remove() if yes else collector.find())
     if as_json:
         answer_json({"removed": yes, "items": [asdict(item) for item in found]})
@@ -103,6 +109,7 @@ def backup(door: Door, *, folder: Path, check: bool, as_json: bool) -> int:
         return _check(folder, as_json=as_json)
     settings = door.settings
     with database(settings) as opened:
+        _note(opened, "backup", folder=folder)
         made = backups.back_up(opened, settings, folder, settings_file=find(door.settings_file), tell=progress)
     for digest in made.damaged:
         progress(f"{digest} is damaged in the store and was left out; wheelfarm scrub deals with it")
@@ -138,6 +145,8 @@ def restore(door: Door, *, folder: Path, force: bool, incomplete: bool, as_json:
     there, and with --force what is in it is replaced. Settings are not changed: the backup has a copy of the file.
     """
     done = restoring.restore(door.settings, folder, force=force, incomplete=incomplete, tell=progress)
+    with database(door.settings) as opened:
+        _note(opened, "restore", backup=done.backup)
     if as_json:
         answer_json(asdict(done))
         return
@@ -186,11 +195,39 @@ def _plain(row: Alarm) -> dict[str, object]:
     return {"name": row.name, "text": row.text, "raised_at": row.raised_at, "ended_at": row.ended_at}
 
 
+@click.command()
+@as_json
+@pass_door
+def recount(door: Door, *, as_json: bool) -> int:
+    """Count all builds, and correct the counts by state that the farm keeps.
+
+    It reads every build once, which takes seconds for millions; the farm may run. Exit 1 if a count was wrong: every
+    change keeps the counts, so somebody has written to the database by hand, or it is a bug.
+    """
+    with writing(door.settings) as session:
+        wrong = {f"{platform} {state}": missing for (platform, state), missing in builds.recount(session).items()}
+        audit.note(session, who=audit.person(), action="recount", subject=audit.FARM, after=wrong)
+    if as_json:
+        answer_json({"corrected": wrong})
+    elif wrong:
+        answer("\n".join(f"{what}: {missing:+d}" for what, missing in wrong.items()))
+    else:
+        answer("every count is right")
+    return 1 if wrong else 0
+
+
+def _note(opened: Engine, action: str, **after: Path) -> None:
+    """What changes much, in many transactions, is noted before it begins."""
+    with transaction(opened) as session:
+        plain = {key: str(value) for key, value in after.items()}
+        audit.note(session, who=audit.person(), action=action, subject=audit.FARM, after=plain)
+
+
 def _mib(size_bytes: int) -> str:
     return f"{size_bytes / 2**20:.1f} MiB"
 
 
 def add_to(group: Group) -> None:
     """Add these commands to *group*."""
-    for command in (scrub, gc, backup, restore, alarms):
+    for command in (scrub, gc, backup, restore, recount, alarms):
         group.add_command(command)

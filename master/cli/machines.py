@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from master import audit, operate, reports
 from master import enrol as enrolment
-from master import operate, reports
 from master.cli.farm import database, reading, writing
 from master.cli.processes import become
 from master.cli.questions import node_table
@@ -69,6 +69,7 @@ def enrol(
             csr_pem=csr.read_text(encoding="ascii"),
             platforms=platforms or settings.farm.platforms,
             outbox=outbox,
+            who=audit.person(),
         )
     if as_json:
         answer_json({"node": name, "certificate": certificate})
@@ -85,7 +86,7 @@ def enrol(
 def drain(door: Door, *, name: names.NodeName, reason: str, as_json: bool) -> None:
     """Give node NAME no new builds; it ends those it has."""
     with writing(door.settings) as session:
-        found = operate.drain(session, name, reason=reason)
+        found = operate.drain(session, name, who=audit.person(), reason=reason)
         _tell(found, as_json=as_json)
 
 
@@ -96,7 +97,7 @@ def drain(door: Door, *, name: names.NodeName, reason: str, as_json: bool) -> No
 def resume(door: Door, *, name: names.NodeName, as_json: bool) -> None:
     """Give node NAME builds again, also after its results were refused."""
     with writing(door.settings) as session:
-        found = operate.resume(session, name)
+        found = operate.resume(session, name, who=audit.person())
         _tell(found, as_json=as_json)
 
 

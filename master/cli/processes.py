@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from master import lists, service
+from master import audit, lists, service
 from master.cli.farm import writing
 from master.embedded_redis import address
 from master.main_job import MainJob, python
@@ -51,6 +51,7 @@ def run(door: Door, *, until_idle: bool, wishes: Path | None, as_json: bool) -> 
     def opened() -> None:
         with writing(settings) as session:
             lists.request(session, list_file, settings=settings)
+            audit.note(session, who=audit.person(), action="run", subject=f"list {list_file.name}")
         if not as_json:
             answer(_welcome(settings, projects[-1].name))
 

@@ -16,10 +16,24 @@ from master.cli.farm import reading
 from master.reports import FarmStatus, NodeRow
 from schema import names
 from schema.db.explain import why as explain
-from schema.door import Door, Group, answer, answer_json, as_json, columns, for_platform, pass_door, progress
+from schema.db.health import Walk
+from schema.db.surroundings import Rules
+from schema.door import (
+    Door,
+    Group,
+    Release,
+    answer,
+    answer_json,
+    as_json,
+    columns,
+    for_platform,
+    pass_door,
+    progress,
+    release,
+)
 from schema.errors import UsageError
 from schema.platforms import Platform
-from schema.printable import printable
+from schema.printable import one_line, printable
 from schema.settings import Settings
 from schema.states import OPEN_STATES, BuildState
 
@@ -31,7 +45,7 @@ _CHUNK_BYTES = 1 << 16
 @as_json
 @pass_door
 def status(door: Door, *, as_json: bool) -> None:
-    """How the farm stands: projects, builds by state, wheels, nodes."""
+    """How the farm stands: projects, builds, wheels, its upstream, who leads, alarms, nodes."""
     with reading(door.settings) as session:
         found = reports.status(session, silent_s=door.settings.timing.lease_s)
     answer_json(asdict(found)) if as_json else answer(_status_text(found, door.settings))
@@ -41,16 +55,29 @@ def _status_text(found: FarmStatus, settings: Settings) -> str:
     builds = ", ".join(f"{count} {state}" for state, count in found.builds.items()) or "none yet"
     trouble = f" ({found.upstream_errors} with upstream errors)" if found.upstream_errors else ""
     undecided = f"; {found.unresolved} requests not yet decided" if found.unresolved else ""
+    planning = [f"planning  again, after a change of settings: {found.planning} projects"] if found.planning else []
+    queued = ", ".join(f"{count:,} for {platform}" for platform, count in found.queued.items())
     last = f", the last at {moment(found.last_published_at)} UTC" if found.last_published_at else ""
     lines = [
         f"index     {settings.public_url}/simple/",
         f"projects  {found.projects}{trouble}",
         f"builds    {builds}{undecided}",
+        *([f"queue     {queued}"] if queued else []),
+        *planning,
+        *(f"abi       {note}" for note in found.abi),
         f"wheels    {found.wheels} ({found.wheel_bytes / 2**20:.1f} MiB){last}",
+        f"upstream  {found.feed.sentence if found.feed else 'was not asked yet'}",
+        *(f"walk      {_walk(item)}" for item in found.walks if item.name != "backfill"),
+        *([f"master    {found.leader.sentence}"] if found.leader else []),
+        *(f"alarm     {one_line(item.text)} (since {moment(item.raised_at)} UTC)" for item in found.alarms),
         "",
         node_table(found.nodes),
     ]
     return "\n".join(lines)
+
+
+def _walk(walk: Walk) -> str:
+    return f"{walk.title}: {walk.done:,} of {walk.total:,} ({walk.share} %)"
 
 
 def node_table(rows: tuple[NodeRow, ...]) -> str:
@@ -105,16 +132,22 @@ def builds(
 
 
 @click.command()
-@click.argument("name", type=names.project_name)
+@click.argument("wanted", type=release, metavar="NAME[==VERSION]")
 @for_platform
 @as_json
 @pass_door
-def why(door: Door, *, name: NormalizedName, platform: Platform | None, as_json: bool) -> None:
-    """Why the wheels of NAME are, or are not, there."""
+def why(door: Door, *, wanted: Release, platform: Platform | None, as_json: bool) -> None:
+    """Why the wheels of NAME are, or are not, there, and who must act."""
     settings = door.settings
+    name, version = wanted
     with reading(settings) as session:
         answers = explain(
-            session, name, platform=platform, platforms=settings.farm.platforms, silent_s=settings.timing.lease_s
+            session,
+            name,
+            rules=Rules.of(settings),
+            version=version,
+            platform=platform,
+            platforms=settings.farm.platforms,
         )
     if as_json:
         answer_json([item.to_json() for item in answers])

@@ -96,6 +96,8 @@ class Follower:
                 now = clock(session)
                 taken += take(session, batch.events, now=now, adopt=self._adopt)
                 mark = self._say(session, feed.name, why_not_better)
+                if batch.serial > mark.serial:
+                    mark.finished_at = now  # the last news
                 mark.serial, mark.etag = max(mark.serial, batch.serial), batch.etag
                 _count_unknown(session, batch)
                 if batch.first:

@@ -16,6 +16,7 @@ from master import builds
 from master.keep import named
 from master.store import Store
 from master.withdraw import blocked_by
+from schema.causes import DAMAGED
 from schema.db.models import Build, Wheel
 from schema.db.session import now, transaction
 from schema.names import Sha256
@@ -23,8 +24,6 @@ from schema.states import BuildState
 
 log = logging.getLogger(__name__)
 
-# The tombstone of a wheel that may come back under its own name.
-DAMAGED = "a stored file of it was damaged: "
 _SIDECARS = ("", ".metadata", ".provenance")
 
 

@@ -15,7 +15,7 @@ from schema.attest.claims import BuiltFrom, Checked
 from schema.attest.dsse import Attestation
 from schema.attest.report import Report
 from schema.attest.strict_json import Fields
-from schema.errors import TrustError
+from schema.errors import SignatureError, TrustError
 from schema.names import NodeName, Sha256
 
 PUBLISHER = "wheelfarm"
@@ -42,13 +42,17 @@ def attestation(attestation: Mapping[str, Any], *, authority_pem: str, at: datet
     """One attestation object (PEP 740), of a node or of the master.
 
     The certificate must have been valid when the statement says it was signed and, where it is given, *at* the
-    verifier's own time, which a master passes that sees a signature while it is fresh. Raise TrustError.
+    verifier's own time, which a master passes that sees a signature while it is fresh. Raise TrustError; SignatureError
+    where it is not signed by a key of this authority.
     """
     authority = certificate.read_authority(authority_pem)
-    sealed = Attestation.from_json(attestation)
-    leaf = certificate.read_leaf(sealed.certificate, authority)
-    holder = certificate.holder_of(leaf)
-    statement = sealed.verify(certificate.p256(leaf, "the signer"))
+    try:
+        sealed = Attestation.from_json(attestation)
+        leaf = certificate.read_leaf(sealed.certificate, authority)
+        holder = certificate.holder_of(leaf)
+        statement = sealed.verify(certificate.p256(leaf, "the signer"))
+    except TrustError as err:
+        raise SignatureError(str(err)) from err
     said = claims.read(statement)
     _check_right(holder, said)
     for moment in [said.signed_at] if at is None else [said.signed_at, at]:

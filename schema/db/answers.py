@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
-from schema.db.models import Attempt, Build, Node, Wheel
+from schema.db.models import Attempt
+from schema.db.reasons import Actor, Reason
 from schema.printable import one_line
 
-
-class Actor(StrEnum):
-    """Who must do something before this changes."""
-
-    NOBODY = "nobody"
-    FARM = "farm"
-    OPERATOR = "operator"
-    UPSTREAM = "upstream"
-    REQUESTER = "requester"
+_LIMIT = 1000
 
 
-Sentence = tuple[str, Actor]
+class Said(NamedTuple):
+    """A sentence before it is made safe to print, with what programs read of it.
+
+    until: when it ends by itself, where that is known
+    """
+
+    reason: Reason
+    actor: Actor
+    text: str
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,52 +31,62 @@ class Answer:
 
     platform, version: as in the database; "" where the answer is about all of them
     state: a ``BuildState``; or, where there is no build: ``served`` (by another platform's wheel), ``requested``,
-        ``unresolved``, ``unrequested``, ``missing``, ``quarantined``, ``upstream-error``
+        ``unresolved``, ``unrequested``, ``missing``, ``quarantined``, ``upstream-error``, ``archived``, ``deprecated``
     sentence: on one line, safe to print
+    since: when it became so; until: when it ends by itself; None where nobody knows
     """
 
     platform: str
     version: str
     state: str
+    reason: Reason
     sentence: str
     actor: Actor
+    since: datetime | None = None
+    until: datetime | None = None
     build_id: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        return asdict(self) | {"actor": self.actor.value}
+        """Plain data for ``--json``; times as ISO 8601 in UTC."""
+        return asdict(self) | {
+            "reason": self.reason.value,
+            "actor": self.actor.value,
+            "since": iso(self.since),
+            "until": iso(self.until),
+        }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What the sentences about some builds may need, read once for all of them.
+def answered(
+    said: Said,
+    *,
+    state: str,
+    platform: str,
+    version: str = "",
+    since: datetime | None = None,
+    build_id: int | None = None,
+) -> Answer:
+    """*said* as an answer: on one line, and inert."""
+    return Answer(
+        platform=platform,
+        version=version,
+        state=state,
+        reason=said.reason,
+        sentence=one_line(said.text, limit=_LIMIT),
+        actor=said.actor,
+        since=since,
+        until=said.until,
+        build_id=build_id,
+    )
 
-    busy: node → builds that it holds; queued: platform → builds in the queue
-    attempts: build → its attempts, the last one last; wheels: of the same projects, removed ones too
-    silent_s: a node that was not heard for so many seconds is taken for silent
-    """
 
-    now: datetime
-    nodes: Sequence[Node] = ()
-    busy: Mapping[str, int] = field(default_factory=dict)
-    queued: Mapping[str, int] = field(default_factory=dict)
-    attempts: Mapping[int, Sequence[Attempt]] = field(default_factory=dict)
-    wheels: Sequence[Wheel] = ()
-    silent_s: float = 90.0
-
-    def last_attempt(self, build: Build) -> Attempt | None:
-        """The newest attempt at *build*."""
-        attempts = self.attempts.get(build.id, ())
-        return attempts[-1] if attempts else None
-
-    def is_silent(self, node: Node) -> bool:
-        """Whether *node* was not heard lately."""
-        return node.heard_at is None or self.now - node.heard_at > timedelta(seconds=self.silent_s)
+def iso(value: datetime | None) -> str | None:
+    """A time for programs: ISO 8601 in UTC, to the second."""
+    return value.astimezone(UTC).isoformat(timespec="seconds") if value is not None else None
 
 
 def moment(value: datetime) -> str:
     """A time as the sentences write it: ``2026-11-21 09:18 UTC``."""
-    return f"{value:%Y-%m-%d %H:%M} UTC"
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def span(seconds: float) -> str:
@@ -93,6 +103,11 @@ def ended(text: str) -> str:
     """*text* as the end of a sentence: exactly one full stop."""
     text = text.strip()
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def clause(text: str, *, otherwise: str, limit: int = 300) -> str:
+    """*text* as a part of a sentence: on one line, without a full stop; *otherwise* where nothing is left of it."""
+    return one_line(text, limit=limit).rstrip(". ") or otherwise
 
 
 def current_step(attempt: Attempt | None) -> str:

@@ -88,7 +88,7 @@ class Project(Base):
     etag, last_modified: of the last page read, for conditional requests
     check_at: when to look again; errors: failed looks in a row
     serial: the upstream's, of the last page that was taken; event_serial: the highest that an event named; 0: none yet
-    undecided: its requests are to be resolved (again)
+    undecided: some of its requests are to be resolved, maybe again (``master.undecided``)
     downloads, dependents: for a score that knows them; nothing fills them yet
     """
 
@@ -98,7 +98,7 @@ class Project(Base):
             "status IN ('active', 'archived', 'deprecated', 'quarantined', 'missing')", name="status_known"
         ),
         Index(None, "check_at"),
-        _where("ix_projects_undecided", "id", when="undecided"),
+        _where("ix_projects_undecided", "id", when="undecided AND checked_at IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -206,7 +206,7 @@ class Build(Base):
     score: higher is built sooner (``master.resolve``)
     size: 0 small, 1 medium, 2 large; so far every build is medium
     boost, expected_s: for a score that knows operators and history; nothing fills them yet
-    waits_for: the project whose wheel must be there before this can begin
+    waits_for: the project whose wheel must be there before this can begin, or for want of which it failed
     needs: build requirements that the upstream has no wheel of, as its attempts found; the farm builds them first
     fence: rises with each lease; leased_to, lease_until: set while leased or collecting
     pardoned_fence: attempts up to this fence no longer count against the build (a person asked to try again)
@@ -289,6 +289,20 @@ class Attempt(Base):
     log_bytes: Mapped[int] = mapped_column(default=0)
 
     build: Mapped[Build] = relationship(back_populates="attempts")
+
+
+class BuildMaterial(Base):
+    """A build requirement that went into a build that gave a wheel.
+
+    name: normalised; version: of the wheel that was used
+    """
+
+    __tablename__ = "build_materials"
+    __table_args__ = (Index(None, "name", "build_id"),)
+
+    build_id: Mapped[int] = mapped_column(ForeignKey("builds.id"), primary_key=True)
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    version: Mapped[Name]
 
 
 class Wheel(Base):

@@ -4,163 +4,88 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schema.db.answers import Actor, Answer, Scene, Sentence, current_step, ended, moment, span
-from schema.db.crew import since, why_queued
-from schema.db.models import Attempt, Build
-from schema.printable import one_line
-from schema.states import AttemptOutcome, BuildState, FailureClass
+from schema.db import crew, decided, failures, pauses, waited
+from schema.db.answers import Answer, Said, answered, current_step, moment, span
+from schema.db.models import Build, Node
+from schema.db.reasons import Actor, Reason
+from schema.db.surroundings import Scene
+from schema.states import BuildState
 
 
 def about(build: Build, scene: Scene) -> Answer:
     """Why *build* is in its state."""
-    sentence, actor = _SENTENCES[BuildState(build.state)](build, scene)
-    earlier = _served_meanwhile(build, scene)
-    return Answer(
+    said = _SENTENCES[BuildState(build.state)](build, scene)
+    meanwhile = decided.meanwhile(build, scene)
+    return answered(
+        said._replace(text=f"{said.text} {meanwhile}".strip()),
+        state=build.state,
         platform=build.platform,
         version=build.version,
-        state=build.state,
-        sentence=one_line(f"{sentence} {earlier}".strip(), limit=1000),
-        actor=actor,
+        since=build.changed_at,
         build_id=build.id,
     )
 
 
-def _published(build: Build, scene: Scene) -> Sentence:
-    wheel = next((item for item in scene.wheels if item.build_id == build.id), None)
-    if wheel is None:
-        return "Published.", Actor.NOBODY
-    text = f"Published as {wheel.filename} on {moment(wheel.published_at)}."
-    if wheel.removed_at is not None:
-        text += f" Removed on {moment(wheel.removed_at)}: {ended(wheel.removed_because or 'no reason was given')}"
-    elif wheel.yanked is not None:
-        text += f" It is yanked, as upstream's release is: {ended(wheel.yanked or 'no reason was given')}"
-    return text, Actor.NOBODY
+def _waiting(build: Build, scene: Scene) -> Said:
+    if build.waits_for is not None:
+        return waited.waits_for_another(build, scene)
+    return pauses.waits_for_time(build, scene)
 
 
-def _unneeded(build: Build, _scene: Scene) -> Sentence:
-    return f"Not built: {ended(build.reason or 'upstream has a wheel that this platform can use')}", Actor.NOBODY
+def _queued(build: Build, scene: Scene) -> Said:
+    return pauses.paused(build, scene) or crew.queued(build, scene)
 
 
-def _waiting(build: Build, scene: Scene) -> Sentence:
-    reason = build.reason or "the farm has yet to decide about it"
-    if build.not_before is not None and build.not_before > scene.now:
-        return f"Waits until {moment(build.not_before)}: {ended(reason)}", Actor.FARM
-    return f"Waits: {ended(reason)}", Actor.FARM
-
-
-def _queued(build: Build, scene: Scene) -> Sentence:
-    last = scene.last_attempt(build)
-    if build.not_before is not None and build.not_before > scene.now:
-        reason = build.reason or (_why_failed(last) if last is not None else "")
-        return f"Pauses until {moment(build.not_before)}: {ended(reason or 'then it is tried again')}", Actor.FARM
-    return why_queued(build, scene)
-
-
-def _leased(build: Build, scene: Scene) -> Sentence:
+def _leased(build: Build, scene: Scene) -> Said:
+    node = next((item for item in scene.nodes if item.name == build.leased_to), None)
     if build.lease_until is not None and build.lease_until < scene.now:
-        node = next((item for item in scene.nodes if item.name == build.leased_to), None)
-        silent = since(node) if node is not None else f"silent since {moment(build.lease_until)}"
-        return f"Was given to {build.leased_to}, which is {silent}: the farm gives it to a node again.", Actor.FARM
+        text = f"Was given to {build.leased_to}, {_last_heard(node, build)}: the farm gives it to a node again."
+        return Said(Reason.LEASE_OVER, Actor.FARM, text)
+    if node is not None and build.lease_until is not None and scene.is_silent(node):
+        text = f"Was given to {node.name}, {_last_heard(node, build)}: unless it speaks until"
+        text = f"{text} {moment(build.lease_until)}, the farm gives the build to a node again."
+        return Said(Reason.NODE_SILENT, Actor.FARM, text, until=build.lease_until)
+    return Said(Reason.BUILDING, Actor.FARM, f"Being built on {build.leased_to}{_progress(build, scene)}.")
+
+
+def _last_heard(node: Node | None, build: Build) -> str:
+    if node is not None:
+        return f"which is {crew.silence(node)}"
+    return (
+        "which the farm does not know any more"
+        if build.lease_until is None
+        else f"silent since {moment(build.lease_until)}"
+    )
+
+
+def _progress(build: Build, scene: Scene) -> str:
+    """For how long, at which step, which attempt, and how long it usually takes."""
     begun = build.leased_at or build.changed_at
     step = current_step(scene.last_attempt(build))
-    at = f", now at step “{step}”" if step else ""
-    passed = span((scene.now - begun).total_seconds())
-    return f"Being built on {build.leased_to} for {passed}{at}{_nth(build, scene)}.", Actor.FARM
+    attempts = len(scene.attempts.get(build.id, ()))
+    parts = [
+        f" for {span((scene.now - begun).total_seconds())}",
+        f", now at step “{step}”" if step else "",
+        f", attempt {attempts}" if attempts > 1 else "",
+        f", usually done in {span(build.expected_s)}" if build.expected_s else "",
+    ]
+    return "".join(parts)
 
 
-def _collecting(build: Build, _scene: Scene) -> Sentence:
-    return f"Built on {build.leased_to}: the master is fetching and checking the result.", Actor.FARM
+def _collecting(build: Build, _scene: Scene) -> Said:
+    text = f"Built on {build.leased_to}: the master is fetching and checking the result."
+    return Said(Reason.CHECKING, Actor.FARM, text)
 
 
-def _failed(build: Build, scene: Scene) -> Sentence:
-    last = scene.last_attempt(build)
-    if last is None or last.failure_class is None:
-        return f"Failed: {ended(build.reason or 'no reason was recorded')}", Actor.UPSTREAM
-    actor, advice = _ADVICE[FailureClass(last.failure_class)]
-    next_step = advice.format(retry=f"`wheelfarm retry {build.id}`", name=build.project.name)
-    why = _why_failed(last)
-    if build.reason.startswith(f"{FailureClass.REQUIREMENT}: needs "):  # by the master, which knows more than the log
-        why = one_line(build.reason, limit=500).rstrip(".")
-    return f"Failed on {last.node} ({why}){_nth(build, scene)}. {next_step}", actor
-
-
-def _held(build: Build, _scene: Scene) -> Sentence:
-    return f"Held: {ended(build.reason or 'by an operator')} `wheelfarm retry {build.id}` releases it.", Actor.OPERATOR
-
-
-def _poisoned(build: Build, scene: Scene) -> Sentence:
-    lost = [item.node for item in scene.attempts.get(build.id, ()) if item.outcome == AttemptOutcome.LOST]
-    nodes = f" with {', '.join(sorted(set(lost)))}" if lost else ""
-    text = f"Set aside: it was lost {len(lost) or 'too many'} times{nodes}, so it may be what takes nodes down."
-    return f"{text} A person must look at its log; `wheelfarm retry {build.id}` tries again.", Actor.OPERATOR
-
-
-def _withdrawn(build: Build, _scene: Scene) -> Sentence:
-    return f"Withdrawn: {ended(build.reason or 'no reason was recorded')}", Actor.NOBODY
-
-
-_SENTENCES: dict[BuildState, Callable[[Build, Scene], Sentence]] = {
-    BuildState.PUBLISHED: _published,
-    BuildState.UNNEEDED: _unneeded,
+_SENTENCES: dict[BuildState, Callable[[Build, Scene], Said]] = {
+    BuildState.PUBLISHED: decided.published,
+    BuildState.UNNEEDED: decided.unneeded,
     BuildState.WAITING: _waiting,
     BuildState.QUEUED: _queued,
     BuildState.LEASED: _leased,
     BuildState.COLLECTING: _collecting,
-    BuildState.FAILED: _failed,
-    BuildState.HELD: _held,
-    BuildState.POISONED: _poisoned,
-    BuildState.WITHDRAWN: _withdrawn,
+    BuildState.FAILED: failures.failed,
+    BuildState.HELD: decided.held,
+    BuildState.POISONED: decided.poisoned,
+    BuildState.WITHDRAWN: decided.withdrawn,
 }
-
-_RECIPE = "A recipe may help (recipes/{name}.toml); {retry} tries again."
-_LIMIT = "If it needs more, raise the limit in farm.toml, then {retry}."
-
-# Who can do something about each class of failure, and what.
-_ADVICE: dict[FailureClass, tuple[Actor, str]] = {
-    FailureClass.BUILD: (Actor.OPERATOR, _RECIPE),
-    FailureClass.SDIST: (Actor.UPSTREAM, "Only a new release upstream can help."),
-    FailureClass.BACKEND: (Actor.UPSTREAM, "The project's own build settings are broken; only a new release can help."),
-    FailureClass.REQUIREMENT: (Actor.OPERATOR, "Once the farm serves that requirement, {retry} tries again."),
-    FailureClass.NETWORK: (
-        Actor.UPSTREAM,
-        "No network is there while a project's code runs; a recipe may bring what it loads.",
-    ),
-    FailureClass.MEMORY: (Actor.OPERATOR, _LIMIT),
-    FailureClass.PROCESSES: (Actor.OPERATOR, _LIMIT),
-    FailureClass.DISK: (Actor.OPERATOR, _LIMIT),
-    FailureClass.LOG: (Actor.OPERATOR, _LIMIT),
-    FailureClass.TIMEOUT: (Actor.OPERATOR, _LIMIT),
-    FailureClass.SILENCE: (Actor.OPERATOR, _LIMIT),
-    FailureClass.WHEEL: (Actor.OPERATOR, "The wheel is not safe to serve as it is. " + _RECIPE),
-    FailureClass.IMPORT: (Actor.OPERATOR, "It built, but does not work. " + _RECIPE),
-    FailureClass.NODE: (Actor.OPERATOR, "Mend the node, then {retry}."),
-    FailureClass.LOST: (Actor.OPERATOR, "Look at the node, then {retry}."),
-    FailureClass.CANCELLED: (Actor.OPERATOR, "Somebody stopped it; {retry} tries again."),
-}
-
-
-def _why_failed(attempt: Attempt) -> str:
-    # The line of the log that says why tells a person more than that a step failed.
-    message = one_line(attempt.evidence or attempt.message, limit=300).rstrip(".")
-    return f"{attempt.failure_class}: {message}" if message else f"{attempt.failure_class}"
-
-
-def _nth(build: Build, scene: Scene) -> str:
-    count = len(scene.attempts.get(build.id, ()))
-    return f", attempt {count}" if count > 1 else ""
-
-
-def _served_meanwhile(build: Build, scene: Scene) -> str:
-    """An earlier build's wheel stays while a rebuild is under way or has failed."""
-    if build.state in {BuildState.PUBLISHED, BuildState.UNNEEDED} or not build.build_number:
-        return ""
-    earlier = [
-        wheel.filename
-        for wheel in scene.wheels
-        if wheel.project_id == build.project_id
-        and wheel.version == build.version
-        and wheel.build_id != build.id
-        and wheel.removed_at is None
-        and wheel.build.platform == build.platform
-    ]
-    return f"Meanwhile {earlier[-1]} of an earlier build is served." if earlier else ""

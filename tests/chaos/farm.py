@@ -118,6 +118,8 @@ class Farm:
 home = "home"
 [upstream]
 index_url = "{self.upstream.url}"
+[watch]
+cooldown_s = 0
 [database]
 {database}
 [node]
@@ -130,6 +132,7 @@ lease_s = 6.0
 heartbeat_s = 0.5
 tick_s = 0.1
 lost_message_s = 3.0
+retry_s = 1.0
 """
 
     def command(self, *words: str) -> str:

@@ -155,6 +155,8 @@ home = "home"
 [upstream]
 index_url = "http://127.0.0.1:{self.road.port}/simple/"
 timeout_s = 3.0
+[watch]
+cooldown_s = 0
 [database]
 url = "{self.database_url}"
 [redis]
@@ -175,6 +177,7 @@ lease_s = {LEASE_S}
 heartbeat_s = 0.5
 tick_s = 0.1
 lost_message_s = 3.0
+retry_s = 1.0
 """
 
     @property

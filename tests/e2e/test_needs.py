@@ -60,7 +60,7 @@ def built(farm: Farm) -> Iterator[Farm]:
             "ringb": _sdist("ringb", ["ringa"]),
         }.items():
             upstream.add_file(name, sdist, filename=f"{name}-1.0.tar.gz")
-        more = f'[upstream]\nindex_url = "{upstream.url}"\n'
+        more = f'[upstream]\nindex_url = "{upstream.url}"\n[watch]\ncooldown_s = 0\n'
         farm.settings_file.write_text(farm.settings_file.read_text() + more)
         (farm.folder / "list.toml").write_text('projects = ["app", "stuck", "lost", "ringa"]\n')
         done = farm.call("run", "--until-idle", "--list", farm.folder / "list.toml", timeout_s=_ALL_OF_IT_S)

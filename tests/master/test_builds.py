@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select, text, update
 
-from master import builds
+from master import builds, sweep
+from master.ripen import ripen
 from schema.db.models import Attempt, Build, DirtyPage
 from schema.db.session import now, transaction
 from schema.jobs import Lease
@@ -133,7 +135,7 @@ def _fail(database: Engine, build_id: int, failure_class: FailureClass, node: No
             attempt, at=now(session), outcome=AttemptOutcome.FAILED, failure_class=failure_class, message="oh no"
         )
         session.flush()
-        builds.fail(session, build, failure_class=failure_class, message="oh no")
+        builds.fail(session, build, failure_class=failure_class, message="oh no", retry_s=60)
 
 
 def test_a_build_failure_is_tried_once_more_on_another_node(database: Engine) -> None:
@@ -173,9 +175,93 @@ def test_a_nodes_own_fault_is_tried_five_times_again_with_growing_pauses(databas
         _fail(database, build_id, FailureClass.NODE)
         with transaction(database) as session:
             build = session.get_one(Build, build_id)
-            if build.not_before is not None and build.state == BuildState.QUEUED:
-                pauses.append(round((build.not_before - now(session)).total_seconds()))
+            if build.state == BuildState.WAITING:
+                assert build.not_before is not None
+                assert build.reason == "again after node: oh no"
+                pauses.append(round((build.not_before - now(session)).total_seconds() / 60))
+                build.not_before = now(session)
+                session.flush()
+                assert ripen(session) == 1
 
-    assert pauses == [5, 10, 20, 40, 80]
+    assert pauses == [1, 4, 16, 64, 120]
     with transaction(database) as session:
         assert session.get_one(Build, build_id).state == BuildState.FAILED
+
+
+def test_a_build_that_ran_out_of_memory_is_tried_once_on_a_bigger_node(database: Engine) -> None:
+    with transaction(database) as session:
+        build_id = rows.build(session, size=1).id
+        rows.node(session, "n1", memory_bytes=8)
+        rows.node(session, "n2", memory_bytes=16)
+
+    _fail(database, build_id, FailureClass.MEMORY, N1)
+    with transaction(database) as session:
+        build = session.get_one(Build, build_id)
+        assert (build.state, build.size) == (BuildState.QUEUED, 2)
+
+    _fail(database, build_id, FailureClass.MEMORY, N2)
+    with transaction(database) as session:
+        build = session.get_one(Build, build_id)
+        assert (build.state, build.reason, build.size) == (BuildState.FAILED, "memory: oh no", 2)
+
+
+@pytest.mark.parametrize(("other_bytes", "again"), [(4, False), (8, False), (16, True), (0, True)])
+def test_running_out_of_memory_stands_where_no_node_has_more(
+    database: Engine, other_bytes: int, *, again: bool
+) -> None:
+    with transaction(database) as session:
+        build_id = rows.build(session).id
+        rows.node(session, "n1", memory_bytes=8)
+        rows.node(session, "n2", memory_bytes=other_bytes)
+
+    _fail(database, build_id, FailureClass.MEMORY)
+
+    with transaction(database) as session:
+        expected = BuildState.QUEUED if again else BuildState.FAILED
+        assert session.get_one(Build, build_id).state == expected
+
+
+def test_a_timeout_is_tried_once_more_on_the_same_node(database: Engine) -> None:
+    with transaction(database) as session:
+        build_id = rows.build(session).id
+        rows.node(session, "n1")
+    states = []
+
+    for _ in range(2):
+        _fail(database, build_id, FailureClass.TIMEOUT)
+        with transaction(database) as session:
+            states.append(session.get_one(Build, build_id).state)
+
+    assert states == [BuildState.QUEUED, BuildState.FAILED]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_somebody_decides_about_is_left_alone_by_the_sweep_and_waited_for_by_others(database: Engine) -> None:
+    with transaction(database) as session:
+        rows.node(session)
+        lease = builds.lease(session, rows.build(session), node=N1, lease_s=-1)
+    assert lease is not None
+    told: list[Build | None] = []
+
+    def ask() -> None:
+        with transaction(database) as session:
+            told.append(builds.held_by(session, lease, N1, for_update=True))
+
+    with transaction(database) as session:
+        build = builds.held_by(session, lease, N1, for_update=True)
+        assert build is not None
+        with transaction(database) as other:
+            assert sweep.expired(other) == 0
+        asking = threading.Thread(target=ask)
+        asking.start()
+        _wait_until_somebody_waits(database)
+        builds.give_back(session, build, why="silent")
+    asking.join()
+
+    assert told == [None]
+
+
+def _wait_until_somebody_waits(database: Engine) -> None:
+    with database.connect() as connection:
+        while not connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar():
+            connection.rollback()

@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from sqlalchemy import Engine, select
 
-from master import closure, requests, resolve, watch
+from master import closure, requests, resolve, undecided, watch
 from master.store import Store
 from master.upstream import Upstream
 from schema.db.models import Build, Project, Request
@@ -48,7 +48,8 @@ def turn(database: Engine, upstream: Upstream, store: Store, *, after_s: float =
     for project_id in projects:
         watch.look(database, upstream, project_id, poll_s=600, now=now)
     with transaction(database) as session:
-        for project_id in resolve.pending(session):
+        for project_id in undecided.waiting(session):
+            assert undecided.take(session, project_id)
             resolve.resolve_project(session, project_id, platforms=[BOOKWORM], now=now)
         due = closure.due(session, now)
     return sum(closure.follow(database, build_id, upstream=upstream, store=store, now=now) for build_id in due)

@@ -15,17 +15,18 @@ from packaging.utils import NormalizedName
 from sqlalchemy import Engine, select
 
 from builder import outbox as node_outbox
-from master import builds
+from master import builds, hear, steer
 from master.collect import Collector
 from master.enrol import enrol
 from master.keep.scrub import Shelf, scrub
 from master.store import Store
+from master.which import Which
 from schema import outbox
 from schema.attest import statement
 from schema.attest.authority import Authority, NodeKey
 from schema.db.models import Attempt, Build, DirtyPage, Node, Project, Wheel
 from schema.db.session import transaction
-from schema.errors import StoreError
+from schema.errors import StoreError, TransferError
 from schema.jobs import BuildJob, BuildResult, Lease, Limits, Material, Outcome, Sdist, Step, WheelFile
 from schema.names import NodeName, Sha256, sha256_of
 from schema.platforms import Platform
@@ -285,7 +286,8 @@ def test_a_node_that_cannot_work_gives_the_build_back(shed: Shed, wheel: Path) -
 
     shed.collector.collect(N1, lease)
 
-    assert shed.build(lease).state == BuildState.QUEUED
+    build = shed.build(lease)
+    assert (build.state, build.reason) == (BuildState.WAITING, "again after node: no space left")
     assert shed.node().state == "active"
 
 
@@ -378,14 +380,108 @@ def _someone_elses_result(shed: Shed, lease: Lease, wheel: Path) -> None:
     shed.leave(lease, wheel, result=lambda built: replace(built, node=NodeName("n2")))
 
 
-@pytest.mark.parametrize(
-    "lie",
-    [
-        _other_bytes, _other_bytes_with_a_true_digest, _a_stranger, _another_node, _another_sdist, _another_build,
-        _another_platform, _another_project, _not_canonical, _not_a_wheel, _a_link, _a_pipe, _too_big, _no_log,
-        _nonsense, _someone_elses_result,
-    ],
-)  # fmt: skip
+def _other_log(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel)
+    (outbox.entry(shed.outbox, lease) / outbox.LOG).write_text("nothing to see\n")
+
+
+def _no_signature(shed: Shed, lease: Lease, wheel: Path) -> None:
+    shed.leave(lease, wheel)
+    (outbox.entry(shed.outbox, lease) / outbox.ATTESTATION).write_text("{}")
+
+
+# What may have been damaged on the way is fetched again; what a valid signature covers, or no transfer can do, is not.
+_MAY_BE_DAMAGE = [
+    _other_bytes, _other_bytes_with_a_true_digest, _a_stranger, _nonsense, _someone_elses_result,
+    _other_log, _no_signature,
+]  # fmt: skip
+_LIES = [
+    _another_node, _another_sdist, _another_build, _another_platform, _another_project, _not_canonical, _not_a_wheel,
+    _a_link, _a_pipe, _too_big, _no_log,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", _MAY_BE_DAMAGE)
+def test_bytes_that_are_not_the_promised_ones_are_fetched_three_times_more_before_the_node_is_set_aside(
+    damage: Callable[[Shed, Lease, Path], None], shed: Shed, wheel: Path
+) -> None:
+    lease = shed.leased()
+    damage(shed, lease, wheel)
+
+    for _ in range(3):
+        with pytest.raises(TransferError):
+            shed.collector.collect(N1, lease)
+        assert (shed.build(lease).state, shed.node().state) == (BuildState.COLLECTING, "active")
+    shed.collector.collect(N1, lease)
+
+    assert shed.wheels() == []
+    assert shed.build(lease).state == BuildState.WAITING
+    assert shed.node().state == "quarantined"
+
+
+@pytest.mark.parametrize("damage", [_other_bytes, _nonsense, _other_log, _no_signature])
+def test_a_damaged_transfer_harms_nobody_once_the_bytes_come_over(
+    damage: Callable[[Shed, Lease, Path], None], shed: Shed, wheel: Path
+) -> None:
+    lease = shed.leased()
+    damage(shed, lease, wheel)
+    with pytest.raises(TransferError):
+        shed.collector.collect(N1, lease)
+    shed.leave(lease, wheel)
+
+    shed.collector.collect(N1, lease)
+
+    assert [found.sha256 for found in shed.wheels()] == [sha256_of(wheel)]
+    assert (shed.node().state, shed.collector.damaged) == ("active", {})
+    assert (shed.folder / "logs" / str(lease.build_id) / "1.log").read_text() == "gcc -c demo.c\n"
+
+
+def _cancelled(shed: Shed, lease: Lease) -> None:
+    with transaction(shed.database) as session:
+        steer.cancel(session, Which(one=lease.build_id), who="ada@farm", reason="wrong sdist")
+
+
+def test_the_late_result_of_a_cancelled_build_is_not_published(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(lease, wheel)
+    _cancelled(shed, lease)
+
+    shed.collector.collect(N1, lease)
+
+    assert shed.wheels() == []
+    build = shed.build(lease)
+    assert (build.state, build.reason) == (BuildState.HELD, "cancelled by ada@farm: wrong sdist")
+    with transaction(shed.database) as session:
+        heard = hear.heartbeat(session, rows.heartbeat(finished=(lease,)), lease_s=90, lost_message_s=20)
+    assert heard.forget == (lease,)
+
+
+class _SlowStore(Store):
+    """A store that takes its time: meanwhile a person cancels the build."""
+
+    def __init__(self, folder: Path, meanwhile: Callable[[], None]) -> None:
+        super().__init__(folder)
+        self._meanwhile = meanwhile
+
+    def put(self, source: Path, *, expected: Sha256 | None = None) -> Sha256:
+        self._meanwhile()
+        return super().put(source, expected=expected)
+
+
+def test_a_build_that_is_cancelled_while_its_wheel_is_stored_is_not_published(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(lease, wheel)
+    store = _SlowStore(shed.folder / "store", lambda: _cancelled(shed, lease))
+
+    replace(shed.collector, store=store).collect(N1, lease)
+
+    assert shed.wheels() == []
+    assert shed.build(lease).state == BuildState.HELD
+    with transaction(shed.database) as session:
+        assert session.scalars(select(Attempt.outcome)).one() == "cancelled"
+
+
+@pytest.mark.parametrize("lie", _LIES)
 def test_a_node_that_lies_is_set_aside_and_publishes_nothing(
     lie: Callable[[Shed, Lease, Path], None], shed: Shed, wheel: Path
 ) -> None:
@@ -396,7 +492,7 @@ def test_a_node_that_lies_is_set_aside_and_publishes_nothing(
 
     assert shed.wheels() == []
     build = shed.build(lease)
-    assert build.state == BuildState.QUEUED
+    assert build.state == BuildState.WAITING
     assert "refused" in build.reason
     node = shed.node()
     assert node.state == "quarantined"

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from master.dispatch import Dispatcher
 from schema.db.models import Build
-from schema.db.session import now, transaction
+from schema.db.session import transaction
 from schema.jobs import Limits
 from schema.states import AttemptOutcome, BuildState, FailureClass
 from tests import rows
@@ -47,18 +46,6 @@ def test_a_silent_a_draining_and_a_foreign_node_get_nothing(database: Engine) ->
         rows.node(session, "foreign", platforms=["debian12-aarch64-cp311"])
 
         assert DISPATCHER.dispatch(session) == []
-
-
-def test_a_build_waits_out_its_pause(database: Engine) -> None:
-    with transaction(database) as session:
-        rows.node(session)
-        build = rows.build(session, not_before=now(session) + timedelta(seconds=60))
-
-        assert DISPATCHER.dispatch(session) == []
-
-        build.not_before = now(session) - timedelta(seconds=1)
-        session.flush()
-        assert len(DISPATCHER.dispatch(session)) == 1
 
 
 def test_a_build_that_failed_on_a_node_is_left_to_the_others(database: Engine) -> None:

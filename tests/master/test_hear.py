@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, update
+import pytest
+from sqlalchemy import Engine, event, update
 
 from master import builds, hear, sweep
+from master.lateness import Lateness
 from schema.db.models import Build, Node
 from schema.db.session import now, transaction
-from schema.jobs import Lease, Progress, Step
+from schema.jobs import Heartbeat, Lease, Progress, Step
 from schema.names import NodeName
 from schema.states import BuildState
 from tests import rows
 
 N1 = NodeName("n1")
-TIMES = {"lease_s": 90.0, "lost_message_s": 20.0}
+TIMES: dict[str, Any] = {"lease_s": 90.0, "lost_message_s": 20.0}
 
 
 def _leased(database: Engine, *, seconds_ago: float = 0, begun: bool = False) -> Lease:
@@ -99,6 +103,28 @@ def test_a_job_just_sent_is_given_time_to_arrive(database: Engine) -> None:
         assert session.get_one(Build, lease.build_id).state == BuildState.LEASED
 
 
+def _late(lateness: Lateness, *, by_s: float) -> Heartbeat:
+    """What the node said *by_s* seconds ago, as it comes off the wire now."""
+    said = rows.heartbeat(boot="b1", uptime_s=lateness.clock() + 1000 - by_s)
+    return Heartbeat.from_json(json.loads(json.dumps(said.to_json())))
+
+
+@pytest.mark.parametrize(("late_s", "given_back"), [(0, True), (5, True), (15, False), (60, False)])
+def test_a_heartbeat_that_waited_in_the_masters_queue_does_not_take_away_what_was_given_out_since(
+    database: Engine, late_s: float, *, given_back: bool
+) -> None:
+    lateness = Lateness()
+    lease = _leased(database, seconds_ago=30)
+    lateness.of(_late(lateness, by_s=0))
+    message = _late(lateness, by_s=late_s)
+
+    with transaction(database) as session:
+        hear.heartbeat(session, message, **TIMES, lag_s=lambda: lateness.of(message))
+
+        expected = BuildState.QUEUED if given_back else BuildState.LEASED
+        assert session.get_one(Build, lease.build_id).state == expected
+
+
 def test_a_lease_that_ran_out_is_given_back_and_a_living_one_is_not(database: Engine) -> None:
     lease = _leased(database)
     with transaction(database) as session:
@@ -142,3 +168,24 @@ def test_a_log_keeps_bytes_that_are_no_text_and_never_grows_over_its_limit(tmp_p
     hear.keep_log(tmp_path, _piece(3, "x" * 50), limit_bytes=10)
 
     assert path.read_bytes() == b"\xff\xfe\x00"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_only_the_indexes_of_what_is_leased_are_read(database: Engine) -> None:
+    lease = _leased(database)
+    asked: list[tuple[str, Any]] = []
+    event.listen(database, "before_cursor_execute", lambda _c, _k, sql, values, *_: asked.append((sql, values)))
+
+    with transaction(database) as session:
+        hear.heartbeat(session, rows.heartbeat(running=(lease,)), **TIMES)
+        sweep.expired(session)
+
+    queries = [(sql, values) for sql, values in asked if sql.startswith("SELECT") and "FROM builds" in sql]
+    with database.connect() as connection:
+        rows_of_plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values) for sql, values in queries]
+        plans = {row[3] for plan in rows_of_plans for row in plan}
+    assert {plan for plan in plans if "builds" in plan} == {
+        "SEARCH builds USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH builds USING INDEX ix_builds_leased_to (leased_to=?)",
+        "SEARCH builds USING INDEX ix_builds_lease_until (lease_until<?)",
+    }

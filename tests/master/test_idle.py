@@ -7,7 +7,8 @@ from packaging.requirements import Requirement
 from sqlalchemy import Engine, delete
 from sqlalchemy.orm import Session
 
-from master import idle, requests
+from master import idle, requests, undecided
+from schema import cooldown
 from schema.db.models import Build, DirtyPage, Project
 from schema.db.session import now, transaction
 from schema.states import BuildState
@@ -28,10 +29,13 @@ def test_an_empty_farm_is_idle(database: Engine) -> None:
 def test_a_request_keeps_the_farm_busy_until_it_is_decided(database: Engine) -> None:
     with transaction(database) as session:
         (request,) = requests.add(session, Requirement("demo"), now=now(session))
-        assert idle.left_to_do(session) == "1 projects to look at, 1 requests to decide"
+        assert idle.left_to_do(session) == "1 projects to look at"
 
-        request.project.checked_at = request.resolved_at = now(session)
+        request.project.checked_at = now(session)
         session.flush()
+        assert idle.left_to_do(session) == "1 projects to decide about"
+
+        assert undecided.take(session, request.project_id)
         assert idle.left_to_do(session) == ""
 
 
@@ -51,6 +55,7 @@ def test_an_upstream_that_fails_again_and_again_is_not_waited_for(database: Engi
     [
         ({"state": BuildState.QUEUED}, "1 builds"),
         ({"state": BuildState.WAITING}, "1 builds"),
+        ({"state": BuildState.WAITING, "reason": f"{cooldown.REASON}tomorrow"}, ""),
         ({"state": BuildState.LEASED, "leased_to": "n1"}, "1 builds"),
         ({"state": BuildState.PUBLISHED}, "1 wheels whose requirements are to be read"),
         ({"state": BuildState.UNNEEDED}, "1 wheels whose requirements are to be read"),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
@@ -290,3 +291,122 @@ def test_a_request_that_is_not_resolved_yet_is_waited_for(database: Engine) -> N
         _missing(session, build, "cython>=2")
 
         assert build.state == BuildState.WAITING
+
+
+def _needing(session: Session, name: str, *needs_: str, **values: Any) -> Build:
+    """A build that found these missing; what it asked for is resolved."""
+    build = _queued(session, name, **values)
+    _missing(session, build, *needs_)
+    for text in needs_:
+        _resolved(session, Requirement(text).name)
+    return build
+
+
+def test_what_failed_for_want_of_a_requirement_waits_again_when_that_is_retried_and_begins_with_it(
+    database: Engine,
+) -> None:
+    with transaction(database) as session:
+        cython = _queued(session, "cython")
+        build = _needing(session, "demo", "cython")
+        _end(session, cython, BuildState.FAILED)
+        assert (build.state, build.waits_for) == (BuildState.FAILED, cython.project_id)
+
+        builds.move(session, cython, BuildState.QUEUED, reason="a person asked for it")
+        needs.sweep(session)
+        assert _state(build) == ("waiting", "waits for cython, which must be built first")
+
+        _end(session, cython, BuildState.PUBLISHED)
+        assert _state(build) == ("queued", "what it needs to build is there now: cython")
+
+
+def test_it_is_queued_too_if_the_sweep_did_not_come_by_between_retry_and_publishing(database: Engine) -> None:
+    with transaction(database) as session:
+        cython = _queued(session, "cython")
+        build = _needing(session, "demo", "cython")
+        _end(session, cython, BuildState.FAILED)
+        builds.move(session, cython, BuildState.QUEUED, reason="a person asked for it")
+
+        _end(session, cython, BuildState.PUBLISHED)
+
+        assert _state(build) == ("queued", "what it needs to build is there now: cython")
+
+
+def test_of_two_that_are_wanting_the_second_is_waited_for_when_the_first_comes(database: Engine) -> None:
+    with transaction(database) as session:
+        cython, flit = _queued(session, "cython"), _queued(session, "flit")
+        build = _needing(session, "demo", "cython", "flit")
+        for item in (cython, flit):
+            _end(session, item, BuildState.FAILED, reason=f"no {item.project.name}")
+        assert build.reason.endswith("no cython")
+
+        builds.move(session, cython, BuildState.QUEUED, reason="a person asked for it")
+        _end(session, cython, BuildState.PUBLISHED)
+
+        assert (build.state, build.waits_for) == (BuildState.FAILED, flit.project_id)
+        assert build.reason.endswith("no flit")
+
+
+def test_a_requirement_that_fails_once_more_leaves_the_reason_as_it_was(database: Engine) -> None:
+    with transaction(database) as session:
+        cython = _queued(session, "cython")
+        build = _needing(session, "demo", "cython")
+        _end(session, cython, BuildState.FAILED, reason="first")
+        before = _state(build)
+
+        builds.move(session, cython, BuildState.QUEUED, reason="a person asked for it")
+        _end(session, cython, BuildState.FAILED, reason="second")
+
+        assert _state(build) == before
+
+
+def test_one_that_cannot_be_decided_about_undoes_neither_the_end_nor_the_others(
+    database: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with transaction(database) as session:
+        cython = _queued(session, "cython")
+        bad, good = _needing(session, "bad", "cython", score=9.0), _needing(session, "good", "cython")
+        bad.needs = ["cython", "no requirement at all!"]
+        session.flush()
+
+        _end(session, cython, BuildState.PUBLISHED)
+        needs.sweep(session)
+
+        assert [item.state for item in (cython, bad, good)] == ["published", "waiting", "queued"]
+        assert f"build {bad.id}: what it waits for cannot be looked at now" in caplog.messages
+
+
+def test_what_is_waited_for_is_as_urgent_as_what_waits(database: Engine) -> None:
+    with transaction(database) as session:
+        old, cython, elsewhere = (
+            _queued(session, "cython", version="2.0", score=5.0),
+            _queued(session, "cython", version="3.0", score=5.0),
+            _queued(session, "cython", version="3.1", score=5.0, platform=OTHER),
+        )
+        urgent = _needing(session, "urgent", "cython>=3", score=1000.0)
+        _needing(session, "later", "cython", score=7.0)
+        session.refresh(old)
+
+        assert [item.score for item in (old, cython, elsewhere, urgent)] == [7.0, 1000.0, 5.0, 1000.0]
+
+
+def test_a_requirement_that_is_decided_about_later_gets_the_score_with_the_next_sweep(database: Engine) -> None:
+    with transaction(database) as session:
+        _needing(session, "urgent", "cython", score=1000.0)
+        cython = _queued(session, "cython", score=5.0)
+
+        needs.sweep(session)
+
+        assert cython.score == 1000.0
+
+
+def test_what_a_person_holds_or_cancels_no_longer_comes_back_by_itself(database: Engine) -> None:
+    with transaction(database) as session:
+        cython = _queued(session, "cython")
+        build = _needing(session, "demo", "cython")
+        _end(session, cython, BuildState.FAILED)
+        builds.move(session, build, BuildState.HELD, reason="held")
+        builds.move(session, cython, BuildState.QUEUED, reason="a person asked for it")
+
+        _end(session, cython, BuildState.PUBLISHED)
+
+        assert _state(build) == ("held", "held")

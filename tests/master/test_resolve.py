@@ -9,7 +9,7 @@ from packaging.utils import NormalizedName
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import builds, catalogue, operate, requests, resolve
+from master import builds, catalogue, operate, requests, resolve, undecided
 from master.pages import File, Page, file_version
 from schema.db.models import Build, DirtyPage, Project, Request, UpstreamFile
 from schema.db.session import transaction
@@ -55,7 +55,8 @@ def ask(database: Engine, text: str = "demo", **fields: Any) -> None:
 def resolved(database: Engine, *platforms: Platform) -> list[tuple[str, str, str]]:
     """Resolve what is to be resolved; version, platform and state of every build."""
     with transaction(database) as session:
-        for project_id in resolve.pending(session):
+        for project_id in undecided.waiting(session):
+            assert undecided.take(session, project_id)
             resolve.resolve_project(session, project_id, platforms=platforms or (BOOKWORM,), now=NOW)
     with transaction(database) as session:
         found = session.scalars(select(Build).order_by(Build.id))
@@ -102,11 +103,11 @@ def test_resolving_again_changes_nothing(database: Engine) -> None:
     before = resolved(database)
 
     with transaction(database) as session:
-        request = session.scalars(select(Request)).one()
-        resolve.resolve(session, request, platforms_default=[BOOKWORM], now=NOW)
-        assert request.resolved_at == NOW
+        undecided.again(session, session.scalars(select(Project.id)).one())
 
     assert resolved(database) == before
+    with transaction(database) as session:
+        assert session.scalars(select(Request.resolved_at)).one() == NOW
 
 
 def test_a_request_for_one_platform_is_built_there_only(database: Engine) -> None:
@@ -205,7 +206,7 @@ def test_a_wheel_built_elsewhere_makes_the_same_build_here_unneeded(database: En
         first = session.scalars(select(Build).where(Build.platform == str(BOOKWORM))).one()
         first.state = BuildState.PUBLISHED
         rows.wheel(session, first)
-        session.scalars(select(Request)).one().resolved_at = None
+        undecided.again(session, first.project_id)
 
     assert [state for _, _, state in resolved(database, BOOKWORM, TRIXIE)] == ["published", "unneeded"]
     with transaction(database) as session:
@@ -227,7 +228,7 @@ def test_a_persons_rebuild_is_not_made_unneeded(database: Engine) -> None:
                 project_id=first.project_id, sdist_id=first.sdist_id, build_number=1, state=BuildState.QUEUED, **values
             )
         )
-        session.scalars(select(Request)).one().resolved_at = None
+        undecided.again(session, first.project_id)
 
     assert [state for _, _, state in resolved(database)] == ["published", "queued"]
 
@@ -301,9 +302,8 @@ def test_what_a_person_removed_is_not_built_again_by_itself(database: Engine) ->
         build.state = BuildState.PUBLISHED
         rows.wheel(session, build)
         session.flush()
-        operate.remove(session, DEMO, None, reason="it is evil")
+        operate.remove(session, DEMO, None, who="ada", reason="it is evil")
         build.state = BuildState.UNNEEDED  # as a repeated rebuild leaves it
-        resolve.reconsider(session)
 
     assert [state for _, _, state in resolved(database)] == [BuildState.UNNEEDED]
     assert problem(database) == "demo-1.0-py3-none-any.whl was removed here: it is evil"
@@ -315,7 +315,7 @@ def test_a_platform_that_the_farm_takes_on_later_gets_its_builds(database: Engin
     resolved(database, BOOKWORM)
 
     with transaction(database) as session:
-        resolve.reconsider(session)
+        undecided.again(session, session.scalars(select(Project.id)).one())
 
     assert [platform for _, platform, _ in resolved(database, BOOKWORM, TRIXIE)] == [str(BOOKWORM), str(TRIXIE)]
 

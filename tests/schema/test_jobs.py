@@ -57,6 +57,8 @@ MESSAGES: list[Any] = [
         running=(LEASE,),
         finished=(Lease(build_id=8, fence=1),),
         facts={"kernel": "6.18"},
+        boot="b1",
+        uptime_s=12.5,
     ),
     Progress(node=NodeName("pi4-a"), lease=LEASE, steps=STEPS, log_offset=3, log="gcc …"),
     BuildResult(

@@ -87,6 +87,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         ('[node]\nname = "Not A Name"', ["node.name", "not a node name"]),
         ("[node]\nslots = 0", ["node.slots", "at least 1"]),
         ("[timing]\nlease_s = 5", ["timing.lease_s: 5", "twice timing.heartbeat_s"]),
+        ("[watch]\ncooldown_s = -1", ["watch.cooldown_s: -1", "seconds of 0 or more"]),
         ("[timing]\ntick_s = -1", ["timing.tick_s: -1", "seconds above 0"]),
         ('[limits]\nmemory_bytes = "lots"', ["limits.memory_bytes: 'lots'", '"2GiB"']),
         ('[redis]\nurl = "memory://"', ["redis.url", "'memory'", "redis://"]),

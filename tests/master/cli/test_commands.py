@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from schema.db.models import Build
+from master.audit import person
+from schema.db.models import Build, BuildMaterial
 from schema.db.session import engine, transaction
 from schema.settings import Settings
 from schema.states import BuildState
@@ -125,6 +126,18 @@ def test_builds_are_listed_and_what_they_say_is_harmless(wheelfarm: Call) -> Non
         ["log", "0"],
         ["log", "99"],
         ["retry", "99"],
+        ["retry", "click", "broken", "99"],
+        ["retry", "99999999999999999999"],
+        ["hold", "99"],
+        ["hold", "0"],
+        ["hold", "click"],
+        ["hold"],
+        ["release", "broken"],
+        ["cancel", "broken"],
+        ["priority", "broken", "5"],
+        ["priority", "broken", "+1e400"],
+        ["priority", "+5"],
+        ["audit", "--since", "yesterday"],
         ["rebuild", "click"],
         ["rebuild", "click==one"],
         ["rebuild", "unknown==1.0"],
@@ -224,6 +237,55 @@ def test_a_failed_build_is_queued_again(wheelfarm: Call, builds: dict[str, int])
     assert wheelfarm("retry", builds["broken"]).code == 2
 
 
+def test_builds_are_held_released_and_moved_forward(wheelfarm: Call, settings: Settings) -> None:
+    database = engine(settings.database_url)
+    with transaction(database) as session:
+        one, two = (rows.build(session, rows.project(session, name)).id for name in ("one", "two"))
+    database.dispose()
+    where = f"1.0 for {rows.PLATFORM}"
+
+    shown = wheelfarm("hold", one, "two==1.0", "--dry-run")
+    assert shown.out == f"build {one} of one {where} would be held\nbuild {two} of two {where} would be held\n"
+    assert {row["state"] for row in wheelfarm("builds", "--json").json} == {"queued"}
+
+    assert [row["state"] for row in wheelfarm("hold", one, two, "--reason", "why not", "--json").json] == ["held"] * 2
+    assert wheelfarm("release", "one", two).out.count("is queued") == 2
+    assert wheelfarm("priority", one, "+12.5").out == f"build {one} of one {where} has 12.5 points, +12.5 by people\n"
+    assert wheelfarm("priority", "one", "-2").out.endswith("has 10.5 points, +10.5 by people\n")
+    assert wheelfarm("priority", one, two, "0", "--json").json[0]["boost"] == 0
+
+
+def test_of_several_builds_all_are_steered_or_none(wheelfarm: Call, settings: Settings, builds: dict[str, int]) -> None:
+    called = wheelfarm("hold", builds["broken"], builds["click"])
+
+    assert (called.code, called.out) == (2, "")
+    assert f"nothing to hold: build {builds['click']} is published" in called.err
+    assert wheelfarm("builds", "--project", "broken", "--json").json[0]["state"] == "failed"
+    assert wheelfarm("audit", "--json").json == []
+    assert settings.farm.platforms
+
+
+def test_a_running_build_is_cancelled(wheelfarm: Call, builds: dict[str, int]) -> None:
+    called = wheelfarm("cancel", "slow", "--reason", "it never ends")
+
+    assert called.out.endswith("is held\n")
+    assert "it never ends" in wheelfarm("why", "slow").out
+    assert wheelfarm("retry", builds["slow"]).out.endswith("is queued\n")
+
+
+def test_the_audit_trail_tells_who_did_what(wheelfarm: Call, builds: dict[str, int]) -> None:
+    wheelfarm("retry", "broken")
+    wheelfarm("node", "drain", "n1", "--reason", "new disk")
+
+    lines = wheelfarm("audit").out.splitlines()
+    assert lines[0].split() == ["WHEN", "(UTC)", "WHO", "DID", "TO", "CHANGE", "REASON"]
+    assert [line.split()[3] for line in lines[1:]] == ["drain", "retry"]
+    (entry,) = wheelfarm("audit", "--subject", f"build {builds['broken']}", "--json").json
+    assert (entry["who"], entry["before"]["state"], entry["after"]["state"]) == (person(), "failed", "queued")
+    assert wheelfarm("audit", "--since", "2999-01-01", "--json").json == []
+    assert len(wheelfarm("audit", "--since", "2020-01-01 00:00", "--json").json) == 2
+
+
 def test_a_published_release_is_built_again_under_the_next_build_number(
     wheelfarm: Call, builds: dict[str, int]
 ) -> None:
@@ -301,3 +363,30 @@ def test_the_settings_that_are_shown_can_be_read_again(wheelfarm: Call, settings
 
     assert again.code == 0
     assert again.out == shown
+
+
+def test_what_was_built_with_an_older_release_is_built_again_because_of_it(
+    wheelfarm: Call, settings: Settings, builds: dict[str, int]
+) -> None:
+    database = engine(settings.database_url)
+    with transaction(database) as session:
+        rows.build(session, rows.project(session, "numpy"), version="2.0.0", state=BuildState.PUBLISHED)
+        session.add(BuildMaterial(build_id=builds["click"], name="numpy", version="1.26.4"))
+    database.dispose()
+    where = f"of click 1.0 for {rows.PLATFORM}"
+
+    shown = wheelfarm("rebuild", "--because-of", "numpy==2.0.0", "--dry-run")
+    done = wheelfarm("rebuild", "--because-of", "numpy==2.0.0", "--json")
+    again = wheelfarm("rebuild", "--because-of", "numpy==2.0.0")
+
+    assert shown.out == f"build {builds['click']} {where} would be built again: built against numpy 1.26.4\n"
+    assert [(row["project"], row["state"]) for row in done.json] == [("click", "queued")]
+    assert again.out == ""
+    assert "numpy 2.0.0 was published; built against 1.26.4" in wheelfarm("builds", "--project", "click").out
+
+
+@pytest.mark.parametrize("words", [(), ("click==1.0", "--because-of", "numpy==2.0.0")])
+def test_a_rebuild_is_of_one_release_or_because_of_one(wheelfarm: Call, words: tuple[str, ...]) -> None:
+    wheelfarm("request", "click")
+
+    assert "name either a release, or one with --because-of" in wheelfarm("rebuild", *words).err

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from master.keep import alarms
 from master.store import Store
 from schema.attest.authority import Authority
-from schema.db.models import Wheel
+from schema.db.models import BuildCount, Wheel
 from schema.db.session import engine, transaction
 from schema.names import Sha256
 from schema.settings import Settings
-from tests import published
+from tests import published, rows
 
 Call = Callable[..., Any]
 
@@ -129,3 +130,18 @@ def test_the_webhook_s_secret_is_not_among_the_settings_that_are_shown(wheelfarm
 
     assert 'webhook = "https://h.example/…"' in called.out
     assert "s3cret" not in called.out
+
+
+def test_counts_that_were_changed_by_hand_are_corrected(wheelfarm: Call, settings: Settings) -> None:
+    database = engine(settings.database_url)
+    with transaction(database) as session:
+        rows.build(session)
+    with transaction(database) as session:
+        session.execute(update(BuildCount).values(builds=7))
+    database.dispose()
+
+    called = wheelfarm("recount")
+
+    assert (called.code, called.out) == (1, f"{rows.PLATFORM} queued: -6\n")
+    assert (wheelfarm("recount").code, wheelfarm("recount").out) == (0, "every count is right\n")
+    assert wheelfarm("status", "--json").json["builds"] == {"queued": 1}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -78,6 +79,7 @@ def test_every_default_is_the_one_in_the_reference() -> None:
         value = getattr(getattr(settings, section), name)
         if key not in _DEPENDS_ON_THE_MACHINE and value not in ("", ()):
             written = f"{value:g}" if isinstance(value, float) else str(value)
+            written = json.dumps(value) if isinstance(value, tuple) else written
             assert told == f"`{written.lower() if isinstance(value, bool) else written}`", key
 
 

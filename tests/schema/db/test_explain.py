@@ -1,22 +1,34 @@
-"""``why``: one right sentence for each state and reason, and who must act."""
+"""``why``: which answers there are, in which order, at what cost; each reason's sentence is in test_every_reason."""
 
 from __future__ import annotations
 
+import itertools
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.utils import canonicalize_name
-from sqlalchemy import Engine, event
-from sqlalchemy.orm import Session
+from packaging.version import Version
+from sqlalchemy import Engine, event, select, text
+from sqlalchemy.orm import Session, joinedload
 
-from schema.db.answers import Actor, Answer, span
+from master.cli import farm as commands
+from schema.db import explain, places
+from schema.db.answers import Answer, span
 from schema.db.explain import newest_first, why
+from schema.db.models import Base, Build
+from schema.db.nearest import nearest
+from schema.db.reasons import Actor, Reason
+from schema.db.sentences import about
 from schema.db.session import transaction
+from schema.db.surroundings import Rules, scene
 from schema.platforms import Platform
-from schema.states import BuildState, FailureClass
+from schema.states import BuildState
 from tests import entries
-from tests.entries import ARM, HERE, ago, later
+from tests.entries import ARM, HERE, later
 
 
 @pytest.fixture
@@ -28,195 +40,13 @@ def session(database: Engine) -> Iterator[Session]:
 def _ask(session: Session, name: str = "cffi", platform: str = HERE, **options: Any) -> list[Answer]:
     session.flush()
     session.expire_all()
-    return why(session, canonicalize_name(name), platform=Platform.parse(platform) if platform else None, **options)
+    only = Platform.parse(platform) if platform else None
+    return why(session, canonicalize_name(name), rules=Rules(), platform=only, **options)
 
 
 def _only(session: Session, name: str = "cffi", platform: str = HERE) -> Answer:
     (answer,) = _ask(session, name, platform)
     return answer
-
-
-def test_a_published_build_names_its_file(session: Session) -> None:
-    build = entries.build(session, entries.project(session), state="published")
-    entries.wheel(session, build, "cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl")
-
-    answer = _only(session)
-
-    assert answer.state == "published"
-    assert answer.sentence.startswith("Published as cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl on 20")
-    assert (answer.actor, answer.build_id, answer.version) == (Actor.NOBODY, build.id, "1.17.1")
-
-
-def test_a_yanked_wheel_says_why(session: Session) -> None:
-    build = entries.build(session, entries.project(session), state="published")
-    entries.wheel(session, build, "cffi-1.17.1-py3-none-any.whl", yanked="breaks on big endian")
-
-    assert "It is yanked, as upstream's release is: breaks on big endian." in _only(session).sentence
-
-
-def test_a_removed_wheel_says_why(session: Session) -> None:
-    build = entries.build(session, entries.project(session), state="published")
-    entries.wheel(session, build, "cffi-1.17.1-py3-none-any.whl", removed_at=ago(), removed_because="it was malware")
-
-    assert _only(session).sentence.endswith(": it was malware.")
-
-
-def test_a_build_that_upstream_makes_unneeded(session: Session) -> None:
-    entries.build(session, entries.project(session), state="unneeded", reason="upstream has cffi-1.17.1-cp311-abi3.whl")
-
-    answer = _only(session)
-
-    assert answer.sentence == "Not built: upstream has cffi-1.17.1-cp311-abi3.whl."
-    assert answer.actor is Actor.NOBODY
-
-
-def test_a_build_that_cools_down_says_until_when(session: Session) -> None:
-    until = later(hours=5)
-    entries.build(
-        session, entries.project(session), state="waiting", reason="the release is too young", not_before=until
-    )
-
-    answer = _only(session)
-
-    assert answer.sentence == f"Waits until {until:%Y-%m-%d %H:%M} UTC: the release is too young."
-    assert answer.actor is Actor.FARM
-
-
-def test_a_build_that_waits_for_something_else(session: Session) -> None:
-    entries.build(session, entries.project(session), state="waiting", reason="it needs pycparser first")
-
-    assert _only(session).sentence == "Waits: it needs pycparser first."
-
-
-def test_a_pause_between_two_attempts(session: Session) -> None:
-    reason = "again after node: the disk is full"
-    entries.build(session, entries.project(session), state="queued", reason=reason, not_before=later(hours=1))
-
-    answer = _only(session)
-
-    assert answer.sentence.startswith("Pauses until ")
-    assert answer.sentence.endswith(": again after node: the disk is full.")
-    assert answer.actor is Actor.FARM
-
-
-def test_queued_while_all_nodes_are_busy(session: Session) -> None:
-    project = entries.project(session)
-    entries.build(session, project)
-    for version, name in (("1.0", "pi4"), ("1.1", "pi5")):
-        entries.node(session, name)
-        entries.build(session, project, version, state="leased", leased_to=name, lease_until=later(minutes=1))
-    entries.build(session, entries.project(session, "numpy"), "2.0")
-
-    answer = _ask(session)[0]
-
-    assert answer.sentence == (f"Queued: all 2 nodes for {HERE} are busy (pi4, pi5); 1 other build is queued for it.")
-    assert answer.actor is Actor.FARM
-
-
-def test_queued_while_a_node_is_free(session: Session) -> None:
-    entries.node(session)
-    entries.build(session, entries.project(session))
-
-    assert _only(session).sentence == f"Queued: a node for {HERE} is free, so it begins soon."
-
-
-def test_queued_without_any_node_for_the_platform(session: Session) -> None:
-    entries.node(session, platforms=[ARM])
-    entries.build(session, entries.project(session))
-
-    answer = _only(session)
-
-    assert answer.sentence == f"Queued, but no node offers {HERE}: start one there with `wheelfarm-node run`."
-    assert answer.actor is Actor.OPERATOR
-
-
-def test_queued_while_the_nodes_are_silent(session: Session) -> None:
-    heard = ago(hours=2)
-    entries.node(session, "pi4", heard_at=heard)
-    entries.node(session, "pi5", heard_at=None)
-    entries.build(session, entries.project(session))
-
-    answer = _only(session)
-
-    assert answer.sentence == (
-        f"Queued, but all 2 nodes for {HERE} are silent:"
-        f" pi4 silent since {heard:%Y-%m-%d %H:%M} UTC, pi5 never heard yet."
-    )
-    assert answer.actor is Actor.OPERATOR
-
-
-def test_queued_while_the_only_node_drains(session: Session) -> None:
-    entries.node(session, state="draining", state_reason="new disk")
-    entries.build(session, entries.project(session))
-
-    answer = _only(session)
-
-    assert answer.sentence == f"Queued, but the only node for {HERE} is set aside: pi4 draining (new disk)."
-    assert answer.actor is Actor.OPERATOR
-
-
-def test_queued_for_another_node_than_the_one_it_failed_on(session: Session) -> None:
-    entries.node(session)
-    build = entries.build(session, entries.project(session), fence=1)
-    entries.attempt(session, build, outcome="failed", failure_class="build", message="no compiler")
-
-    answer = _only(session)
-
-    assert answer.sentence == f"Queued, but it failed on pi4, and no other node for {HERE} answers."
-    assert answer.actor is Actor.OPERATOR
-
-
-def test_being_built_tells_node_time_and_step(session: Session) -> None:
-    build = entries.build(
-        session,
-        entries.project(session),
-        state="leased",
-        leased_to="pi4",
-        leased_at=ago(minutes=4),
-        lease_until=later(hours=1),
-        fence=2,
-    )
-    entries.attempt(session, build, fence=1, outcome="lost")
-    steps = [
-        {"name": "fetch", "started_at": ago(minutes=4).isoformat(), "seconds": 1.5, "note": ""},
-        {"name": "build", "started_at": ago(minutes=3).isoformat(), "seconds": None, "note": ""},
-    ]
-    entries.attempt(session, build, steps=steps)
-
-    answer = _only(session)
-
-    assert answer.sentence.startswith("Being built on pi4 for 4 min")
-    assert answer.sentence.endswith(", now at step “build”, attempt 2.")
-    assert answer.actor is Actor.FARM
-
-
-def test_a_lease_that_ran_out_is_no_build_that_runs(session: Session) -> None:
-    heard = ago(minutes=10)
-    entries.node(session, heard_at=heard)
-    entries.build(session, entries.project(session), state="leased", leased_to="pi4", lease_until=ago(minutes=5))
-
-    assert _only(session).sentence == (
-        f"Was given to pi4, which is silent since {heard:%Y-%m-%d %H:%M} UTC: the farm gives it to a node again."
-    )
-
-
-def test_collecting(session: Session) -> None:
-    entries.build(session, entries.project(session), state="collecting", leased_to="pi4")
-
-    assert _only(session).sentence == "Built on pi4: the master is fetching and checking the result."
-
-
-@pytest.mark.parametrize("failure", FailureClass)
-def test_each_class_of_failure_says_what_happened_and_who_can_help(session: Session, failure: FailureClass) -> None:
-    build = entries.build(session, entries.project(session), state="failed", reason=f"{failure}: broken", fence=1)
-    entries.attempt(session, build, outcome="failed", failure_class=failure, message="it is broken")
-
-    answer = _only(session)
-
-    assert answer.sentence.startswith(f"Failed on pi4 ({failure}: it is broken). ")
-    assert answer.actor in {Actor.OPERATOR, Actor.UPSTREAM}
-    if answer.actor is Actor.OPERATOR:
-        assert f"`wheelfarm retry {build.id}`" in answer.sentence
 
 
 def test_the_telling_line_of_the_log_stands_before_the_general_message(session: Session) -> None:
@@ -232,50 +62,14 @@ def test_the_telling_line_of_the_log_stands_before_the_general_message(session: 
     assert "the backend failed" not in sentence
 
 
-def test_a_release_without_a_source_distribution_fails_without_an_attempt(session: Session) -> None:
-    entries.build(session, entries.project(session), state="failed", reason="upstream has no source distribution of it")
-
-    answer = _only(session)
-
-    assert answer.sentence == "Failed: upstream has no source distribution of it."
-    assert answer.actor is Actor.UPSTREAM
-
-
-def test_held_poisoned_and_withdrawn(session: Session) -> None:
-    project = entries.project(session)
-    held = entries.build(session, project, "3.0", state="held", reason="a new .pth file")
-    poisoned = entries.build(session, project, "2.0", state="poisoned", fence=2)
-    entries.attempt(session, poisoned, fence=1, outcome="lost", node="pi5")
-    entries.attempt(session, poisoned, fence=2, outcome="lost", node="pi4")
-    entries.build(session, project, "1.0", state="withdrawn", reason="upstream deleted it")
-
-    first, second, third = _ask(session)
-
-    assert first.sentence == f"Held: a new .pth file. `wheelfarm retry {held.id}` releases it."
-    assert second.sentence.startswith("Set aside: it was lost 2 times with pi4, pi5,")
-    assert f"`wheelfarm retry {poisoned.id}`" in second.sentence
-    assert third.sentence == "Withdrawn: upstream deleted it."
-    assert [item.actor for item in (first, second, third)] == [Actor.OPERATOR, Actor.OPERATOR, Actor.NOBODY]
-
-
 def test_a_failed_rebuild_tells_that_the_earlier_wheel_is_still_there(session: Session) -> None:
     project = entries.project(session)
     entries.wheel(session, entries.build(session, project, state="published"), "cffi-1.17.1-py3-none-any.whl")
     entries.build(session, project, state="failed", build_number=1, reason="the compiler is gone")
 
     assert _only(session).sentence == (
-        "Failed: the compiler is gone. Meanwhile cffi-1.17.1-py3-none-any.whl of an earlier build is served."
+        "Cannot be built: the compiler is gone. Meanwhile cffi-1.17.1-py3-none-any.whl of an earlier build is served."
     )
-
-
-def test_a_pure_wheel_of_another_platform_serves_this_one(session: Session) -> None:
-    build = entries.build(session, entries.project(session, "click"), "8.3.1", platform=ARM, state="published")
-    entries.wheel(session, build, "click-8.3.1-py3-none-any.whl")
-
-    answer = _only(session, "click")
-
-    assert answer.state == "served"
-    assert answer.sentence == f"Served by click-8.3.1-py3-none-any.whl, which was built on {ARM} and fits here too."
 
 
 def test_a_wheel_that_only_fits_elsewhere_does_not_serve_this_platform(session: Session) -> None:
@@ -283,35 +77,6 @@ def test_a_wheel_that_only_fits_elsewhere_does_not_serve_this_platform(session: 
     entries.wheel(session, build, "cffi-1.17.1-cp311-cp311-manylinux_2_34_aarch64.whl")
 
     assert _only(session).state == "unrequested"
-
-
-def test_a_request_that_nobody_looked_at_yet(session: Session) -> None:
-    project = entries.project(session, checked_at=None)
-    row = entries.request(session, project, resolved_at=None, specifier=">=1.15", because="paramiko 4.0.0 needs it")
-    asked = row.created_at
-
-    answer = _only(session)
-
-    assert answer.sentence == (
-        f"cffi>=1.15 was requested on {asked:%Y-%m-%d %H:%M} UTC (paramiko 4.0.0 needs it);"
-        " the farm has not yet read its page at the upstream index."
-    )
-    assert (answer.state, answer.actor) == ("requested", Actor.FARM)
-
-
-def test_a_request_that_is_not_decided_yet(session: Session) -> None:
-    entries.request(session, entries.project(session), resolved_at=None)
-
-    assert _only(session).sentence.endswith("; the farm has not yet decided what to build for it.")
-
-
-def test_a_request_that_no_version_fits(session: Session) -> None:
-    entries.request(session, entries.project(session), specifier=">=99", problem="no release of cffi fits >=99")
-
-    answer = _only(session)
-
-    assert answer.sentence.endswith(", but no release of cffi fits >=99.")
-    assert (answer.state, answer.actor) == ("unresolved", Actor.REQUESTER)
 
 
 def test_a_request_that_no_build_fits_is_told_beside_the_builds(session: Session) -> None:
@@ -326,37 +91,6 @@ def test_a_request_that_no_build_fits_is_told_beside_the_builds(session: Session
     assert [item.state for item in answers] == ["unneeded", "unresolved", "requested"]
     assert answers[1].sentence.startswith("cffi[test]==99 was requested on ")
     assert answers[1].sentence.endswith(", but no release of cffi fits ==99.")
-
-
-def test_a_project_that_upstream_does_not_have(session: Session) -> None:
-    project = entries.project(session, "cfffi", status="missing")
-    entries.request(session, project, resolved_at=None)
-
-    answer = _only(session, "cfffi")
-
-    assert answer.sentence == "The upstream index has no project cfffi; is the name spelt right?"
-    assert (answer.state, answer.actor) == ("missing", Actor.REQUESTER)
-
-
-def test_a_quarantined_project(session: Session) -> None:
-    entries.project(session, status="quarantined", status_reason="malware was reported")
-
-    answer = _only(session)
-
-    assert answer.sentence.endswith(": malware was reported.")
-    assert answer.actor is Actor.UPSTREAM
-
-
-def test_an_upstream_that_does_not_answer(session: Session) -> None:
-    project = entries.project(session, errors=3, error="503 Service Unavailable", check_at=later(hours=1))
-    entries.request(session, project, resolved_at=None)
-
-    answer = _only(session)
-
-    assert answer.sentence.startswith(
-        "The upstream index failed 3 times in a row (503 Service Unavailable); next look at "
-    )
-    assert (answer.state, answer.actor) == ("upstream-error", Actor.FARM)
 
 
 def test_upstream_trouble_comes_before_what_is_known_of_the_builds(session: Session) -> None:
@@ -398,7 +132,7 @@ def test_hostile_texts_come_out_on_one_inert_line(session: Session) -> None:
 
     sentence = _only(session).sentence
 
-    assert sentence.startswith(r"Held: nice␛]8;;https://evil.example␇link\u202e second line.")
+    assert sentence.startswith(r"Held (nice␛]8;;https://evil.example␇link\u202e second line): ")
 
 
 def test_what_a_node_says_about_its_steps_is_only_shown(session: Session) -> None:
@@ -420,33 +154,145 @@ def test_every_state_has_its_sentence(session: Session) -> None:
     assert all(item.sentence.endswith(".") for item in answers)
 
 
+def test_a_version_is_asked_about_alone(session: Session) -> None:
+    project = entries.project(session)
+    for version in ("1.0", "2.0"):
+        entries.build(session, project, version, state="unneeded", reason="upstream has it")
+
+    assert [item.version for item in _ask(session, version=Version("1.0"))] == ["1.0"]
+    (answer,) = _ask(session, version=Version("3.0"))
+    assert answer.sentence == (
+        f"Nobody has asked for cffi==3.0 on {HERE} yet: `wheelfarm request cffi==3.0 --platform {HERE}` does."
+    )
+
+
+def test_each_platform_has_its_own_problem(session: Session) -> None:
+    project = entries.project(session)
+    problem = f"{ARM}: it needs Python >=3.13, {ARM} has 3.11.2; {HERE}: upstream lists no files of it"
+    entries.request(session, project, problem=problem)
+
+    arm, here, other = (_only(session, platform=name) for name in (ARM, HERE, "debian13-x86_64-cp313"))
+
+    assert (arm.reason, here.reason, other.reason) == (Reason.PYTHON, Reason.NO_FILES, Reason.UNRESOLVED)
+    assert arm.sentence.endswith(f", but it needs Python >=3.13, {ARM} has 3.11.2.")
+    assert here.sentence.endswith(", but upstream lists no files of it.")
+
+
+def _a_farm_of(session: Session, versions: int) -> None:
+    """Builds in every state, chains, wheels, attempts, and what people did."""
+    project = entries.project(session)
+    helpers = [entries.project(session, f"helper-{number}") for number in range(3)]
+    for helper, following in itertools.pairwise(helpers):
+        entries.build(session, helper, "1.0", state="waiting", waits_for=following.id)
+    entries.node(session)
+    for number in range(versions):
+        state = list(BuildState)[number % len(BuildState)]
+        build = entries.build(
+            session,
+            project,
+            f"{number}.0",
+            state=state,
+            sdist_id=entries.sdist(session, project, f"{number}.0").id,
+            waits_for=helpers[0].id if state == BuildState.WAITING else None,
+            leased_to="pi4" if state in {BuildState.LEASED, BuildState.COLLECTING} else None,
+            fence=1,
+        )
+        entries.attempt(session, build, outcome="failed", failure_class="build", message="no compiler")
+        entries.wheel(session, build, f"cffi-{number}.0-py3-none-any.whl")
+        entries.audit(session, f"build {build.id}")
+
+
 def test_the_number_of_queries_does_not_grow_with_the_number_of_builds(database: Engine) -> None:
-    with transaction(database) as session:
-        project = entries.project(session)
-        for number in range(60):
-            build = entries.build(session, project, f"{number}.0", state="published", fence=1)
-            entries.attempt(session, build, outcome="built")
-            entries.wheel(session, build, f"cffi-{number}.0-py3-none-any.whl")
     queries: list[str] = []
     event.listen(database, "before_cursor_execute", lambda *args: queries.append(args[2]))
+    counted = []
+    for versions in (10, 60):
+        with transaction(database) as session:
+            for table in reversed(Base.metadata.sorted_tables):
+                if table.name != "audit_entries":  # nobody may empty that one
+                    session.execute(table.delete())
+            _a_farm_of(session, versions)
+        queries.clear()
+        with transaction(database) as session:
+            answers = why(session, canonicalize_name("cffi"), rules=Rules())
+        assert len(answers) == versions
+        counted.append(len(queries))
 
+    assert counted[0] == counted[1] <= 25
+
+
+def test_a_list_of_builds_is_told_with_a_fixed_number_of_queries(database: Engine) -> None:
     with transaction(database) as session:
-        answers = why(session, canonicalize_name("cffi"))
+        _a_farm_of(session, 40)
+    queries: list[str] = []
+    with transaction(database) as session:
+        rows = session.scalars(select(Build).options(joinedload(Build.project)).order_by(Build.id)).all()
+        event.listen(database, "before_cursor_execute", lambda *args: queries.append(args[2]))
+        found = scene(session, rows, rules=Rules())
+        assert all(about(build, found).sentence for build in rows)
 
-    assert len(answers) == 60
-    assert len(queries) <= 10
+    assert len(queries) <= 25
+
+
+def test_the_place_in_the_queue_is_read_from_the_index(session: Session) -> None:
+    build = entries.build(session, entries.project(session))
+    counting = places.counting([build]).compile(session.connection(), compile_kwargs={"literal_binds": True})
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SET LOCAL enable_seqscan = off"))  # a table of one row is read whole otherwise
+        plan = [row[0] for row in session.execute(text(f"EXPLAIN {counting}"))]
+    else:
+        plan = [row.detail for row in session.execute(text(f"EXPLAIN QUERY PLAN {counting}"))]
+
+    assert any("ix_builds_next" in step for step in plan)
+    assert not any("SCAN builds" in step or "Seq Scan on builds" in step for step in plan)
 
 
 def test_answers_are_plain_data_for_json(session: Session) -> None:
-    assert _only(session, "left-pad").to_json() == {
+    until = later(hours=1)
+    build = entries.build(session, entries.project(session), state="waiting", reason="too young", not_before=until)
+    (answer,) = _ask(session)
+
+    data = json.loads(json.dumps(answer.to_json()))
+
+    assert data == {
         "platform": HERE,
-        "version": "",
-        "state": "unrequested",
-        "sentence": f"Nobody has asked for left-pad on {HERE} yet:"
-        f" `wheelfarm request left-pad --platform {HERE}` does.",
-        "actor": "requester",
-        "build_id": None,
+        "version": "1.17.1",
+        "state": "waiting",
+        "reason": "cooldown",
+        "sentence": answer.sentence,
+        "actor": "farm",
+        "since": build.changed_at.isoformat(timespec="seconds"),
+        "until": until.isoformat(timespec="seconds"),
+        "build_id": build.id,
     }
+    assert data["until"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("specifier", "text"),
+    [
+        ("==1.5", "upstream has 1.0 before it and 2.0 after it"),
+        ("==1.5.*", "upstream has 1.0 before it and 2.0 after it"),
+        (">=9", "upstream has 3.0 before it"),
+        ("<0.5", "upstream has 1.0 after it"),
+        (">=1.2,<1.8", "upstream has 1.0 before it and 2.0 after it"),
+        ("", ""),
+        ("no range", ""),
+    ],
+)
+def test_the_versions_next_to_what_was_asked_for(specifier: str, text: str) -> None:
+    assert nearest(specifier, ["3.0", "1.0", "odd one", "2.0"]) == text
+
+
+def test_every_command_that_a_sentence_names_is_there() -> None:
+    sources = Path(explain.__file__).parent.glob("*.py")
+    named = {name for file in sources for name in re.findall(r"`wheelfarm ((?:node )?[a-z]+)", file.read_text())}
+
+    for name in named:
+        group, _, inner = name.partition(" ")
+        command = commands.commands[group]
+        assert not inner or inner in getattr(command, "commands", {})
+    assert {"request", "retry", "release", "why", "log", "master", "node resume"} <= named
 
 
 def test_versions_are_ordered_as_versions() -> None:

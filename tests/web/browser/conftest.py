@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def browser(tmp_path_factory: pytest.TempPathFactory, farm: Farm) -> Iterator[webdriver.Chrome]:
     for program in (_CHROMIUM, _CHROMEDRIVER):
         if not Path(program).exists():
             pytest.fail(
@@ -73,5 +74,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     # The driver's path is given, so that selenium never looks for one on the network.
     driver = webdriver.Chrome(options=options, service=Service(_CHROMEDRIVER))
     driver.set_page_load_timeout(30)
+    _warm(driver, farm.url)
     yield driver
     driver.quit()
+
+
+def is_styled(driver: webdriver.Chrome) -> bool:
+    """Whether the page's stylesheet has come: without it nothing can be said of what fits."""
+    return bool(driver.execute_script("return [...document.styleSheets].some((sheet) => sheet.cssRules.length)"))
+
+
+def _warm(driver: webdriver.Chrome, url: str) -> None:
+    """A browser that has just started may drop its first connections; seen once: a page without its stylesheet."""
+    for _ in range(5):
+        driver.get(url)
+        if is_styled(driver):
+            return
+        time.sleep(1)
+    pytest.fail(f"the stylesheet does not come: {driver.current_url}")

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from schema.db.models import Attempt, Build
 from schema.db.session import transaction
 from tests.web import hostile, seed
-from tests.web.browser.conftest import Farm
+from tests.web.browser.conftest import Farm, is_styled
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -77,6 +77,7 @@ def look(browser: webdriver.Chrome, farm: Farm) -> Iterator[Callable[..., webdri
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
         browser.get(farm.url + path.format(**farm.builds))
+        WebDriverWait(browser, 10).until(is_styled, f"the stylesheet of {path} does not come")
         return browser
 
     _reports(browser)

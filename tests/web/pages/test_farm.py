@@ -76,8 +76,20 @@ def test_who_leads_and_what_clients_asked_for_is_told(client: FlaskClient, datab
 
     text = _text(client, "/farm/")
 
-    assert "Led by farm-a:4711." in text
+    assert "Led by farm-a:4711. Upstream was not asked yet." in text
     assert "scipy on debian12-aarch64 41 times" in text
+
+
+def test_a_farm_without_a_leader_and_how_it_follows_upstream_is_told(client: FlaskClient, database: Engine) -> None:
+    until = ago(minutes=5)
+    with transaction(database) as session:
+        session.add(Leadership(id=1, holder="farm-a:4711", epoch=3, until=until))
+        entries.mark(session, "feed", cursor="simple", note="simple", serial=28_123_456, changed_at=until)
+
+    text = _text(client, "/farm/")
+
+    assert f"No master leads since {until:%Y-%m-%d %H:%M} UTC." in text
+    assert f"Upstream: simple, serial 28,123,456, asked {until:%Y-%m-%d %H:%M} UTC, nothing to read." in text
 
 
 def test_the_audit_trail_tells_who_changed_what_the_newest_first(client: FlaskClient, database: Engine) -> None:

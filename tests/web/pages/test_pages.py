@@ -91,7 +91,7 @@ def test_a_project_shows_each_version_on_each_platform(client: FlaskClient, farm
     text = _text(client, "/project/cffi/")
 
     why = "build: src/c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory"
-    assert f"Version {ARM} {HERE} 1.17.1 failed Failed on pi4-b ({why})" in text
+    assert f"Version {ARM} {HERE} 1.17.1 failed Failed on pi4-b, attempt 2 ({why})" in text
     assert (
         f"published cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl 467 kB, 20 min ago, build #{farm['published']}"
         in text
@@ -357,7 +357,17 @@ def test_without_a_database_the_index_still_works(unreachable: FlaskClient, sett
 
 def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, database: Engine) -> None:
     with database.begin() as connection:
-        for table in ("wheels", "attempts", "dirty_pages", "builds", "requests", "upstream_files", "projects", "nodes"):
+        for table in (
+            "wheels",
+            "attempts",
+            "build_materials",
+            "dirty_pages",
+            "builds",
+            "requests",
+            "upstream_files",
+            "projects",
+            "nodes",
+        ):
             connection.exec_driver_sql(f"DROP TABLE {table}")
 
     assert client.get("/").status_code == 503

@@ -36,6 +36,8 @@ def upgrade() -> None:
     _add_tables()
     for statement in _KEEP_AUDIT[op.get_bind().dialect.name]:
         op.execute(sa.text(statement))
+    # What pauses waits from now on; a pause that is over already is ended by the first turn of the loop.
+    op.execute("UPDATE builds SET state = 'waiting' WHERE state = 'queued' AND not_before IS NOT NULL")
     op.execute(
         "INSERT INTO build_counts (platform, state, builds)"
         " SELECT platform, state, count(*) FROM builds GROUP BY platform, state"
@@ -77,7 +79,7 @@ def _add_columns() -> None:
 
 
 def _add_indexes() -> None:
-    _index("ix_projects_undecided", "projects", ["id"], when="undecided")
+    _index("ix_projects_undecided", "projects", ["id"], when="undecided AND checked_at IS NOT NULL")
     _index("ix_builds_next", "builds", ["platform", "size", "score", "id"], when="state = 'queued'")
     _index("ix_builds_ripe", "builds", ["not_before"], when="state = 'waiting' AND not_before IS NOT NULL")
     _index("ix_builds_waits_for", "builds", ["waits_for"], when="waits_for IS NOT NULL")
@@ -97,6 +99,15 @@ def _index(name: str, table: str, columns: Sequence[str], *, when: str) -> None:
 
 
 def _add_tables() -> None:
+    op.create_table(
+        "build_materials",
+        sa.Column("build_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(["build_id"], ["builds.id"], name=op.f("fk_build_materials_build_id_builds")),
+        sa.PrimaryKeyConstraint("build_id", "name", name=op.f("pk_build_materials")),
+    )
+    op.create_index("ix_build_materials_name_build_id", "build_materials", ["name", "build_id"])
     op.create_table(
         "build_counts",
         sa.Column("platform", sa.String(length=255), nullable=False),

@@ -1,0 +1,75 @@
+"""Builds that failed: the class, the line of the log that tells most, and what helps."""
+
+from __future__ import annotations
+
+from schema.db.answers import Said, clause, ended
+from schema.db.models import Attempt, Build
+from schema.db.reasons import Actor, Reason
+from schema.db.surroundings import Scene
+from schema.states import FailureClass
+
+_RECIPE = "a recipe may help (recipes/{name}.toml), then {retry}"
+_LIMIT = "if it needs more, raise the limit in farm.toml, then {retry}"
+
+# Who can do something about each class of failure, and what.
+_ADVICE: dict[FailureClass, tuple[Actor, str]] = {
+    FailureClass.BUILD: (Actor.OPERATOR, _RECIPE),
+    FailureClass.SDIST: (Actor.UPSTREAM, "only a new release upstream can help"),
+    FailureClass.BACKEND: (Actor.UPSTREAM, "its own build settings are broken, so only a new release can help"),
+    FailureClass.REQUIREMENT: (Actor.OPERATOR, "once that requirement can be had, {retry}"),
+    FailureClass.NETWORK: (Actor.OPERATOR, f"no network is there while its code runs; {_RECIPE}"),
+    FailureClass.MEMORY: (Actor.OPERATOR, _LIMIT),
+    FailureClass.PROCESSES: (Actor.OPERATOR, _LIMIT),
+    FailureClass.DISK: (Actor.OPERATOR, _LIMIT),
+    FailureClass.LOG: (Actor.OPERATOR, _LIMIT),
+    FailureClass.TIMEOUT: (Actor.OPERATOR, _LIMIT),
+    FailureClass.SILENCE: (Actor.OPERATOR, _LIMIT),
+    FailureClass.WHEEL: (Actor.OPERATOR, f"its wheel is not safe to serve as it is; {_RECIPE}"),
+    FailureClass.IMPORT: (Actor.OPERATOR, f"it built, but does not work; {_RECIPE}"),
+    FailureClass.NODE: (Actor.OPERATOR, "mend the node, then {retry}"),
+    FailureClass.LOST: (Actor.OPERATOR, "look at the node, then {retry}"),
+    FailureClass.CANCELLED: (Actor.OPERATOR, "it was stopped; {retry} tries again"),
+}
+_NEEDS = f"{FailureClass.REQUIREMENT}: needs "  # said by the master, which knows more than the log
+_CIRCLE = f"{_NEEDS}itself"
+
+
+def failed(build: Build, scene: Scene) -> Said:
+    """Why the build failed, and what helps."""
+    if build.reason.startswith(_NEEDS):
+        return _without_requirement(build)
+    last = scene.last_attempt(build)
+    if build.sdist_id is None and last is None:
+        why = clause(build.reason, otherwise="upstream has no source distribution of it")
+        return Said(Reason.NO_SOURCE, Actor.UPSTREAM, f"Cannot be built: {why}.")
+    if last is None or last.failure_class not in set(FailureClass):
+        why = ended(build.reason or "no reason was recorded")
+        return Said(Reason.FAILED, Actor.OPERATOR, f"Failed: {why} {_retry(build)} tries again.")
+    failure = FailureClass(last.failure_class)
+    actor, advice = _ADVICE[failure]
+    tells = f"{failure}: {clause(last.evidence or last.message, otherwise='it left no message')}"
+    text = f"Failed on {last.node}{_nth(build, scene)} ({tells}): {_filled(advice, build)}."
+    return Said(Reason(f"failed-{failure}"), actor, text)
+
+
+def _without_requirement(build: Build) -> Said:
+    """It names the requirement, and why that cannot be had."""
+    why = clause(build.reason.removeprefix(f"{FailureClass.REQUIREMENT}: "), otherwise="")
+    if build.reason.startswith(_CIRCLE):
+        text = f"Failed, for it {why}: a recipe may break the circle, then {_retry(build)}."
+        return Said(Reason.CIRCLE, Actor.OPERATOR, text)
+    text = f"Failed, for it {why}: once that can be had, {_retry(build)} tries again."
+    return Said(Reason.REQUIREMENT_FAILED, Actor.OPERATOR, text)
+
+
+def _filled(advice: str, build: Build) -> str:
+    return advice.format(retry=_retry(build), name=build.project.name)
+
+
+def _retry(build: Build) -> str:
+    return f"`wheelfarm retry {build.id}`"
+
+
+def _nth(build: Build, scene: Scene) -> str:
+    attempts: list[Attempt] = list(scene.attempts.get(build.id, ()))
+    return f", attempt {len(attempts)}" if len(attempts) > 1 else ""

@@ -1,0 +1,106 @@
+"""No command that changes something lacks an entry in the audit trail: each is in one of the tables below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from master import builds
+from master.cli import farm
+from master.store import Store
+from schema.attest.authority import NodeKey
+from schema.db.models import Wheel
+from schema.db.session import engine, transaction
+from schema.names import NodeName, Sha256
+from schema.settings import Settings
+from schema.states import BuildState
+from tests import rows
+
+Call = Callable[..., Any]
+
+READS_ONLY = {
+    "alarms", "audit", "builds", "demand", "feed", "log", "node list", "scope", "settings", "status", "verify", "why",
+}  # fmt: skip
+
+# They run the farm's own processes, or the other half's command; `run` itself is noted when it asks for its list.
+PROCESSES = {"image", "master", "run", "web"}
+
+# Command → what it is called with here, and what the entry is about.
+AUDITED: dict[str, tuple[list[str], str]] = {
+    "backup": (["{folder}/backup"], "farm"),
+    "cancel": (["running"], "build {running}"),
+    "gc": (["--yes"], "farm"),
+    "hold": (["queued"], "build {queued}"),
+    "node drain": (["n1"], "node n1"),
+    "node enrol": (["n2", "--csr", "{folder}/keys/node.csr", "--outbox", "{folder}/outbox"], "node n2"),
+    "node resume": (["n1"], "node n1"),
+    "priority": (["queued", "+5"], "build {queued}"),
+    "rebuild": (["published==1.0"], "build {next}"),
+    "reconcile": ([], "farm"),
+    "recount": ([], "farm"),
+    "release": (["held"], "build {held}"),
+    "remove": (["published"], "build {published}"),
+    "request": (["click>=8"], "project click"),
+    "restore": (["{folder}/backup", "--force"], "farm"),
+    "retry": (["failed"], "build {failed}"),
+    "scrub": ([], "farm"),
+}
+
+
+@pytest.fixture
+def things(settings: Settings, tmp_path: Path) -> dict[str, Any]:
+    """A build in each state that people do something about, a node, and the request of another."""
+    database = engine(settings.database_url)
+    with transaction(database) as session:
+        states = (BuildState.QUEUED, BuildState.HELD, BuildState.FAILED, BuildState.PUBLISHED, BuildState.QUEUED)
+        names = ("queued", "held", "failed", "published", "running")
+        made = {
+            name: rows.build(session, rows.project(session, name), state=state)
+            for name, state in zip(names, states, strict=True)
+        }
+        rows.node(session)
+        builds.lease(session, made["running"], node=NodeName("n1"), lease_s=90)
+        store = Store(settings.store)
+        digests = [store.put_bytes(data) for data in (b"wheel", b"metadata", b"provenance")]
+        keys = ("sha256", "metadata_sha256", "provenance_sha256")
+        rows.wheel(session, made["published"], **dict(zip(keys, map(Sha256, digests), strict=True)))
+        found: dict[str, Any] = {name: build.id for name, build in made.items()}
+        assert session.query(Wheel).count() == 1
+    database.dispose()
+    key = NodeKey.create(tmp_path / "keys", NodeName("n2"))
+    (tmp_path / "keys" / "node.csr").write_text(key.csr_pem())
+    return found | {"folder": tmp_path, "next": max(found.values()) + 1}
+
+
+def _commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, (*path, name))
+    else:
+        yield " ".join(path)
+
+
+def test_every_command_is_known_to_read_only_or_to_leave_an_entry() -> None:
+    assert sorted([*READS_ONLY, *PROCESSES, *AUDITED]) == sorted(_commands(farm))
+
+
+@pytest.mark.parametrize("command", sorted(AUDITED))
+def test_a_command_that_changes_something_leaves_an_entry(
+    command: str, wheelfarm: Call, things: dict[str, Any]
+) -> None:
+    if command == "restore":
+        wheelfarm("backup", things["folder"] / "backup")
+    before = len(wheelfarm("audit", "--json").json)
+    arguments, subject = AUDITED[command]
+
+    called = wheelfarm(*command.split(), *(item.format(**things) for item in arguments))
+
+    assert called.code == 0, called.err
+    newest, *others = wheelfarm("audit", "--json").json
+    assert len(others) == before
+    assert (newest["action"], newest["subject"]) == (command.rsplit(maxsplit=1)[-1], subject.format(**things))
+    assert "@" in newest["who"]
