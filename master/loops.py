@@ -42,8 +42,9 @@ class Loop:
         self._wake.set()
 
     def join(self, *, timeout_s: float = 10.0) -> None:
-        """Wait for the turn that runs, *timeout_s* seconds at most."""
-        self._thread.join(timeout_s)
+        """Wait for the turn that runs, if the loop was started, *timeout_s* seconds at most."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         pause_s = self._pause_s

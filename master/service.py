@@ -54,6 +54,7 @@ def _lead(settings: Settings, term: Term) -> bool:
     keeper.start()
     app, database = _app(settings), term.engine(settings.database_url)
     try:
+        Post(app).reach()
         wire.drop_backlog(app, wire.MASTER_QUEUE)
         service = Service(settings, database=database, app=app, term=term)
         try:
