@@ -1,6 +1,7 @@
 # make run                  set everything up, build the example list, serve it (Ctrl-C stops; a second run goes on)
 # make run UNTIL_IDLE=1     the same, but end by itself once every requested project was built, installed and imported
 # make chaos SEED=1         hurt a farm of several nodes in every way for some minutes; docs/how-to/run-the-fault-harness.md
+# make crash-points TIMES=20  kill the master at each named point, and see how soon all is right again
 # make test                 linters, type checks and the whole test suite
 # make bench-master         what the master costs as the catalogue grows (ROWS=10000000 PROJECTS=700000: up to all of PyPI)
 # make bench-plan           what deciding about a project costs as the farm grows (ROWS=1000000: builds)
@@ -8,7 +9,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test chaos bench-master bench-plan bench-makespan
+.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan
 
 # The first Python that is new enough; empty where there is none.
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -50,6 +51,11 @@ chaos: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run test
 	@exec .venv/bin/python -m tests.chaos --seed $(SEED) --seeds $(SEEDS) --builds $(BUILDS) --faults $(FAULTS) \
 		--database $(DATABASE)
+
+TIMES ?= 20
+crash-points: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run test
+	@exec .venv/bin/python -m tests.chaos.crashes --times $(TIMES) --database $(DATABASE)
 
 # Everything is pinned by hash in requirements.lock, pip itself and the build backend of this project too.
 .venv/.ready: pyproject.toml requirements.lock

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from master import needs
+from master import crash, needs
 from schema.db import counts as build_counts
 from schema.db import scoring
 from schema.db.models import Attempt, Build, DirtyPage, Node
@@ -84,6 +84,7 @@ def move(
         touch_page(session, build.project_id)
         if to in needs.ENDS:
             needs.ended(session, build)
+            crash.point("ended-needs-told")
     return moved
 
 
@@ -111,6 +112,7 @@ def lease(session: Session, build: Build, *, node: NodeName, lease_s: float) -> 
     )
     if not granted:
         return None
+    crash.point("leased")
     session.add(Attempt(build_id=build.id, fence=fence, node=node, outcome=AttemptOutcome.RUNNING, started_at=moment))
     return Lease(build_id=build.id, fence=fence)
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, needs, publish, transfer
+from master import builds, crash, needs, publish, transfer
 from master.hear import log_path
 from master.store import Store, write_atomically
 from schema import outbox
@@ -73,6 +73,7 @@ class Collector:
             claimed = _claim(session, node, lease)
         if claimed is None:
             return
+        crash.point("claimed")
         try:
             if outbox.entry(claimed.outbox, lease).is_dir():
                 self._take(claimed, node, lease)
@@ -94,17 +95,21 @@ class Collector:
         result = transfer.read_result(entry, node, lease)
         log_bytes = transfer.read_log(entry, result, limit_bytes=2 * self.limits.log_bytes)
         write_atomically(log_path(self.logs, lease), log_bytes)
+        crash.point("log-kept")
         if result.wheel is None:
             with transaction(self.database) as session:
                 _end_without_wheel(session, node, lease, result, retry_s=self.retry_s)
             return
         limit_bytes = self.limits.wheel_bytes
         with transfer.copied(entry, result.wheel, into=self.store.folder, limit_bytes=limit_bytes) as wheel:
+            crash.point("fetched")
             attestation = transfer.read_attestation(entry)
             self._verify(attestation, claimed, node, lease, result)
+            crash.point("verified")
             facts = check(wheel, claimed.expected)
             if not is_canonical(wheel):
                 raise WheelRejectedError(f"{facts.filename}: not in canonical form; the node must repack it (T7)")
+            crash.point("checked")
             publish.publish(
                 self.database,
                 self.store,

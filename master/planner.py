@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
-from master import resolve, undecided
+from master import crash, resolve, undecided
 from master.backfill import Backfill
 from schema.cooldown import Cooldown
 from schema.db.session import now, transaction
@@ -71,6 +71,7 @@ class Planner:
             pause_s = self._rests.begin(project_id)
             log.exception("project %s cannot be decided about; again in %.0f s", project_id, pause_s)
         else:
+            crash.point("resolved")
             self._rests.end(project_id)
 
 

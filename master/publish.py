@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from master import builds, materials
+from master import builds, crash, materials
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -56,6 +56,7 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
     """
     facts = accepted.facts
     store.put(accepted.wheel, expected=facts.sha256)
+    crash.point("wheel-stored")
     store.put_bytes(facts.metadata)
     with transaction(database) as session:
         at = now(session)
@@ -73,11 +74,14 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
         accepted.farm,
     )
     provenance_sha256 = store.put_bytes(json.dumps(provenance, sort_keys=True).encode())
+    comparison = _compare(database, store, accepted)
+    crash.point("provenance-stored")
     with transaction(database) as session:
-        _publish(session, store, accepted, provenance_sha256)
+        _publish(session, accepted, provenance_sha256, comparison)
+    crash.point("published")
 
 
-def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha256: Sha256) -> None:
+def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, comparison: _Comparison | None) -> None:
     build = builds.held_by(session, accepted.lease, accepted.node, for_update=True)
     if build is None:
         log.info("build %s: its lease is not held any more; nothing is published", accepted.lease.build_id)
@@ -105,9 +109,12 @@ def _publish(session: Session, store: Store, accepted: Accepted, provenance_sha2
         builds.move(session, build, BuildState.QUEUED, reason=reason, build_number=number)
         return
     earlier = _earlier(session, build, facts)
-    if earlier is not None and _is_repeat(session, build, earlier, store.path(Sha256(earlier.sha256)), accepted):
+    compared = comparison if earlier is not None and comparison and comparison.filename == earlier.filename else None
+    if earlier is not None and compared is not None and _is_repeat(session, build, earlier, compared):
         return
     session.add(_row(session, build, facts, provenance_sha256))
+    session.flush()
+    crash.point("wheel-row-added")
     builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}")
 
 
@@ -150,19 +157,40 @@ def _tags(wheel: Wheel) -> frozenset[Tag]:
     return frozenset(Tag(*tag.split("-")) for tag in wheel.tags.split())
 
 
-def _is_repeat(session: Session, build: Build, earlier: Wheel, stored: Path, accepted: Accepted) -> bool:
-    """Whether a rebuild gives the very bytes of the earlier wheel; either way the earlier one's page says so."""
-    with tempfile.TemporaryDirectory(dir=accepted.wheel.parent) as folder:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Comparison:
+    """How the wheel compares with the earlier one *filename*; differing: members with other bytes, () for the same."""
+
+    filename: str
+    differing: tuple[str, ...]
+
+
+def _compare(database: Engine, store: Store, accepted: Accepted) -> _Comparison | None:
+    """Compare with the earlier wheel, if there is one; outside of any transaction, since a large wheel takes long."""
+    with transaction(database) as session:
+        build = builds.held_by(session, accepted.lease, accepted.node)
+        earlier = _earlier(session, build, accepted.facts) if build is not None else None
+        if earlier is None or earlier.filename == accepted.facts.filename:
+            return None
         number = earlier.build.build_number
+    with tempfile.TemporaryDirectory(dir=accepted.wheel.parent) as folder:
         again = repack(accepted.wheel, Path(folder), epoch=_epoch(accepted.wheel), build_number=number)
-        earlier.repeated = sha256_of(again) == earlier.sha256
-        differing = [] if earlier.repeated else _differing(again, stored)
+        same = sha256_of(again) == earlier.sha256
+        differing = [] if same else _differing(again, store.path(Sha256(earlier.sha256)))
+    return _Comparison(filename=earlier.filename, differing=tuple(differing))
+
+
+def _is_repeat(session: Session, build: Build, earlier: Wheel, comparison: _Comparison) -> bool:
+    """Whether a rebuild gives the very bytes of the earlier wheel; either way the earlier one's page says so."""
+    earlier.repeated = not comparison.differing
     if earlier.repeated:
         earlier.repeated_note = f"build {build.id} gave the same bytes"
         reason = f"gives the very bytes of {earlier.filename}: repeatable, so there is nothing new to publish"
         builds.move(session, build, BuildState.UNNEEDED, reason=reason)
         return True
-    named = ", ".join(differing[:_MEMBERS_NAMED]) + (", …" if len(differing) > _MEMBERS_NAMED else "")
+    named = ", ".join(comparison.differing[:_MEMBERS_NAMED]) + (
+        ", …" if len(comparison.differing) > _MEMBERS_NAMED else ""
+    )
     earlier.repeated_note = f"build {build.id} gave other bytes in {named}"
     return False
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from master import crash
 from schema.errors import StoreError
 from schema.names import Sha256
 
@@ -66,12 +67,14 @@ class Store:
                 os.fchmod(file.fileno(), 0o444)
                 file.flush()
                 os.fsync(file.fileno())
+            crash.point("temporary-written")
             found = Sha256(digest.hexdigest())
             if expected is not None and found != expected:
                 raise StoreError(f"the bytes are not the promised ones: sha256 {found}, promised {expected}")
             target = self.path(found)
             target.parent.mkdir(exist_ok=True)
             temporary.replace(target)
+            crash.point("file-renamed")
             sync_folder(target.parent)
         finally:
             with suppress(FileNotFoundError):
@@ -119,10 +122,11 @@ def sync_folder(folder: Path) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace *path* by *data*; a reader sees the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    temporary = Path(name)
+    # The same name each time: what a killed process left is gone with the next write.
+    temporary = path.with_name(f".new-{path.name}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             file.write(data)
             os.fchmod(file.fileno(), 0o644)
             file.flush()

@@ -22,13 +22,16 @@ class Listener(Protocol):
 
 
 def register(app: Celery, listener: Listener) -> None:
-    """Add the master's tasks to *app*. A bad message is logged and dropped: it must never stop the queue."""
+    """Add the master's tasks to *app*. A bad message is logged and dropped: it must never stop the queue.
 
-    @app.task(name=wire.HEARTBEAT)
+    They are of this app alone: Celery gives shared ones to every later app, and a master that leads again makes one.
+    """
+
+    @app.task(name=wire.HEARTBEAT, shared=False)
     def heartbeat(message: Any) -> None:  # noqa: ANN401 - not trusted yet
         _guarded(lambda: listener.on_heartbeat(Heartbeat.from_json(message)))
 
-    @app.task(name=wire.PROGRESS)
+    @app.task(name=wire.PROGRESS, shared=False)
     def progress(message: Any) -> None:  # noqa: ANN401
         _guarded(lambda: listener.on_progress(Progress.from_json(message)))
 

@@ -5,6 +5,7 @@ One folder an attempt, ``<build>-<fence>/``; it appears at once and whole, by a 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from schema.jobs import Lease
 RESULT = "result.json"
 ATTESTATION = "attestation.json"
 LOG = "build.log"
+
+# Nobody who made a file brings these about by it.
+_OF_THE_MACHINE = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def entry(outbox: Path, lease: Lease) -> Path:
@@ -35,10 +39,15 @@ def entries(outbox: Path) -> list[Lease]:
 
 @contextmanager
 def open_plain(path: Path, *, limit_bytes: int) -> Iterator[BinaryIO]:
-    """Open a file that somebody else made: a plain file, no link, one name, at most *limit_bytes*; raise WireError."""
+    """Open a file that somebody else made: a plain file, no link, one name, at most *limit_bytes*; raise WireError.
+
+    Raise OSError where it is the machine that cannot.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as err:
+        if err.errno in _OF_THE_MACHINE:
+            raise
         raise WireError(f"{path.name}: cannot be taken: {err.strerror}") from err
     status = os.fstat(handle)
     fault = ""

@@ -230,6 +230,7 @@ class ImagesSection:
 class TimingSection:
     """Seconds. A lease must outlive several heartbeats, or a healthy node loses its builds.
 
+    lead_s: the lease of the master that leads; it renews it three times as often
     retry_s: the pause after a node's first failure with a build; the later ones are multiples of it (``schema.states``)
     """
 
@@ -237,6 +238,7 @@ class TimingSection:
     heartbeat_s: float = 5.0
     tick_s: float = 0.5
     lost_message_s: float = 20.0
+    lead_s: float = 15.0
     retry_s: float = 60.0
 
 

@@ -11,6 +11,7 @@ import warnings
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging
+from celery.worker import state
 
 from schema.names import NodeName
 
@@ -67,11 +68,12 @@ def _keep_our_logging(**_: object) -> None:
 
 
 def work(app: Celery, *, name: str, queues: list[str], threads: int) -> None:
-    """Run *app*'s worker in this thread until SIGTERM or SIGINT."""
+    """Run *app*'s worker in this thread until SIGTERM or SIGINT, or until ``stop_working``."""
     # Celery warns root because of pickle; only JSON is accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # It also announces what the setting above will mean in its next major version.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    state.should_stop = None
     app.Worker(
         hostname=f"{name}@wheelfarm",
         queues=queues,
@@ -84,6 +86,11 @@ def work(app: Celery, *, name: str, queues: list[str], threads: int) -> None:
         without_mingle=True,
         without_heartbeat=True,
     ).start()
+
+
+def stop_working() -> None:
+    """Have ``work`` return, once what runs has ended; for another thread to call."""
+    state.should_stop = 0
 
 
 def drop_backlog(app: Celery, queue: str) -> None:

@@ -15,11 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from master import builds, premises
 from master.keep import backup, damage, dump, manifest
 from master.keep.manifest import BackupError, Manifest
+from master.leader import who_leads
 from master.site import Site
 from master.store import Store
 from schema.db import migrate
 from schema.db.models import Build, Leadership
-from schema.db.session import engine, now, transaction
+from schema.db.session import engine, transaction
 from schema.errors import UnavailableError, UsageError
 from schema.names import Sha256
 from schema.settings import Settings
@@ -126,13 +127,13 @@ def _refuse_running(settings: Settings) -> None:
     opened = engine(settings.database_url)
     try:
         with transaction(opened) as session:
-            leader = session.scalar(select(Leadership.holder).where(Leadership.until > now(session)))
+            leader = who_leads(session)
     except (SQLAlchemyError, UnavailableError):  # an empty database, or one that is past reading: nobody leads in it
         return
     finally:
         opened.dispose()
     if leader:
-        raise UsageError(f"the master {leader} runs", advice="stop it first")
+        raise UsageError(f"the master {leader.holder} runs", advice="stop every master first")
 
 
 def _there(settings: Settings) -> Iterator[str]:

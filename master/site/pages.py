@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from schema.db.models import Project, Wheel
 
-_API_VERSION = "1.4"
+API_VERSION = "1.4"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Place:
 def project_json(project: Project, wheels: Sequence[Wheel], place: Place) -> bytes:
     """The JSON form of a project's page; never ``dist-info-metadata``, which crashes pip 22.3 to 23.1 (I-16)."""
     page = {
-        "meta": {"api-version": _API_VERSION},
+        "meta": {"api-version": API_VERSION},
         "name": project.name,
         "project-status": _status(project),
         "versions": [str(version) for version in sorted({Version(wheel.version) for wheel in wheels})],
@@ -57,7 +57,7 @@ def project_html(project: Project, wheels: Sequence[Wheel], place: Place) -> byt
 
 def root_json(names: Iterable[str]) -> bytes:
     """The JSON form of the list of projects (I-25)."""
-    return _json({"meta": {"api-version": _API_VERSION}, "projects": [{"name": name} for name in names]})
+    return _json({"meta": {"api-version": API_VERSION}, "projects": [{"name": name} for name in names]})
 
 
 def root_html(names: Iterable[str]) -> bytes:
@@ -122,7 +122,7 @@ def _html(title: str, metas: str, anchors: Iterable[str]) -> bytes:
     lines = "".join(f"{anchor}<br>\n" for anchor in anchors)
     text = (
         "<!DOCTYPE html>\n<html>\n<head>\n"
-        f'<meta name="pypi:repository-version" content="{_API_VERSION}">\n{metas}'
+        f'<meta name="pypi:repository-version" content="{API_VERSION}">\n{metas}'
         f"<title>{html.escape(title)}</title>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n{lines}</body>\n</html>\n"
     )
     return text.encode("ascii", "xmlcharrefreplace")

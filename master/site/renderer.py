@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from master import crash
 from master.site import constraints, pages, tree
 from master.site.pages import Place
 from master.site.shown import View, names_by_view, offered, views
@@ -40,6 +41,11 @@ class Site:
         self._files = folder / "files"
         self._files_url = f"{public_url.rstrip('/')}/files/"
 
+    @property
+    def is_there(self) -> bool:
+        """Whether anything was ever rendered into the folder."""
+        return self._files.is_dir()
+
     def render(self, session: Session, project_id: int) -> None:
         """Bring the files and pages of one project up to date; safe to repeat, whatever was interrupted before.
 
@@ -50,6 +56,7 @@ class Site:
         tree.folder(self._files)
         wheels = [wheel for wheel in offered(session, project) if self._place(wheel)]
         tree.sync(self._files)
+        crash.point("files-linked")
         for view in self.views:
             self._render_page(project, [wheel for wheel in wheels if view.shows(wheel.tags, wheel.view)], view)
         keep = {wheel.filename for wheel in wheels}
@@ -84,7 +91,17 @@ class Site:
             self.render(session, project_id)
         self.render_roots(session)
         self.render_constraints(session)
-        self._sweep(session)
+        self.sweep(session)
+
+    def sweep(self, session: Session) -> None:
+        """Remove pages, files, views and leftovers that no row stands for; nothing may be rendered meanwhile."""
+        for view, names in names_by_view(session, self.views).items():
+            tree.keep_only(self.folder / view.path, {*names, *_PAGES})
+        filenames = session.scalars(select(Wheel.filename).where(Wheel.removed_at.is_(None)))
+        tree.keep_only(self._files, {f"{name}{suffix}" for name in filenames for suffix in _SIDECARS})
+        texts = {f"{platform}.txt" for platform in self.platforms}
+        tree.keep_only(self.folder / "constraints", texts | {f"{name}.gz" for name in texts})
+        tree.keep_only(self.folder, {view.name or "simple" for view in self.views} | _BESIDE_VIEWS)
 
     def _render_page(self, project: Project, wheels: Sequence[Wheel], view: View) -> None:
         folder = self.folder / view.path / project.name
@@ -93,7 +110,9 @@ class Site:
             return
         place = Place(files="../" * (view.path.count("/") + 2) + "files/", provenance=self._files_url)
         tree.folder(folder)
+        tree.keep_only(folder, _PAGES)  # nothing else but what a killed process left
         changed = tree.write_compressed(folder / "index.json", pages.project_json(project, wheels, place))
+        crash.point("half-a-page-written")
         changed |= tree.write_compressed(folder / "index.html", pages.project_html(project, wheels, place))
         if changed:
             tree.sync(folder)
@@ -116,15 +135,3 @@ class Site:
         if len(filename) <= _LONGEST_FILENAME:
             for suffix in _SIDECARS:
                 tree.remove(self._files / f"{filename}{suffix}")
-
-    def _sweep(self, session: Session) -> None:
-        """Remove pages, files, views and leftovers that no row stands for."""
-        for view, names in names_by_view(session, self.views).items():
-            tree.keep_only(self.folder / view.path, {*names, *_PAGES})
-            for name in names:
-                tree.keep_only(self.folder / view.path / name, _PAGES)
-        filenames = session.scalars(select(Wheel.filename).where(Wheel.removed_at.is_(None)))
-        tree.keep_only(self._files, {f"{name}{suffix}" for name in filenames for suffix in _SIDECARS})
-        texts = {f"{platform}.txt" for platform in self.platforms}
-        tree.keep_only(self.folder / "constraints", texts | {f"{name}.gz" for name in texts})
-        tree.keep_only(self.folder, {view.name or "simple" for view in self.views} | _BESIDE_VIEWS)

@@ -475,15 +475,20 @@ class Alarm(Base):
 
 
 class Leadership(Base):
-    """The one row that says which master leads; *until* is by the database's clock.
+    """The one row that says which master leads; *since* and *until* are by the database's clock.
 
+    holder: such as ``farm-a:4711``, for people; process: which process of which machine that is (``master.leader``)
     epoch: rises with each change of the leader
     """
 
     __tablename__ = "leadership"
-    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+    # Since the epoch is a key, PostgreSQL lets no other process take over while a transaction relies on it (FOR KEY
+    # SHARE), but lets the leader renew its lease, which changes no key.
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), UniqueConstraint("epoch"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     holder: Mapped[Name]
+    process: Mapped[Name] = mapped_column(default="", server_default="")
     epoch: Mapped[int] = mapped_column(BigInteger)
+    since: Mapped[Moment | None]
     until: Mapped[Moment]

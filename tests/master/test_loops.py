@@ -3,7 +3,7 @@ from __future__ import annotations
 import queue
 import threading
 
-from master.loops import Loop
+from master.loops import Loop, Loops
 from schema.errors import UnavailableError
 
 
@@ -37,3 +37,30 @@ def test_waking_a_loop_runs_it_at_once() -> None:
     assert turned.wait(5)
     loop.stop()
     loop.join()
+
+
+def test_no_turn_begins_while_none_may() -> None:
+    may, asked, turns = threading.Event(), threading.Event(), threading.Event()
+
+    def may_run() -> bool:
+        asked.set()
+        return may.is_set()
+
+    loops = Loops(may_run=may_run)
+    loops.add("demo", turns.set, pause_s=0.01)
+    loops.start()
+
+    asked.wait()
+    before = turns.is_set()
+    may.set()
+    turns.wait()
+    loops.stop()
+
+    assert not before
+
+
+def test_loops_that_were_never_started_can_be_stopped() -> None:
+    loops = Loops()
+    loops.add("demo", lambda: None, pause_s=1.0)
+
+    loops.stop()

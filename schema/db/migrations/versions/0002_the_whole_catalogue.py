@@ -170,8 +170,11 @@ def _add_tables() -> None:
         "leadership",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("holder", sa.String(length=255), nullable=False),
+        sa.Column("process", sa.String(length=255), server_default="", nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("since", Instant(), nullable=True),
         sa.Column("until", Instant(), nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("ck_leadership_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_leadership")),
+        sa.UniqueConstraint("epoch", name=op.f("uq_leadership_epoch")),
     )

@@ -1,4 +1,4 @@
-"""The master's parts as they are wired together."""
+"""What the master hears, and the results that it takes then."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from master.service import Service
+from master.inbox import Inbox
+from master.parts import Parts
+from master.post import Post
 from schema import wire
 from schema.jobs import Lease
 from schema.names import NodeName
@@ -21,15 +23,15 @@ def test_while_the_disk_is_full_results_stay_with_the_nodes(
         database=DatabaseSection(url=database_url),
         upstream=UpstreamSection(index_url="http://127.0.0.1:9/simple/"),
     )
-    service = Service(settings, database=database, app=wire.celery_app(redis_url, name="test"))
-    service._results.put((NodeName("n1"), Lease(build_id=1, fence=1)))
-    service._room.is_enough = False
+    parts = Parts.of(settings, database)
+    inbox = Inbox(parts, Post(wire.celery_app(redis_url, name="test")), wake=lambda *_: None)
+    inbox.expect(NodeName("n1"), Lease(build_id=1, fence=1))
+    parts.room.is_enough = False
 
-    service._collect()
-    kept = service._results.qsize()
-    service._room.is_enough = True
-    service._collect()
+    inbox.collect()
+    kept = len(inbox)
+    parts.room.is_enough = True
+    inbox.collect()
 
-    assert (kept, service._results.qsize()) == (1, 0)
-    service._upstream.close()
-    service._snapshot.dispose()
+    assert (kept, len(inbox)) == (1, 0)
+    parts.close()

@@ -1,0 +1,94 @@
+"""What comes from the nodes: their messages, and then the results that they say they have."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from functools import partial
+
+from master import crash, hear
+from master.lateness import Lateness
+from master.parts import Parts
+from master.post import Post
+from schema import wire
+from schema.db.session import transaction
+from schema.errors import FarmError
+from schema.jobs import Heartbeat, Lease, Progress
+from schema.names import NodeName
+
+log = logging.getLogger(__name__)
+
+_FULL_DISK_S = 0.5
+
+
+class Inbox:
+    """Hears nodes (``tasks`` calls ``on_heartbeat`` and ``on_progress``) and takes their results one by one.
+
+    wake: is called with the names of loops that have something to do now
+    """
+
+    def __init__(self, parts: Parts, post: Post, *, wake: Callable[..., None]) -> None:
+        self._parts, self._post, self._wake = parts, post, wake
+        self._lateness = Lateness()
+        self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
+        self._collecting: set[tuple[NodeName, Lease]] = set()
+
+    def __len__(self) -> int:
+        """How many results wait to be taken."""
+        return self._results.qsize()
+
+    def on_heartbeat(self, message: Heartbeat) -> None:
+        """A node lives: extend its leases, take its results, tell it what nobody waits for."""
+        timing = self._parts.settings.timing
+        with transaction(self._parts.database) as session:
+            heard = hear.heartbeat(
+                session,
+                message,
+                lease_s=timing.lease_s,
+                lost_message_s=timing.lost_message_s,
+                lag_s=partial(self._lateness.of, message),
+            )
+        crash.point("heartbeat-committed")
+        for lease in heard.collect:
+            self.expect(message.node, lease)
+        for lease in heard.forget:
+            self._post.tell(message.node, wire.FORGET, lease)
+        for lease in heard.cancel:
+            self._post.tell(message.node, wire.CANCEL, lease)
+        self._wake("dispatch")
+
+    def on_progress(self, message: Progress) -> None:
+        """A running build has news."""
+        settings = self._parts.settings
+        with transaction(self._parts.database) as session:
+            held = hear.progress(session, message)
+        if held:
+            hear.keep_log(settings.logs, message, limit_bytes=settings.limits.log_bytes)
+
+    def expect(self, node: NodeName, lease: Lease) -> None:
+        """Have that result taken, unless it is about to be."""
+        if (node, lease) not in self._collecting:
+            self._collecting.add((node, lease))
+            self._results.put((node, lease))
+
+    def collect(self) -> None:
+        """Take the next result; wait a moment for one."""
+        if not self._parts.room.is_enough:
+            time.sleep(_FULL_DISK_S)  # the results are safe in the nodes' outboxes
+            return
+        try:
+            node, lease = self._results.get(timeout=0.5)
+        except queue.Empty:
+            return
+        try:
+            self._parts.collector.collect(node, lease)
+        except FarmError as err:
+            log.warning("build %s: its result stays with node %s for now: %s", lease.build_id, node, err)
+        else:
+            self._post.tell(node, wire.FORGET, lease)
+            crash.point("forget-sent")
+            self._wake("render", "dispatch", "follow")
+        finally:
+            self._collecting.discard((node, lease))
