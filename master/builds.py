@@ -96,27 +96,6 @@ def touch_page(session: Session, project_id: int) -> None:
     )
 
 
-def lease(session: Session, build: Build, *, node: NodeName, lease_s: float) -> Lease | None:
-    """Grant a queued build to a node: a new fence, a new attempt; None if somebody else was faster."""
-    moment = now(session)
-    fence = build.fence + 1
-    granted = move(
-        session,
-        build,
-        BuildState.LEASED,
-        reason=f"node {node} builds it",
-        fence=fence,
-        leased_to=node,
-        leased_at=moment,
-        lease_until=moment + timedelta(seconds=lease_s),
-    )
-    if not granted:
-        return None
-    crash.point("leased")
-    session.add(Attempt(build_id=build.id, fence=fence, node=node, outcome=AttemptOutcome.RUNNING, started_at=moment))
-    return Lease(build_id=build.id, fence=fence)
-
-
 def extend(session: Session, leases: Collection[Lease], *, node: NodeName, lease_s: float) -> None:
     """A heartbeat: the leases that this node really holds live on."""
     until = now(session) + timedelta(seconds=lease_s)

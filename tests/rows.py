@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from master import builds
+from master.leasing import lease_many
 from schema.db.models import Attempt, Build, Node, Project, UpstreamFile, Wheel
 from schema.db.session import now
-from schema.jobs import Heartbeat
+from schema.jobs import Heartbeat, Lease
 from schema.names import NodeName
 from schema.states import BuildState
 
@@ -100,6 +101,13 @@ def attempt(session: Session, of: Build, *, node: str = "n1", **values: Any) -> 
     session.add(row)
     session.flush()
     return row
+
+
+def lease(session: Session, of: Build, *, node: NodeName, lease_s: float = 90.0) -> Lease | None:
+    """Grant a queued build to a node; None if it is no longer queued."""
+    session.flush()
+    fences = lease_many(session, [of.id], node=node, at=now(session), lease_s=lease_s)
+    return Lease(build_id=of.id, fence=fences[of.id]) if fences else None
 
 
 def wheel(session: Session, of: Build, **values: Any) -> Wheel:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from master import audit
 from master import ranking as rankings
 from master.cli.farm import database, reading
 from schema import score as scores
 from schema.db import scoring
 from schema.db.models import Build
-from schema.db.session import now
+from schema.db.session import now, transaction
 from schema.door import Door, Group, answer, answer_json, as_json, columns, pass_door, progress
 from schema.errors import UsageError
 
@@ -55,6 +56,9 @@ def ranking(door: Door, *, file: Path, as_json: bool) -> None:
 
     with database(door.settings) as opened:
         found = rankings.take(opened, file, tell=tell)
+        with transaction(opened) as session:
+            after = {"file": file.name, **asdict(found)}
+            audit.note(session, who=audit.person(), action="ranking", subject=audit.FARM, after=after)
     if as_json:
         answer_json(asdict(found))
         return

@@ -209,12 +209,11 @@ def _row(build: Build) -> dict[str, object]:
         "platform": build.platform,
         "state": build.state,
         "boost": build.boost,
-        "score": build.score,
     }
 
 
 def _score(build: Build) -> str:
-    return f"has {build.score:g} points, {build.boost:+g} by people"
+    return f"has {build.boost:+g} points by people"
 
 
 def add_to(group: Group) -> None:

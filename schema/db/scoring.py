@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import groupby
 
 from packaging.version import Version
-from sqlalchemy import case, func, select, true, union_all
+from sqlalchemy import case, exists, func, select, true, union_all
 from sqlalchemy.orm import Session
 
 from schema import score, sizes
@@ -30,6 +30,7 @@ SCORED = (BuildState.WAITING, BuildState.QUEUED)
 _PURE = "%-none-any.whl"
 _AT_WORK_OR_DONE = frozenset({BuildState.LEASED, BuildState.COLLECTING, BuildState.PUBLISHED})
 _MOST_REASONS = 20_000
+_ROUNDING = 1e-6
 
 
 def weights(session: Session) -> Weights:
@@ -51,7 +52,11 @@ def read(text: str) -> Weights:
 
 def explain(session: Session, build: Build, *, now: datetime) -> tuple[Term, ...]:
     """Every term of the score of *build* as it is at the time *now*."""
-    return score.terms(_facts(session, [build])[build.id], weights(session), at=now)
+    facts, in_force = _facts(session, [build])[build.id], weights(session)
+    found, handed = score.terms(facts, in_force, at=now), build.score - score.stored(facts, in_force)
+    if handed < _ROUNDING or not session.scalar(select(exists().where(Build.waits_for == build.project_id))):
+        return found
+    return (*found, Term(name="waited for", points=handed, because="as urgent as what waits for it"))
 
 
 def rescore(session: Session, builds: Collection[Build]) -> int:

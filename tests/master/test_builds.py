@@ -52,9 +52,9 @@ def test_each_lease_has_a_higher_fence_and_an_attempt_of_its_own(database: Engin
     with transaction(database) as session:
         build = rows.build(session)
 
-        first = builds.lease(session, build, node=N1, lease_s=90)
+        first = rows.lease(session, build, node=N1, lease_s=90)
         builds.give_back(session, build, why="the node went silent")
-        second = builds.lease(session, build, node=N1, lease_s=90)
+        second = rows.lease(session, build, node=N1, lease_s=90)
 
         assert (first, second) == (Lease(build_id=build.id, fence=1), Lease(build_id=build.id, fence=2))
         assert [attempt.outcome for attempt in session.scalars(select(Attempt).order_by(Attempt.fence))] == [
@@ -66,9 +66,9 @@ def test_each_lease_has_a_higher_fence_and_an_attempt_of_its_own(database: Engin
 def test_a_message_of_an_older_fence_holds_nothing(database: Engine) -> None:
     with transaction(database) as session:
         build = rows.build(session)
-        old = builds.lease(session, build, node=N1, lease_s=90)
+        old = rows.lease(session, build, node=N1, lease_s=90)
         builds.give_back(session, build, why="silent")
-        builds.lease(session, build, node=N1, lease_s=90)
+        rows.lease(session, build, node=N1, lease_s=90)
 
         assert old is not None
         assert builds.held_by(session, old, N1) is None
@@ -77,7 +77,7 @@ def test_a_message_of_an_older_fence_holds_nothing(database: Engine) -> None:
 def test_a_heartbeat_extends_only_the_leases_of_its_own_node(database: Engine) -> None:
     with transaction(database) as session:
         build = rows.build(session)
-        lease = builds.lease(session, build, node=N1, lease_s=1)
+        lease = rows.lease(session, build, node=N1, lease_s=1)
         assert lease is not None
         until = build.lease_until
 
@@ -96,7 +96,7 @@ def test_a_build_that_loses_two_different_nodes_is_poisoned(database: Engine) ->
         build = rows.build(session)
         for node in (N1, N1, N2):
             assert build.state == BuildState.QUEUED
-            builds.lease(session, build, node=node, lease_s=90)
+            rows.lease(session, build, node=node, lease_s=90)
             builds.give_back(session, build, why="silent")
 
         assert build.state == BuildState.POISONED
@@ -108,7 +108,7 @@ def test_a_build_that_one_node_keeps_losing_is_poisoned_in_the_end(database: Eng
         build = rows.build(session)
         losses = 0
         while build.state == BuildState.QUEUED:
-            builds.lease(session, build, node=N1, lease_s=90)
+            rows.lease(session, build, node=N1, lease_s=90)
             builds.give_back(session, build, why="silent")
             losses += 1
 
@@ -119,7 +119,7 @@ def test_a_lost_message_is_nobodys_fault(database: Engine) -> None:
     with transaction(database) as session:
         build = rows.build(session)
         for node in (N1, N2) * 10:
-            builds.lease(session, build, node=node, lease_s=90)
+            rows.lease(session, build, node=node, lease_s=90)
             builds.give_back(session, build, why="the message was lost", blame=False)
 
         assert build.state == BuildState.QUEUED
@@ -128,7 +128,7 @@ def test_a_lost_message_is_nobodys_fault(database: Engine) -> None:
 def _fail(database: Engine, build_id: int, failure_class: FailureClass, node: NodeName = N1) -> None:
     with transaction(database) as session:
         build = session.get_one(Build, build_id)
-        lease = builds.lease(session, build, node=node, lease_s=90)
+        lease = rows.lease(session, build, node=node, lease_s=90)
         assert lease is not None
         attempt = builds.attempt_of(session, lease)
         builds.end_attempt(
@@ -239,7 +239,7 @@ def test_a_timeout_is_tried_once_more_on_the_same_node(database: Engine) -> None
 def test_what_somebody_decides_about_is_left_alone_by_the_sweep_and_waited_for_by_others(database: Engine) -> None:
     with transaction(database) as session:
         rows.node(session)
-        lease = builds.lease(session, rows.build(session), node=N1, lease_s=-1)
+        lease = rows.lease(session, rows.build(session), node=N1, lease_s=-1)
     assert lease is not None
     told: list[Build | None] = []
 

@@ -92,7 +92,7 @@ class Shed:
                     **values,
                 )
                 builds.insert(session, build)
-            lease = builds.lease(session, build, node=N1, lease_s=90)
+            lease = rows.lease(session, build, node=N1, lease_s=90)
             assert lease is not None
             return lease
 
@@ -180,7 +180,7 @@ def _rots(shed: Shed) -> None:
 
 def _leased_again(shed: Shed, build_id: int) -> Lease:
     with transaction(shed.database) as session:
-        lease = builds.lease(session, session.get_one(Build, build_id), node=N1, lease_s=90)
+        lease = rows.lease(session, session.get_one(Build, build_id), node=N1, lease_s=90)
         assert lease is not None
         return lease
 

@@ -24,7 +24,7 @@ TIMES: dict[str, Any] = {"lease_s": 90.0, "lost_message_s": 20.0}
 def _leased(database: Engine, *, seconds_ago: float = 0, begun: bool = False) -> Lease:
     with transaction(database) as session:
         rows.node(session)
-        lease = builds.lease(session, rows.build(session), node=N1, lease_s=90)
+        lease = rows.lease(session, rows.build(session), node=N1, lease_s=90)
         assert lease is not None
         session.execute(update(Build).values(leased_at=now(session) - timedelta(seconds=seconds_ago)))
         if begun:

@@ -43,13 +43,13 @@ def _queued(session: Session, name: str, **values: Any) -> Build:
 def _missing(session: Session, build: Build, *missing: str) -> None:
     """An attempt at *build* ends because of these."""
     if build.state == BuildState.QUEUED:
-        builds.lease(session, build, node=NodeName("n1"), lease_s=90)
+        rows.lease(session, build, node=NodeName("n1"), lease_s=90)
     needs.wait(session, build, missing)
 
 
 def _end(session: Session, build: Build, state: BuildState, reason: str = "it is over") -> None:
     if build.state == BuildState.QUEUED:
-        builds.lease(session, build, node=NodeName("n1"), lease_s=90)
+        rows.lease(session, build, node=NodeName("n1"), lease_s=90)
     if state in {BuildState.PUBLISHED, BuildState.UNNEEDED}:
         lease = {"leased_to": build.leased_to, "lease_until": build.lease_until}
         builds.move(session, build, BuildState.COLLECTING, reason="", **lease)
@@ -173,7 +173,7 @@ def test_what_waits_for_a_person_is_still_waited_for(database: Engine, state: Bu
         cython = _queued(session, "cython")
         _resolved(session, "cython")
         if state is BuildState.POISONED:
-            builds.lease(session, cython, node=NodeName("n1"), lease_s=90)
+            rows.lease(session, cython, node=NodeName("n1"), lease_s=90)
 
         builds.move(session, cython, state, reason="a person must look")
 

@@ -37,6 +37,10 @@ def planning(database: Engine, settings: Settings = SETTINGS) -> Iterator[Planne
         snapshot.dispose()
 
 
+# Of values in the statement itself, and of the two rows that say whether a project is compiled.
+_OF_A_ROW_OR_TWO = {"SCAN CONSTANT ROW", "SCAN anon_1"}
+
+
 def wanted(database: Engine, *names: str) -> None:
     """Projects with a source distribution that people ask for, read and not yet decided about."""
     with transaction(database) as session:
@@ -197,4 +201,4 @@ def test_deciding_about_a_project_reads_that_project_only(database: Engine) -> N
         ]
     assert len(built(database)) == 3
     assert len(plans) > 5
-    assert [plan for plan in plans if plan.startswith("SCAN") and plan != "SCAN CONSTANT ROW"] == [], plans
+    assert [plan for plan in plans if plan.startswith("SCAN") and plan not in _OF_A_ROW_OR_TWO] == [], plans

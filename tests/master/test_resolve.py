@@ -265,7 +265,7 @@ def test_a_quarantine_stops_even_what_runs(database: Engine, state: BuildState) 
     if state is BuildState.LEASED:
         with transaction(database) as session:
             rows.node(session, "pi")
-            builds.lease(session, only(session), node=rows.heartbeat("pi").node, lease_s=90)
+            rows.lease(session, only(session), node=rows.heartbeat("pi").node, lease_s=90)
 
     upstream_has(database, status="quarantined", status_reason="malware")
 

@@ -9,7 +9,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 from sqlalchemy import Engine, select, text, update
 
-from master import builds, hear, ripen, steer
+from master import hear, ripen, steer
 from master.which import Which
 from schema.db import audit
 from schema.db.models import Attempt, AuditEntry, Build
@@ -91,7 +91,7 @@ def test_a_running_build_is_not_held_but_cancelled(database: Engine) -> None:
     with transaction(database) as session:
         rows.node(session)
         build = rows.build(session)
-        lease = builds.lease(session, build, node=N1, lease_s=90)
+        lease = rows.lease(session, build, node=N1, lease_s=90)
         assert lease is not None
 
         with pytest.raises(UsageError, match=rf"is leased \(wheelfarm cancel {build.id}"):
@@ -111,12 +111,12 @@ def test_a_running_build_is_not_held_but_cancelled(database: Engine) -> None:
 def test_a_cancelled_build_comes_back_with_a_higher_fence(database: Engine, again: partial[list[Build]]) -> None:
     with transaction(database) as session:
         build = rows.build(session)
-        builds.lease(session, build, node=N1, lease_s=90)
+        rows.lease(session, build, node=N1, lease_s=90)
         cancel(session, one(build))
 
         again(session, one(build))
 
-        assert builds.lease(session, build, node=N1, lease_s=90) == Lease(build_id=build.id, fence=2)
+        assert rows.lease(session, build, node=N1, lease_s=90) == Lease(build_id=build.id, fence=2)
 
 
 def test_all_builds_of_a_project_are_held_where_that_can_be(database: Engine) -> None:
@@ -215,7 +215,7 @@ def test_who_loses_a_race_is_told_what_became_of_the_build(database: Engine) -> 
             told.append(str(err))
 
     with transaction(database) as session:
-        builds.lease(session, session.get_one(Build, build_id), node=N1, lease_s=90)
+        rows.lease(session, session.get_one(Build, build_id), node=N1, lease_s=90)
         asking = threading.Thread(target=ask)
         asking.start()
         with database.connect() as connection:

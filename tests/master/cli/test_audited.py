@@ -9,7 +9,6 @@ from typing import Any
 import click
 import pytest
 
-from master import builds
 from master.cli import farm
 from master.store import Store
 from schema.attest.authority import NodeKey
@@ -23,7 +22,8 @@ from tests import rows
 Call = Callable[..., Any]
 
 READS_ONLY = {
-    "alarms", "audit", "builds", "demand", "feed", "log", "node list", "scope", "settings", "status", "verify", "why",
+    "alarms", "audit", "builds", "demand", "feed", "log", "node list", "scope", "score", "settings", "status", "verify",
+    "why",
 }  # fmt: skip
 
 # They run the farm's own processes, or the other half's command; `run` itself is noted when it asks for its list.
@@ -39,6 +39,7 @@ AUDITED: dict[str, tuple[list[str], str]] = {
     "node enrol": (["n2", "--csr", "{folder}/keys/node.csr", "--outbox", "{folder}/outbox"], "node n2"),
     "node resume": (["n1"], "node n1"),
     "priority": (["queued", "+5"], "build {queued}"),
+    "ranking": (["{folder}/ranking.csv"], "farm"),
     "rebuild": (["published==1.0"], "build {next}"),
     "reconcile": ([], "farm"),
     "recount": ([], "farm"),
@@ -63,7 +64,7 @@ def things(settings: Settings, tmp_path: Path) -> dict[str, Any]:
             for name, state in zip(names, states, strict=True)
         }
         rows.node(session)
-        builds.lease(session, made["running"], node=NodeName("n1"), lease_s=90)
+        rows.lease(session, made["running"], node=NodeName("n1"), lease_s=90)
         store = Store(settings.store)
         digests = [store.put_bytes(data) for data in (b"wheel", b"metadata", b"provenance")]
         keys = ("sha256", "metadata_sha256", "provenance_sha256")
@@ -73,6 +74,7 @@ def things(settings: Settings, tmp_path: Path) -> dict[str, Any]:
     database.dispose()
     key = NodeKey.create(tmp_path / "keys", NodeName("n2"))
     (tmp_path / "keys" / "node.csr").write_text(key.csr_pem())
+    (tmp_path / "ranking.csv").write_text("name,downloads\nqueued,12\n")
     return found | {"folder": tmp_path, "next": max(found.values()) + 1}
 
 

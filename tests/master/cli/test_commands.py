@@ -250,8 +250,8 @@ def test_builds_are_held_released_and_moved_forward(wheelfarm: Call, settings: S
 
     assert [row["state"] for row in wheelfarm("hold", one, two, "--reason", "why not", "--json").json] == ["held"] * 2
     assert wheelfarm("release", "one", two).out.count("is queued") == 2
-    assert wheelfarm("priority", one, "+12.5").out == f"build {one} of one {where} has 12.5 points, +12.5 by people\n"
-    assert wheelfarm("priority", "one", "-2").out.endswith("has 10.5 points, +10.5 by people\n")
+    assert wheelfarm("priority", one, "+12.5").out == f"build {one} of one {where} has +12.5 points by people\n"
+    assert wheelfarm("priority", "one", "-2").out.endswith("has +10.5 points by people\n")
     assert wheelfarm("priority", one, two, "0", "--json").json[0]["boost"] == 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, MetaData, select
 
-from master import builds, premises
+from master import premises
 from master.keep import backup, dump, manifest, restore
 from master.keep.manifest import BackupError
 from master.store import Store
@@ -149,7 +149,7 @@ def test_what_was_being_built_is_queued_again_and_nobody_is_blamed(
 ) -> None:
     with transaction(database) as session:
         build = rows.build(session)
-        builds.lease(session, build, node=NodeName("n1"), lease_s=90)
+        rows.lease(session, build, node=NodeName("n1"), lease_s=90)
     backup.back_up(database, settings, folder)
     database.dispose()
     _wipe(settings)

@@ -61,6 +61,19 @@ def test_downloads_dependents_and_boost_count(database: Engine) -> None:
         assert (found["boost"], found["downloads"], found["dependents"]) == (7.0, 60.0, 50.0)
 
 
+def test_what_is_waited_for_is_as_urgent_as_what_waits_and_says_so(database: Engine) -> None:
+    with transaction(database) as session:
+        needed = rows.build(session, rows.project(session, "needed"), origin="dependency")
+        scoring.rescore(session, [needed])
+        needed.score += 800.0
+        session.flush()
+        assert "waited for" not in terms(session, needed)
+
+        rows.build(session, state=BuildState.WAITING, waits_for=needed.project_id)
+
+        assert round(terms(session, needed)["waited for"]) == 800
+
+
 def test_compiled_wheels_upstream_make_a_project_native_and_pure_ones_do_not(database: Engine) -> None:
     with transaction(database) as session:
         build = rows.build(session)
@@ -79,7 +92,7 @@ def test_a_lost_attempt_counts_against_the_build_until_a_person_pardons_it(datab
         scoring.rescore(session, [build])
         before = build.score
 
-        builds.lease(session, build, node=NodeName("n1"), lease_s=90)
+        rows.lease(session, build, node=NodeName("n1"), lease_s=90)
         assert terms(session, build)["retry"] == 0
         builds.give_back(session, build, why="it went silent")
 
@@ -162,7 +175,7 @@ def test_what_a_build_took_is_known_of_it_and_expected_of_what_is_still_to_be_bu
     with transaction(database) as session:
         project = rows.project(session)
         done, queued = rows.build(session, project), rows.build(session, project, version="2.0")
-        builds.lease(session, done, node=NodeName("n1"), lease_s=90)
+        rows.lease(session, done, node=NodeName("n1"), lease_s=90)
 
         scoring.learn(session, done, took, built=True)
 
