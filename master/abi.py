@@ -10,21 +10,19 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from datetime import datetime
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import audit, builds, marks, materials
-from schema.db import scoring
+from master import marks, materials, rebuilds
 from schema.db.models import Build, Mark, Project, UpstreamFile
 from schema.db.session import now as clock
 from schema.db.session import transaction
 from schema.errors import UsageError
 from schema.settings import Settings
-from schema.states import BuildPolicy, BuildState
+from schema.states import BuildState
 
 log = logging.getLogger(__name__)
 
@@ -127,21 +125,14 @@ def dependents(
 
 def again(session: Session, item: Dependent, release: Release, *, who: str = "") -> Build:
     """Queue the build with the next number, behind what is new; *who* asked for it leaves a row of audit."""
-    moment, build = clock(session), item.build
-    made = _next(session, item, release, moment)
-    builds.insert(session, made)
-    scoring.rescore(session, [made])
-    if who:
-        audit.note(
-            session,
-            who=who,
-            action="rebuild",
-            subject=f"build {made.id}",
-            before={"build": build.id},
-            after={"build": made.id, "build_number": made.build_number},
-            reason=f"because of {release.name} {release.version}",
-        )
-    return made
+    return rebuilds.again(
+        session,
+        item.build,
+        origin="scope",
+        reason=f"{release.name} {release.version} was published; built against {item.used}",
+        who=who,
+        because=f"because of {release.name} {release.version}",
+    )
 
 
 def known(session: Session, release: Release) -> None:
@@ -168,26 +159,6 @@ def notes(session: Session) -> list[str]:
     """What the walks found, for people."""
     found = session.scalars(select(Mark.note).where(Mark.name.startswith(PREFIX), Mark.note != "").order_by(Mark.name))
     return list(found)
-
-
-def _next(session: Session, item: Dependent, release: Release, moment: datetime) -> Build:
-    build = item.build
-    highest = session.scalars(
-        select(func.max(Build.build_number)).where(Build.project_id == build.project_id, Build.version == build.version)
-    ).one()
-    return Build(
-        project=build.project,
-        version=build.version,
-        platform=build.platform,
-        build_number=highest + 1,
-        sdist_id=build.sdist_id,
-        policy=BuildPolicy.ALWAYS,
-        state=BuildState.QUEUED,
-        reason=f"{release.name} {release.version} was published; built against {item.used}",
-        created_at=moment,
-        changed_at=moment,
-        followed_at=moment,
-    )
 
 
 def _newest(session: Session, name: str, platform: str) -> Version | None:

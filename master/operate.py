@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from master import audit, builds, undecided
-from schema.db import scoring
+from master import audit, builds, rebuilds, undecided
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
 from schema.names import NodeName
 from schema.platforms import Platform
-from schema.states import BuildPolicy, BuildState
+from schema.states import BuildState
 
 
 def rebuild(
@@ -41,40 +40,13 @@ def rebuild(
 
 
 def _again(session: Session, build: Build, *, who: str) -> Build:
-    highest = session.scalars(
-        select(func.max(Build.build_number)).where(Build.project_id == build.project_id, Build.version == build.version)
-    ).one()
     if build.state not in {BuildState.PUBLISHED, BuildState.UNNEEDED}:
         raise UsageError(
             f"build {build.id} of {build.project.name} {build.version} is {build.state}, not published",
             advice=f"wheelfarm retry {build.id}",
         )
-    moment = now(session)
-    again = Build(
-        project_id=build.project_id,
-        version=build.version,
-        platform=build.platform,
-        build_number=highest + 1,
-        sdist_id=build.sdist_id,
-        policy=BuildPolicy.ALWAYS,
-        state=BuildState.QUEUED,
-        reason=f"built again for {who}, after build {build.id}",
-        origin="person",
-        created_at=moment,
-        changed_at=moment,
-        followed_at=moment,
-    )
-    builds.insert(session, again)
-    scoring.rescore(session, [again])
-    audit.note(
-        session,
-        who=who,
-        action="rebuild",
-        subject=f"build {again.id}",
-        before={"build": build.id},
-        after={"build": again.id, "build_number": again.build_number},
-    )
-    return again
+    reason = f"built again for {who}, after build {build.id}"
+    return rebuilds.again(session, build, origin="person", reason=reason, who=who)
 
 
 def remove(session: Session, name: NormalizedName, version: Version | None, *, who: str, reason: str) -> list[Wheel]:

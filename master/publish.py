@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from packaging.tags import Tag
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import builds, crash, materials
+from master import builds, crash, materials, rebuilds
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -104,7 +104,7 @@ def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, co
         )
         return
     if taken is not None:
-        number = _next_build_number(session, build)
+        number = rebuilds.next_number(session, build)
         reason = f"the name {facts.filename} is taken by other bytes; built again with build number {number}"
         builds.move(session, build, BuildState.QUEUED, reason=reason, build_number=number)
         return
@@ -134,13 +134,6 @@ def _row(session: Session, build: Build, facts: WheelFacts, provenance_sha256: S
         published_at=now(session),
         yanked=build.sdist.yanked if build.sdist else None,
     )
-
-
-def _next_build_number(session: Session, build: Build) -> int:
-    highest = session.scalar(
-        select(func.max(Build.build_number)).where(Build.project_id == build.project_id, Build.version == build.version)
-    )
-    return (highest or 0) + 1
 
 
 def _earlier(session: Session, build: Build, facts: WheelFacts) -> Wheel | None:
