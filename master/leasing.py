@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
+from master import crash
 from schema.db import counts
 from schema.db.models import Build, Instant
 from schema.names import NodeName
@@ -65,4 +66,5 @@ def lease_many(
         log.info("build %s: queued -> leased: node %s builds it", row.id, node)
         if (loaded := session.identity_map.get(identity_key(Build, row.id))) is not None:
             session.expire(loaded)
+    crash.point("leased")
     return {row.id: row.fence for row in granted}

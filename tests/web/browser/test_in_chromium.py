@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import select
 
-from schema.db.models import Attempt, Build
+from schema.db.models import Attempt, Build, Node
 from schema.db.session import transaction
 from tests.web import hostile, seed
 from tests.web.browser.conftest import Farm, is_styled
@@ -193,6 +193,8 @@ def test_the_page_of_a_running_build_follows_it_to_its_end(look: Callable[..., w
     WebDriverWait(browser, 10).until(lambda page: "part_1199.o" in page.find_element(By.ID, "log").text)
 
     with transaction(farm.database) as session:
+        for node in session.scalars(select(Node)):
+            node.heard_at = datetime.now(UTC)  # the farm may have been filled minutes ago
         attempt = session.scalars(select(Attempt).where(Attempt.build_id == number)).one()
         attempt.steps = seed.steps(5, running=True)
         file.write_text(seed.LOG + "repairing the wheel\n", encoding="utf-8")
