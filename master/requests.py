@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from master import undecided
+from master import undecided, urgency
 from master.requirements_file import read_requirements
 from schema import names
 from schema.db.models import Project, Request
@@ -70,7 +70,9 @@ def add(
     now = now or clock(session)
     project = _project(session, name, title=requirement.name, now=now)
     if origin == "person":  # who does not want to wait for the next look
-        project.check_at = min(project.check_at, now)
+        project.check_at = min(project.check_at, now - urgency.PERSON)
+    elif project.checked_at is None:
+        project.check_at = min(project.check_at, now - urgency.NEWS)
     return [
         _request(
             session,

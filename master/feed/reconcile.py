@@ -108,6 +108,7 @@ def _walk_listed(session: Session, mark: Mark, listing: sqlite3.Connection, adop
         (Event(NormalizedName(name), serial) for name, serial in rows if serial > taken.get(name, 0)),
         now=now,
         adopt=adopt,
+        backlog=True,
     )
     mark = marks.at(session, RECONCILE)
     mark.done, mark.changed_at = mark.done + len(rows), now

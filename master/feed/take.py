@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from master import urgency
 from master.batches import batches
 from master.feed.news import Event, Kind
 from schema.db.models import Project
@@ -16,16 +17,22 @@ from schema.db.models import Project
 Adopt = Callable[[Session, list[str]], object]
 
 _BATCH = 500
-_FIRST = timedelta(days=3650)  # what was taken away is looked at before everything else (trap 13)
 
 
-def take(session: Session, events: Iterable[Event], *, now: datetime, adopt: Adopt | None = None) -> int:
+def take(
+    session: Session, events: Iterable[Event], *, now: datetime, adopt: Adopt | None = None, backlog: bool = False
+) -> int:
     """Have the projects of *events* looked at; count those for which this was news. Unknown names are ignored.
 
     adopt: makes projects of those new names that the farm wants
+    backlog: whether these are no news, but found by comparison: then what is news comes first
     """
+    changed = urgency.NONE if backlog else urgency.NEWS
     merged = _merged(events)
-    return sum(_take(session, batch, now, adopt) for batch in batches(sorted(merged.values()), _BATCH))
+    return sum(
+        _take(session, batch, now - changed, now - urgency.TAKEN_AWAY, adopt)
+        for batch in batches(sorted(merged.values()), _BATCH)
+    )
 
 
 def _merged(events: Iterable[Event]) -> dict[str, Event]:
@@ -41,7 +48,7 @@ def _merged(events: Iterable[Event]) -> dict[str, Event]:
     return merged
 
 
-def _take(session: Session, batch: Sequence[Event], now: datetime, adopt: Adopt | None) -> int:
+def _take(session: Session, batch: Sequence[Event], changed: datetime, away: datetime, adopt: Adopt | None) -> int:
     names: list[str] = [event.name for event in batch]
     known = _known(session, names)
     if adopt is not None and (new := [name for name in names if name not in known]):
@@ -52,7 +59,7 @@ def _take(session: Session, batch: Sequence[Event], now: datetime, adopt: Adopt 
         {
             "of": known[event.name][0],
             "new_serial": event.serial,
-            "soon": now - _FIRST if event.kind is Kind.TAKEN_AWAY else now,
+            "soon": away if event.kind is Kind.TAKEN_AWAY else changed,
         }
         for event in batch
         if event.name in known and event.serial > known[event.name][1]

@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from sqlalchemy import Engine, select
 
-from master import requests
+from master import requests, urgency
 from schema.db.models import Project, Request
 from schema.db.session import transaction
 from schema.errors import UsageError
@@ -23,7 +23,11 @@ def test_a_request_makes_its_project_and_has_it_looked_at_soon(database: Engine)
     with transaction(database) as session:
         (request,) = requests.add(session, Requirement("PyNaCl>=1.5"), policy=BuildPolicy.ALWAYS, now=NOW)
 
-        assert (request.project.name, request.project.title, request.project.check_at) == ("pynacl", "PyNaCl", NOW)
+        assert (request.project.name, request.project.title, request.project.check_at) == (
+            "pynacl",
+            "PyNaCl",
+            NOW - urgency.PERSON,
+        )
         assert (request.specifier, request.platform, request.policy) == (">=1.5", "", "always")
         assert (request.origin, request.resolved_at) == ("person", None)
 
@@ -64,13 +68,13 @@ def test_extras_add_up_and_are_resolved_anew(database: Engine) -> None:
 def test_a_person_does_not_wait_for_the_next_look(database: Engine) -> None:
     with transaction(database) as session:
         (request,) = requests.add(session, Requirement("demo"), now=NOW)
-        request.project.check_at = NOW + timedelta(hours=6)
+        request.project.check_at, request.project.checked_at = NOW + timedelta(hours=6), NOW
         session.flush()
 
         requests.add(session, Requirement("demo"), origin="dependency", because="x", now=NOW)
         assert request.project.check_at > NOW
         requests.add(session, Requirement("demo"), now=NOW)
-        assert request.project.check_at == NOW
+        assert request.project.check_at == NOW - urgency.PERSON
 
 
 def test_a_marker_chooses_among_the_farms_platforms(database: Engine) -> None:

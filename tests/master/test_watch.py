@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import NormalizedName
 from sqlalchemy import Engine, select
 
-from master import readings, requests, watch
+from master import readings, requests, urgency, watch
+from master.feed.news import Event, Kind
+from master.feed.take import take
 from master.upstream import Upstream
 from schema.db.models import Project, UpstreamFile
 from schema.db.session import now as clock
@@ -86,7 +89,7 @@ def test_only_projects_that_somebody_wants_are_looked_at(database: Engine) -> No
     wanted_id = want(database, "demo")
     with transaction(database) as session:
         assert watch.due(session, NOW) == [wanted_id]
-        assert watch.due(session, NOW - timedelta(seconds=1)) == []
+        assert watch.due(session, NOW - urgency.PERSON - timedelta(seconds=1)) == []
 
 
 @pytest.mark.parametrize(
@@ -193,3 +196,23 @@ def test_no_transaction_is_open_while_the_upstream_is_slow(
     assert slow.is_alive()
 
     slow.join()
+
+
+def test_a_backlog_holds_up_neither_news_nor_people(wanted: Engine) -> None:
+    with transaction(wanted) as session:
+        moment = clock(session)
+        for name in ("backlog", "news", "gone", "needed"):
+            requests.add(session, Requirement(name), origin="scope", now=moment)
+        for project in session.scalars(select(Project)):
+            project.check_at = project.checked_at = moment - timedelta(hours=9)
+        session.scalars(select(Project).where(Project.name == "needed")).one().checked_at = None
+
+        take(session, [Event(NormalizedName("backlog"), 7)], now=moment, backlog=True)
+        take(session, [Event(NormalizedName("news"), 8)], now=moment)
+        take(session, [Event(NormalizedName("gone"), 9, Kind.TAKEN_AWAY)], now=moment)
+        requests.add(session, Requirement("needed"), origin="dependency", because="it 1.0 needs it", now=moment)
+        requests.add(session, Requirement("demo"), now=moment)
+        session.flush()
+
+        names = dict(session.execute(select(Project.id, Project.name)).all())
+        assert [names[number] for number in watch.due(session, moment)] == ["gone", "demo", "news", "needed", "backlog"]
