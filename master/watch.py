@@ -1,7 +1,7 @@
 """Look at the projects that somebody asked for: what is new, what is gone (W-04, W-06, W-08).
 
-Pages are fetched one after the other outside any transaction; meanwhile those before are taken, some at once in one
-short transaction. A project whose page fails waits longer and longer; the others do not notice (R14).
+Pages are fetched one after the other outside any transaction, and taken some at once in one short transaction. A
+project whose page fails waits longer and longer; the others do not notice (R14).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,11 +27,10 @@ from schema.errors import UnavailableError, UpstreamError
 
 log = logging.getLogger(__name__)
 
-_DUE_AT_ONCE = 1000
-_LONGEST_S = 2.0
-
-# What is fetched is kept in memory, and lost with the process, until so many of it are taken together.
-_PAGES, _FILES, _PAUSE_S = 100, 5_000, 0.5
+_AT_ONCE = 200
+# What is fetched is kept in memory, and lost with the process, until it is taken.
+_MOST_FILES = 10_000
+_LONGEST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +43,7 @@ class _Due:
     last_modified: str
 
 
-def due(session: Session, now: datetime, *, limit: int = _DUE_AT_ONCE) -> list[int]:
+def due(session: Session, now: datetime, *, limit: int = _AT_ONCE) -> list[int]:
     """The projects to look at, the longest due first; only those that somebody asked for."""
     query = (
         select(Project.id)
@@ -67,32 +65,18 @@ def look(database: Engine, upstream: Upstream, project_id: int, *, poll_s: float
 
 
 def look_at_due(
-    database: Engine,
-    upstream: Upstream,
-    *,
-    poll_s: float,
-    stop: threading.Event | None = None,
-    limit: int = _DUE_AT_ONCE,
+    database: Engine, upstream: Upstream, *, poll_s: float, stop: threading.Event | None = None, limit: int = _AT_ONCE
 ) -> int:
     """Look at projects that are due, *limit* at most; count them.
 
-    The round ends early after two seconds, when *stop* is set, and when the upstream asks for a rest: what was fetched
+    The round ends early after a second, when *stop* is set, and when the upstream asks for a rest: what was fetched
     until then is taken. 0: nothing was due, or may be asked for now.
     """
     with transaction(database) as session:
         projects = _dues(session, due(session, clock(session), limit=limit))
-    if not projects:
-        return 0
-    looked, under_way = 0, None
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="take") as taker:
-        for seen in _fetched(upstream, projects, stop):
-            if under_way is not None:
-                under_way.result()
-            under_way = taker.submit(_take, database, seen, poll_s=poll_s)
-            looked += len(seen)
-    if under_way is not None:
-        under_way.result()
-    return looked
+    seen = dict(_fetched(upstream, projects, stop))
+    _take(database, seen, poll_s=poll_s)
+    return len(seen)
 
 
 def _dues(session: Session, ids: Sequence[int]) -> list[_Due]:
@@ -106,21 +90,16 @@ def _dues(session: Session, ids: Sequence[int]) -> list[_Due]:
     return found
 
 
-def _fetched(upstream: Upstream, projects: Sequence[_Due], stop: threading.Event | None) -> Iterator[dict[int, Seen]]:
-    """What was seen, in portions that are worth a transaction."""
-    began = since = time.monotonic()
-    seen: dict[int, Seen] = {}
-    files = 0
+def _fetched(upstream: Upstream, projects: Sequence[_Due], stop: threading.Event | None) -> Iterator[tuple[int, Seen]]:
+    began, files = time.monotonic(), 0
     for project in projects:
-        if upstream.rest_s or (stop is not None and stop.is_set()) or time.monotonic() - began >= _LONGEST_S:
-            break
-        page = seen[project.id] = _fetch(upstream, project)
-        files += len(page.files) if isinstance(page, Page) else 0
-        if len(seen) >= _PAGES or files >= _FILES or time.monotonic() - since >= _PAUSE_S:
-            yield seen
-            seen, files, since = {}, 0, time.monotonic()
-    if seen:
-        yield seen
+        if upstream.rest_s or (stop is not None and stop.is_set()):
+            return
+        seen = _fetch(upstream, project)
+        yield project.id, seen
+        files += len(seen.files) if isinstance(seen, Page) else 0
+        if files >= _MOST_FILES or time.monotonic() - began >= _LONGEST_S:
+            return
 
 
 def _fetch(upstream: Upstream, project: _Due) -> Seen:
