@@ -60,18 +60,12 @@ class Backfill:
     def _mark(self, session: Session, now: datetime) -> Mark:
         mark = marks.at(session, MARK)
         if mark.etag != self._print:
-            mark.etag, mark.cursor, mark.done, mark.started_at, mark.finished_at = self._print, "", 0, now, None
-            mark.total = session.scalar(select(func.count()).select_from(Project)) or 0
-            mark.note = f"for {', '.join(map(str, self._settings.farm.platforms))}"
+            total = session.scalar(select(func.count()).select_from(Project)) or 0
+            note = f"for {', '.join(map(str, self._settings.farm.platforms))}"
+            marks.begin(mark, fingerprint=self._print, total=total, note=note, now=now)
             if mark.total:
                 log.info("the settings are others: %s projects are planned again, %s", mark.total, mark.note)
         return mark
-
-
-def progress(session: Session) -> str:
-    """How far the walk is, such as ``1,200 of 700,000``; "" where it is at its end, or never began."""
-    mark = session.get(Mark, MARK)
-    return "" if mark is None or mark.finished_at is not None else f"{mark.done:,} of {mark.total:,}"
 
 
 def fingerprint(settings: Settings) -> str:

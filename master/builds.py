@@ -11,6 +11,7 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from master import crash, needs
+from schema.causes import AGAIN_AFTER
 from schema.db import counts as build_counts
 from schema.db import scoring
 from schema.db.models import Attempt, Build, DirtyPage, Node
@@ -213,9 +214,9 @@ def fail(session: Session, build: Build, *, failure_class: FailureClass, message
     size = min(build.size + 1, LARGEST) if policy.bigger else build.size
     pause_s = policy.pause_s(failures, retry_s=retry_s)
     if pause_s:
-        pause(session, build, pause_s, reason=f"again after {reason}", size=size)
+        pause(session, build, pause_s, reason=f"{AGAIN_AFTER}{reason}", size=size)
     else:
-        move(session, build, BuildState.QUEUED, reason=f"again after {reason}", size=size)
+        move(session, build, BuildState.QUEUED, reason=f"{AGAIN_AFTER}{reason}", size=size)
     scoring.rescore(session, [build])
 
 

@@ -72,6 +72,7 @@ class Collector:
         with transaction(self.database) as session:
             claimed = _claim(session, node, lease)
         if claimed is None:
+            self.damaged.pop((node, lease), None)
             return
         crash.point("claimed")
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy.orm import Session
 
 from schema.db.models import Mark
@@ -16,3 +18,9 @@ def at(session: Session, name: str) -> Mark:
         session.add(mark)
     mark.changed_at = now(session)
     return mark
+
+
+def begin(mark: Mark, *, fingerprint: str, total: int, note: str, now: datetime) -> None:
+    """A walk begins anew, for *fingerprint* (kept as ``etag``) of the settings that it is about."""
+    mark.etag, mark.cursor, mark.done, mark.total, mark.note = fingerprint, "", 0, total, note
+    mark.started_at, mark.finished_at = now, None

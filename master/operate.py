@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from master import audit, builds, rebuilds, undecided
+from schema.causes import REMOVED
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
@@ -72,7 +73,7 @@ def remove(session: Session, name: NormalizedName, version: Version | None, *, w
             reason=reason,
         )
         if wheel.build.state == BuildState.PUBLISHED:
-            builds.move(session, wheel.build, BuildState.WITHDRAWN, reason=f"removed: {reason}")
+            builds.move(session, wheel.build, BuildState.WITHDRAWN, reason=f"{REMOVED}{reason}")
     return found
 
 

@@ -10,7 +10,7 @@ from packaging.utils import NormalizedName
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
-from master import abi, backfill
+from master import abi
 from schema.db import counts, health
 from schema.db.health import Feed, Leader, Walk
 from schema.db.models import Build, Node, Project, Request, Wheel
@@ -26,7 +26,6 @@ class FarmStatus:
 
     builds: by state, in the order of a build's life; states without builds are left out
     unresolved: requests not yet turned into builds; upstream_errors: projects whose last look failed
-    planning: how far planning again has come, such as ``1,200 of 700,000``, after a change of settings; "" if done
     abi: what was built with an older release of a project of ``plan.abi``
     feed, leader: None where the upstream was never asked, and where no master ever led
     walks: the long ones that are under way; alarms: the open ones; queued: platform → builds
@@ -34,7 +33,6 @@ class FarmStatus:
 
     projects: int
     unresolved: int
-    planning: str
     abi: tuple[str, ...]
     upstream_errors: int
     builds: dict[str, int]
@@ -101,7 +99,6 @@ def status(session: Session, *, silent_s: float) -> FarmStatus:
         unresolved=session.scalars(
             select(func.count()).select_from(Request).where(Request.resolved_at.is_(None))
         ).one(),
-        planning=backfill.progress(session),
         abi=tuple(abi.notes(session)),
         upstream_errors=session.scalars(select(func.count()).select_from(Project).where(Project.errors > 0)).one(),
         builds=counts.by_state(session),

@@ -21,8 +21,9 @@ from master.catalogue import listed_files
 from master.pages import File
 from master.plan import Built, Decision, Verdict
 from master.requests import stronger
-from master.withdraw import TAKEN_BACK, blocked_by, withdraw_lost
+from master.withdraw import blocked_by, withdraw_lost
 from schema import cooldown
+from schema.causes import TAKEN_BACK
 from schema.cooldown import Cooldown
 from schema.db import scoring
 from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
@@ -201,8 +202,8 @@ def _cools_until(request: Request, scene: _Scene, sdist: UpstreamFile | None, no
 
 
 def _uploaded_at(sdist: UpstreamFile) -> datetime:
-    """As the index says it; where it does not, the farm first saw it then."""
-    return sdist.uploaded_at or sdist.seen_at
+    """As the index says it; but the farm first saw it then, so it was not later, whatever the index says."""
+    return min(sdist.uploaded_at or sdist.seen_at, sdist.seen_at)
 
 
 def _newest_build(session: Session, project: Project, version: Version | None, platform: Platform) -> Build | None:

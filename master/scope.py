@@ -9,12 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
-from functools import cache
 
 from sqlalchemy import Engine, func, literal, select
 from sqlalchemy.orm import Session
@@ -43,7 +40,7 @@ def chosen(name: str, watch: WatchSection) -> str:
     """Why the settings want the project *name* (normalised), such as ``pattern django-*``; "" if they do not."""
     if watch.scope is Scope.ALL:
         return ALL_OF_UPSTREAM
-    fits = (pattern for pattern in watch.patterns if fnmatchcase(name, _normalised(pattern)))
+    fits = (pattern for pattern in watch.patterns if checked.fits(name, pattern))
     return f"pattern {found}" if (found := next(fits, "")) else ""
 
 
@@ -115,9 +112,8 @@ class Walk:
         mark = marks.at(session, WALK)
         if mark.etag != self._print:
             log.info("the settings want %s; what is known is compared with that", described(self._settings.watch))
-            mark.etag, mark.cursor, mark.done, mark.started_at, mark.finished_at = self._print, "", 0, now, None
-            mark.total = session.scalar(select(func.count()).select_from(Project)) or 0
-            mark.note, mark.changed_at = described(self._settings.watch), now
+            total = session.scalar(select(func.count()).select_from(Project)) or 0
+            marks.begin(mark, fingerprint=self._print, total=total, note=described(self._settings.watch), now=now)
             session.flush()
         return mark
 
@@ -207,8 +203,3 @@ def _name(title: str) -> str:
     except NotANameError:
         return ""
     return name if len(name) <= 255 else ""  # noqa: PLR2004 - the column's width
-
-
-@cache
-def _normalised(pattern: str) -> str:
-    return re.sub(r"[-_.]+", "-", pattern).lower()

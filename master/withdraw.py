@@ -10,11 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from master import builds, plan
-from schema import causes
+from schema.causes import TAKEN_BACK
 from schema.db.models import Build, Project, Request
 from schema.states import TRANSITIONS, AttemptOutcome, BuildState, FailureClass
-
-TAKEN_BACK = causes.TAKEN_BACK
 
 _NOT_BEGUN = (BuildState.QUEUED, BuildState.WAITING)
 _HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})

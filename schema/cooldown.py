@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Self
 
+from schema import names
 from schema.settings import WatchSection
 
 # The reason of a build that cools down begins so, and with nothing else.
@@ -16,20 +15,19 @@ REASON = "cooling down until "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cooldown:
-    """seconds: from an upload to the build, 0 for none; exempt: patterns of normalised names that are built at once."""
+    """seconds: from an upload to the build, 0 for none; exempt: names or patterns that are built at once."""
 
     seconds: float = 0.0
     exempt: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, watch: WatchSection) -> Self:
-        """What the settings say; a name may be written in any spelling."""
-        exempt = tuple(re.sub(r"[-_.]+", "-", pattern).lower() for pattern in watch.cooldown_exempt)
-        return cls(seconds=watch.cooldown_s, exempt=exempt)
+        """What the settings say."""
+        return cls(seconds=watch.cooldown_s, exempt=watch.cooldown_exempt)
 
     def ends_at(self, name: str, uploaded_at: datetime) -> datetime:
         """When the file of the project *name* (normalised) may be built, maybe long ago."""
-        if any(fnmatchcase(name, pattern) for pattern in self.exempt):
+        if any(names.fits(name, pattern) for pattern in self.exempt):
             return uploaded_at
         return uploaded_at + timedelta(seconds=self.seconds)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import NewType
 
@@ -26,6 +28,16 @@ def project_name(text: str) -> NormalizedName:
         return canonicalize_name(text, validate=True)
     except InvalidName as err:
         raise NotANameError(text) from err
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether *pattern*, such as ``Django_*`` in any spelling, is for the normalised *name*."""
+    return fnmatchcase(name, _normalised(pattern))
+
+
+@cache
+def _normalised(pattern: str) -> str:
+    return re.sub(r"[-_.]+", "-", pattern).lower()
 
 
 def sha256(text: str) -> Sha256:

@@ -122,9 +122,10 @@ def _rebuild_dependents(
     told: list[Build] = []
     after: int | None = None
     who, where = audit.person(), str(platform) if platform else None
+    with writing(door.settings) as session:
+        abi.known(session, cause)
     while after != 0:
         with writing(door.settings) as session:
-            abi.known(session, cause)
             batch, after = abi.dependents(session, cause, after=after or 0, platform=where)
             made = [item.build if dry_run else abi.again(session, item, cause, who=who) for item in batch]
         used |= {build.id: item.used for build, item in zip(made, batch, strict=True)}

@@ -55,7 +55,6 @@ def _status_text(found: FarmStatus, settings: Settings) -> str:
     builds = ", ".join(f"{count} {state}" for state, count in found.builds.items()) or "none yet"
     trouble = f" ({found.upstream_errors} with upstream errors)" if found.upstream_errors else ""
     undecided = f"; {found.unresolved} requests not yet decided" if found.unresolved else ""
-    planning = [f"planning  again, after a change of settings: {found.planning} projects"] if found.planning else []
     queued = ", ".join(f"{count:,} for {platform}" for platform, count in found.queued.items())
     last = f", the last at {moment(found.last_published_at)} UTC" if found.last_published_at else ""
     lines = [
@@ -63,11 +62,10 @@ def _status_text(found: FarmStatus, settings: Settings) -> str:
         f"projects  {found.projects}{trouble}",
         f"builds    {builds}{undecided}",
         *([f"queue     {queued}"] if queued else []),
-        *planning,
         *(f"abi       {note}" for note in found.abi),
         f"wheels    {found.wheels} ({found.wheel_bytes / 2**20:.1f} MiB){last}",
         f"upstream  {found.feed.sentence if found.feed else 'was not asked yet'}",
-        *(f"walk      {_walk(item)}" for item in found.walks if item.name != "backfill"),
+        *(f"walk      {_walk(item)}" for item in found.walks),
         *([f"master    {found.leader.sentence}"] if found.leader else []),
         *(f"alarm     {one_line(item.text)} (since {moment(item.raised_at)} UTC)" for item in found.alarms),
         "",

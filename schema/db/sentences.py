@@ -32,10 +32,6 @@ def _waiting(build: Build, scene: Scene) -> Said:
     return pauses.waits_for_time(build, scene)
 
 
-def _queued(build: Build, scene: Scene) -> Said:
-    return pauses.paused(build, scene) or crew.queued(build, scene)
-
-
 def _leased(build: Build, scene: Scene) -> Said:
     node = next((item for item in scene.nodes if item.name == build.leased_to), None)
     if build.lease_until is not None and build.lease_until < scene.now:
@@ -81,7 +77,7 @@ _SENTENCES: dict[BuildState, Callable[[Build, Scene], Said]] = {
     BuildState.PUBLISHED: decided.published,
     BuildState.UNNEEDED: decided.unneeded,
     BuildState.WAITING: _waiting,
-    BuildState.QUEUED: _queued,
+    BuildState.QUEUED: crew.queued,
     BuildState.LEASED: _leased,
     BuildState.COLLECTING: _collecting,
     BuildState.FAILED: failures.failed,

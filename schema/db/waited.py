@@ -53,9 +53,6 @@ def _is_waiting(build: Build, scene: Scene) -> Standing:
 
 
 def _is_queued(build: Build, scene: Scene) -> Standing:
-    paused = pauses.paused(build, scene)
-    if paused is not None:
-        return _is_waiting(build, scene)
     said = crew.queued(build, scene)
     return f"is q{said.text[1:].rstrip('.')}", said.actor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -195,3 +195,16 @@ def test_what_waits_for_a_requirement_is_not_taken_for_cooling_down(database: En
         builds.move(session, only(session), BuildState.WAITING, reason="waits for other", waits_for=other.id)
 
     assert resolved(database, NONE, again=True) == [("1.0", "waiting", "waits for other")]
+
+
+@pytest.mark.parametrize("claimed", [NOW + timedelta(days=3650), datetime.max.replace(tzinfo=UTC)])
+def test_an_upload_that_an_index_dates_in_the_future_counts_from_when_the_farm_saw_the_file(
+    database: Engine, claimed: datetime
+) -> None:
+    scope(database)
+    upstream_has(database, listed(SDIST, uploaded_at=claimed), now=NOW - timedelta(hours=1))
+
+    resolved(database)
+
+    with transaction(database) as session:
+        assert only(session).not_before == NOW + timedelta(hours=23)

@@ -140,8 +140,6 @@ def test_a_change_of_the_settings_in_the_middle_begins_anew(database: Engine) ->
 
     mark = walk(database)
     assert (mark.done, mark.total, mark.finished_at) == (50, 60, None)
-    with transaction(database) as session:
-        assert backfill.progress(session) == "50 of 60"
 
 
 def test_news_are_decided_about_before_the_back_fill_goes_on(database: Engine) -> None:

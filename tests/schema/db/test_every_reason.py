@@ -434,7 +434,7 @@ def test_a_build_that_is_unneeded_for_another_reason(session: Session) -> None:
 def test_a_release_that_cools_down(session: Session) -> None:
     project = entries.project(session)
     uploaded = ago(hours=18, minutes=59)
-    sdist = entries.sdist(session, project, uploaded_at=uploaded)
+    sdist = entries.sdist(session, project, uploaded_at=uploaded, seen_at=uploaded)
     plan(session, entries.request(session, project, origin="list", resolved_at=None), cooldown=Cooldown(seconds=86_400))
     build = session.scalars(select(Build)).one()
     until = uploaded + timedelta(days=1)
