@@ -11,11 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from schema.db import audit, scoring
-from schema.db.answers import Answer
 from schema.db.models import Attempt, AuditEntry, Build, Wheel
-from schema.db.sentences import about
 from schema.db.session import now
-from schema.db.surroundings import Rules, scene
+from schema.db.why.answers import Answer
+from schema.db.why.sentences import about
+from schema.db.why.surroundings import Rules, scene
 from schema.errors import WireError
 from schema.jobs import Material, Step
 from schema.printable import one_line

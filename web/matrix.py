@@ -12,11 +12,11 @@ from packaging.utils import NormalizedName, canonicalize_name
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db.answers import Answer
-from schema.db.explain import newest_first, serves, why
 from schema.db.models import Project, UpstreamFile, Wheel
 from schema.db.models import Request as Wish
-from schema.db.surroundings import Rules
+from schema.db.why.answers import Answer
+from schema.db.why.explain import newest_first, serves, why
+from schema.db.why.surroundings import Rules
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
 from schema.states import BuildState

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from schema.db import audit as audit_trail
 from schema.db.health import open_alarms
-from schema.db.surroundings import Rules
+from schema.db.why.surroundings import Rules
 from schema.errors import NotANameError, UnavailableError
 from schema.names import project_name
 from schema.printable import one_line

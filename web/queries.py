@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from schema.db import counts
-from schema.db.answers import Answer
 from schema.db.models import Build, Node, Project, Wheel
-from schema.db.sentences import about
-from schema.db.surroundings import Rules, Scene, scene
+from schema.db.why.answers import Answer
+from schema.db.why.sentences import about
+from schema.db.why.surroundings import Rules, Scene, scene
 from schema.states import OPEN_STATES, BuildState
 
 PAGE = 50

@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from schema.db.answers import moment, span
 from schema.db.audit import change
+from schema.db.why.answers import moment, span
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
 from schema.printable import printable

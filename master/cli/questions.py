@@ -15,9 +15,9 @@ from master import reports
 from master.cli.farm import reading
 from master.reports import FarmStatus, NodeRow
 from schema import names
-from schema.db.explain import why as explain
 from schema.db.health import Walk
-from schema.db.surroundings import Rules
+from schema.db.why.explain import why as explain
+from schema.db.why.surroundings import Rules
 from schema.door import (
     Door,
     Group,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from schema.db import crew
-from schema.db.answers import Answer, Said, answered, clause, ended, moment
 from schema.db.models import Project, Request
-from schema.db.nearest import nearest
-from schema.db.reasons import Actor, Reason
-from schema.db.surroundings import BACKFILL, Scene
+from schema.db.why import crew
+from schema.db.why.answers import Answer, Said, answered, clause, ended, moment
+from schema.db.why.nearest import nearest
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.surroundings import BACKFILL, Scene
 
 NO_VERSION_FITS = "no version fits"
 

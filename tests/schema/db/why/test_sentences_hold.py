@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schema import causes
-from schema.db import asked
-from schema.db.answers import Answer
-from schema.db.chains import Link
 from schema.db.models import Attempt, AuditEntry, Build, Leadership, Mark, Node, Project, Request, UpstreamFile, Wheel
-from schema.db.reasons import Reason
-from schema.db.sentences import about
-from schema.db.surroundings import Scene
+from schema.db.why import asked
+from schema.db.why.answers import Answer
+from schema.db.why.chains import Link
+from schema.db.why.reasons import Reason
+from schema.db.why.sentences import about
+from schema.db.why.surroundings import Scene
 from schema.printable import one_line
 from schema.states import AttemptOutcome, BuildState, FailureClass
 from tests.entries import HERE
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "why.md"
+PAGE = Path(__file__).parents[4] / "docs" / "reference" / "why.md"
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HOSTILE = "\x1b[31m\u202e`evil`\n\x00"
 

@@ -19,12 +19,12 @@ from master import builds, dispatch, needs, operate, requests, resolve, steer, u
 from master.which import Which
 from schema.causes import DAMAGED
 from schema.cooldown import Cooldown
-from schema.db.answers import Answer, moment
-from schema.db.explain import why
 from schema.db.models import Build, Leadership, Node, Project, Request
-from schema.db.reasons import Actor, Reason
 from schema.db.session import now, transaction
-from schema.db.surroundings import Rules
+from schema.db.why.answers import Answer, moment
+from schema.db.why.explain import why
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.surroundings import Rules
 from schema.jobs import Limits
 from schema.platforms import Platform
 from schema.states import AttemptOutcome, BuildPolicy, BuildState, FailureClass

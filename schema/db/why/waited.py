@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schema.db import crew, pauses
-from schema.db.answers import Said, clause, moment
-from schema.db.chains import Link, chain
 from schema.db.models import Build
-from schema.db.reasons import Actor, Reason
-from schema.db.surroundings import Scene
+from schema.db.why import crew, pauses
+from schema.db.why.answers import Said, clause, moment
+from schema.db.why.chains import Link, chain
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.surroundings import Scene
 from schema.states import BuildState
 
 Standing = tuple[str, Actor]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schema.db import crew, decided, failures, pauses, waited
-from schema.db.answers import Answer, Said, answered, current_step, moment, span
 from schema.db.models import Build, Node
-from schema.db.reasons import Actor, Reason
-from schema.db.surroundings import Scene
+from schema.db.why import crew, decided, failures, pauses, waited
+from schema.db.why.answers import Answer, Said, answered, current_step, moment, span
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.surroundings import Scene
 from schema.states import BuildState
 
 

@@ -16,15 +16,15 @@ from sqlalchemy import Engine, event, select, text
 from sqlalchemy.orm import Session, joinedload
 
 from master.cli import farm as commands
-from schema.db import explain, places
-from schema.db.answers import Answer, span
-from schema.db.explain import newest_first, why
 from schema.db.models import Base, Build
-from schema.db.nearest import nearest
-from schema.db.reasons import Actor, Reason
-from schema.db.sentences import about
 from schema.db.session import transaction
-from schema.db.surroundings import Rules, scene
+from schema.db.why import explain, places
+from schema.db.why.answers import Answer, span
+from schema.db.why.explain import newest_first, why
+from schema.db.why.nearest import nearest
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.sentences import about
+from schema.db.why.surroundings import Rules, scene
 from schema.platforms import Platform
 from schema.states import BuildState
 from tests import entries

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from schema.capacity import Machine, fits
-from schema.db.answers import Said, clause, moment
 from schema.db.models import Build, Node
-from schema.db.places import MOST
-from schema.db.reasons import Actor, Reason
-from schema.db.surroundings import INTAKE, Scene
+from schema.db.why.answers import Said, clause, moment
+from schema.db.why.places import MOST
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.surroundings import INTAKE, Scene
 from schema.printable import one_line
 from schema.sizes import LARGEST, UNKNOWN
 from schema.states import RETRY, FailureClass

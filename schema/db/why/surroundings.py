@@ -1,6 +1,6 @@
 """What the sentences about some builds rest on, read once for all of them: the queries do not grow in number with them.
 
-What a build waits for is in ``schema.db.chains``, its place in the queue in ``schema.db.places``.
+What a build waits for is in ``schema.db.why.chains``, its place in the queue in ``schema.db.why.places``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Self
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload, load_only
 
-from schema.db import chains, counts, places
-from schema.db.chains import Link
+from schema.db import counts
 from schema.db.models import Attempt, AuditEntry, Build, Leadership, Mark, Node, UpstreamFile, Wheel
 from schema.db.session import now
+from schema.db.why import chains, places
+from schema.db.why.chains import Link
 from schema.settings import Settings
 from schema.states import BuildState
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from schema.db.models import Attempt
-from schema.db.reasons import Actor, Reason
+from schema.db.why.reasons import Actor, Reason
 from schema.printable import one_line
 
 _LIMIT = 1000

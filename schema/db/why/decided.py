@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from schema import causes
-from schema.db.answers import Said, clause, ended, moment
 from schema.db.models import AuditEntry, Build, Wheel
-from schema.db.reasons import Actor, Reason
-from schema.db.surroundings import Scene
+from schema.db.why.answers import Said, clause, ended, moment
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.surroundings import Scene
 from schema.printable import one_line
 from schema.states import AttemptOutcome
 

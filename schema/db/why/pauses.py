@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from schema import cooldown
 from schema.causes import AGAIN_AFTER
-from schema.db.answers import Said, clause, ended, moment, span
 from schema.db.models import Attempt, Build
-from schema.db.reasons import Actor, Reason
-from schema.db.surroundings import Scene
+from schema.db.why.answers import Said, clause, ended, moment, span
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.surroundings import Scene
 from schema.states import RETRY, FailureClass
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from schema.db.answers import Said, clause, ended
 from schema.db.models import Attempt, Build
-from schema.db.reasons import Actor, Reason
-from schema.db.surroundings import Scene
+from schema.db.why.answers import Said, clause, ended
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.surroundings import Scene
 from schema.states import FailureClass
 
 _RECIPE = "a recipe may help (recipes/{name}.toml), then {retry}"

@@ -12,12 +12,12 @@ from packaging.version import InvalidVersion, Version
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from schema.db import asked
-from schema.db.answers import Answer, Said, answered
 from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
-from schema.db.reasons import Actor, Reason
-from schema.db.sentences import about
-from schema.db.surroundings import Rules, Scene, scene
+from schema.db.why import asked
+from schema.db.why.answers import Answer, Said, answered
+from schema.db.why.reasons import Actor, Reason
+from schema.db.why.sentences import about
+from schema.db.why.surroundings import Rules, Scene, scene
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
 
