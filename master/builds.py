@@ -42,7 +42,10 @@ recount = build_counts.recount
 
 
 def insert(session: Session, build: Build) -> Build:
-    """Add a new build, counted and with its page marked; raise IntegrityError if the farm has that very build."""
+    """Add a new build, counted and with its page marked; raise IntegrityError if the farm has that very build.
+
+    Whoever inserts has it scored (``schema.db.scoring``), once for all: 0, the score until then, is a high one.
+    """
     session.add(build)
     session.flush()
     build_counts.note(session, build.platform, entered=build.state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from schema.capacity import Machine
 from schema.causes import FAULTY_RECIPE
 from schema.db import counts
 from schema.db.models import Build, Node, UpstreamFile
+from schema.db.running import sizes_by_node
 from schema.db.session import now
 from schema.errors import SettingsError
 from schema.jobs import BuildJob, FarmWheel, Limits, Recipe, Sdist
@@ -29,7 +29,6 @@ from schema.states import BuildState
 
 log = logging.getLogger(__name__)
 
-_RUNNING = select(Build.leased_to, Build.size).where(Build.state == BuildState.LEASED)
 _HEARD = (
     select(Node.name, Node.platforms, Node.slots, Node.memory_bytes, Node.disk_free_bytes)
     .where(Node.state == "active", Node.heard_at >= bindparam("since"))
@@ -107,9 +106,7 @@ class Dispatcher:
 
 def desks(session: Session, *, heard_since: datetime) -> list[Desk]:
     """The active nodes that were heard, with what they do, in the order of their names."""
-    running: dict[str | None, list[int]] = defaultdict(list)
-    for name, size in session.execute(_RUNNING):
-        running[name].append(size)
+    running = sizes_by_node(session)
     return [
         Desk(
             node=NodeName(node.name),

@@ -58,21 +58,13 @@ def add(
 
     Raise UsageError for what cannot be asked. An empty list means that the marker excludes every platform.
     """
-    name = names.project_name(requirement.name)
-    specifier = str(requirement.specifier)
-    if requirement.url:
-        raise UsageError(f"{name}: a requirement by URL cannot be built", advice="the farm builds what the index has")
-    if len(specifier) > _SPECIFIER_LIMIT or len(_joined(requirement.extras)) > _SPECIFIER_LIMIT:
-        raise UsageError(f"{name}: a range of versions or list of extras of more than {_SPECIFIER_LIMIT} characters")
+    name, specifier = _checked(requirement)
     wanted = _platforms(requirement, platforms, farm_platforms)
     if not wanted:
         return []
     now = now or clock(session)
     project = _project(session, name, title=requirement.name, now=now)
-    if origin == "person":  # who does not want to wait for the next look
-        project.check_at = min(project.check_at, now - urgency.PERSON)
-    elif project.checked_at is None:
-        project.check_at = min(project.check_at, now - urgency.NEWS)
+    _have_looked_at(project, origin, now)
     return [
         _request(
             session,
@@ -110,6 +102,23 @@ def follows(request: Request) -> bool:
 def extras_of(request: Request) -> frozenset[str]:
     """The extras that a request asks for."""
     return frozenset(request.extras.split(",")) - {""}
+
+
+def _checked(requirement: Requirement) -> tuple[NormalizedName, str]:
+    name, specifier = names.project_name(requirement.name), str(requirement.specifier)
+    if requirement.url:
+        raise UsageError(f"{name}: a requirement by URL cannot be built", advice="the farm builds what the index has")
+    if len(specifier) > _SPECIFIER_LIMIT or len(_joined(requirement.extras)) > _SPECIFIER_LIMIT:
+        raise UsageError(f"{name}: a range of versions or list of extras of more than {_SPECIFIER_LIMIT} characters")
+    return name, specifier
+
+
+def _have_looked_at(project: Project, origin: Origin, now: datetime) -> None:
+    """A person does not want to wait for the next look, and nobody for the first one."""
+    if origin == "person":
+        project.check_at = min(project.check_at, now - urgency.PERSON)
+    elif project.checked_at is None:
+        project.check_at = min(project.check_at, now - urgency.NEWS)
 
 
 def _platforms(

@@ -16,31 +16,23 @@ from packaging.version import Version
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from master import builds, plan
+from master import adjust, plan
+from master.adjust import Wish, uploaded_at
 from master.catalogue import listed_files
 from master.pages import File
-from master.plan import Built, Decision, Verdict
+from master.plan import Built, Verdict
 from master.requests import stronger
 from master.withdraw import blocked_by, withdraw_lost
-from schema import cooldown
-from schema.causes import TAKEN_BACK
 from schema.cooldown import Cooldown
 from schema.db import scoring
 from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
-from schema.score import stronger as stronger_origin
 from schema.states import BuildPolicy, BuildState
 
 log = logging.getLogger(__name__)
 
 _NO_COOLDOWN = Cooldown()
-_NOT_BEGUN = frozenset({BuildState.QUEUED, BuildState.WAITING})
-_STATE_OF = {
-    Verdict.BUILD: BuildState.QUEUED,
-    Verdict.UNNEEDED: BuildState.UNNEEDED,
-    Verdict.IMPOSSIBLE: BuildState.FAILED,
-}
 
 
 def resolve_project(
@@ -131,25 +123,6 @@ def _told(problems: dict[str, str]) -> str:
     return "; ".join(f"{platform}: {problem}" for platform, problem in problems.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """One request on one platform, decided."""
-
-    request: Request
-    project: Project
-    platform: Platform
-    decision: Decision
-    sdist: UpstreamFile | None
-    policy: BuildPolicy
-    cools_until: datetime | None
-    now: datetime
-
-    @property
-    def sdist_id(self) -> int | None:
-        """None where the release has none."""
-        return self.sdist.id if self.sdist is not None else None
-
-
 def _resolve_releases(session: Session, request: Request, scene: _Scene, platform: Platform, now: datetime) -> None:
     """The same for each release that has a source distribution; one that cannot be built is no problem here."""
     fitting = SpecifierSet(request.specifier)
@@ -175,7 +148,7 @@ def _resolve_on(
     if removed is not None and decision.verdict is Verdict.BUILD:
         return f"{removed.filename} was removed here: {removed.removed_because or 'no reason was given'}"
     sdist = scene.sdists[decision.sdist.filename] if decision.sdist else None
-    wish = _Wish(
+    wish = Wish(
         request=request,
         project=scene.project,
         platform=platform,
@@ -186,9 +159,9 @@ def _resolve_on(
         now=now,
     )
     if build is None:
-        _insert(session, wish)
+        adjust.insert(session, wish)
     else:
-        _adjust(session, build, wish)
+        adjust.adjust(session, build, wish)
     return decision.reason if decision.verdict is Verdict.IMPOSSIBLE else ""
 
 
@@ -197,13 +170,8 @@ def _cools_until(request: Request, scene: _Scene, sdist: UpstreamFile | None, no
     pinned = request.origin == "list" and plan.is_pinned(SpecifierSet(request.specifier))
     if sdist is None or request.origin == "person" or pinned:
         return None
-    ends_at = scene.cooldown.ends_at(scene.project.name, _uploaded_at(sdist))
+    ends_at = scene.cooldown.ends_at(scene.project.name, uploaded_at(sdist))
     return ends_at if ends_at > now else None
-
-
-def _uploaded_at(sdist: UpstreamFile) -> datetime:
-    """As the index says it; but the farm first saw it then, so it was not later, whatever the index says."""
-    return min(sdist.uploaded_at or sdist.seen_at, sdist.seen_at)
 
 
 def _newest_build(session: Session, project: Project, version: Version | None, platform: Platform) -> Build | None:
@@ -213,102 +181,3 @@ def _newest_build(session: Session, project: Project, version: Version | None, p
         .order_by(Build.build_number.desc())
         .limit(1)
     )
-
-
-def _insert(session: Session, wish: _Wish, *, build_number: int = 0) -> None:
-    state, reason, not_before = _STATE_OF[wish.decision.verdict], wish.decision.reason, None
-    if state is BuildState.QUEUED and wish.cools_until is not None:
-        state, reason, not_before = BuildState.WAITING, _cooldown_reason(wish), wish.cools_until
-    builds.insert(
-        session,
-        Build(
-            project_id=wish.project.id,
-            version=str(wish.decision.version),
-            platform=str(wish.platform),
-            build_number=build_number,
-            sdist_id=wish.sdist_id,
-            policy=wish.policy,
-            state=state,
-            reason=reason,
-            origin=wish.request.origin,
-            not_before=not_before,
-            created_at=wish.now,
-            changed_at=wish.now,
-        ),
-    )
-    log.info("%s %s on %s: %s: %s", wish.project.name, wish.decision.version, wish.platform, state, reason)
-
-
-def _adjust(session: Session, build: Build, wish: _Wish) -> None:
-    """Bring a build that is there in line with the decision."""
-    was_impossible, other_file = build.sdist_id is None, wish.sdist_id not in {None, build.sdist_id}
-    build.policy = wish.policy
-    build.origin = stronger_origin(build.origin, wish.request.origin)
-    if build.state in {*_NOT_BEGUN, BuildState.UNNEEDED, BuildState.FAILED} and wish.sdist_id is not None:
-        build.sdist_id = wish.sdist_id
-    if wish.request.extras or wish.request.dependencies == BuildPolicy.ALWAYS:
-        build.followed_at = None  # it may need more than was looked at
-    session.flush()
-    if build.state == BuildState.WITHDRAWN:
-        _bring_back(session, build, wish)
-    elif wish.decision.verdict is Verdict.BUILD:
-        if build.state == BuildState.UNNEEDED or (build.state == BuildState.FAILED and was_impossible):
-            _queue(session, build, wish)
-        elif build.state == BuildState.QUEUED and other_file:
-            _cool(session, build, wish)
-        elif build.state == BuildState.WAITING and cooldown.is_reason(build.reason):
-            _cool_on(session, build, wish)
-    elif wish.decision.verdict is Verdict.UNNEEDED:
-        _spare(session, build, wish)
-
-
-def _queue(session: Session, build: Build, wish: _Wish) -> None:
-    builds.move(session, build, BuildState.QUEUED, reason=wish.decision.reason, not_before=None, followed_at=None)
-    _cool(session, build, wish)
-
-
-def _cool(session: Session, build: Build, wish: _Wish) -> None:
-    """A build that is queued waits for the end of its cooldown, if that is to come."""
-    if wish.cools_until is not None:
-        builds.move(session, build, BuildState.WAITING, reason=_cooldown_reason(wish), not_before=wish.cools_until)
-
-
-def _cool_on(session: Session, build: Build, wish: _Wish) -> None:
-    """A build that cools down may do so longer or shorter now; or a person wants it at once."""
-    if wish.cools_until is None:
-        builds.move(session, build, BuildState.QUEUED, reason=wish.decision.reason)
-    elif build.not_before != wish.cools_until:
-        build.not_before, build.reason = wish.cools_until, _cooldown_reason(wish)
-        session.flush()
-
-
-def _cooldown_reason(wish: _Wish) -> str:
-    assert wish.sdist is not None and wish.cools_until is not None  # noqa: S101, PT018 - only a file cools down
-    return cooldown.reason(wish.sdist.filename, uploaded_at=_uploaded_at(wish.sdist), ends_at=wish.cools_until)
-
-
-def _spare(session: Session, build: Build, wish: _Wish) -> None:
-    """Do not build what is there already, unless it is a person's rebuild."""
-    if build.build_number:
-        return
-    if build.state in {*_NOT_BEGUN, BuildState.FAILED}:
-        builds.move(session, build, BuildState.UNNEEDED, reason=wish.decision.reason, not_before=None)
-    elif build.state == BuildState.UNNEEDED:
-        build.reason = wish.decision.reason
-
-
-def _bring_back(session: Session, build: Build, wish: _Wish) -> None:
-    """The upstream has the release again; what a person withdrew stays withdrawn.
-
-    A build that was published once takes the next number: its file name is taken for ever (A-11).
-    """
-    if not build.reason.startswith(TAKEN_BACK) or wish.decision.verdict is Verdict.IMPOSSIBLE:
-        return
-    if build.wheels:
-        _insert(session, wish, build_number=build.build_number + 1)
-        return
-    build.sdist_id = wish.sdist_id
-    session.flush()
-    _queue(session, build, wish)
-    if wish.decision.verdict is Verdict.UNNEEDED:
-        _spare(session, build, wish)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, joinedload, load_only
 
 from schema.db import counts
 from schema.db.models import Attempt, AuditEntry, Build, Leadership, Mark, Node, UpstreamFile, Wheel
+from schema.db.running import sizes_by_node
 from schema.db.session import now
 from schema.db.why import chains, places
 from schema.db.why.chains import Link
@@ -101,7 +102,7 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
         now=now(session),
         rules=rules,
         nodes=session.scalars(select(Node).order_by(Node.name)).all(),
-        running=_running(session),
+        running=sizes_by_node(session),
         queued=counts.by_platform(session, BuildState.QUEUED),
         ahead=places.ahead(session, every),
         attempts=_attempts(session, every),
@@ -112,13 +113,6 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
         leader=session.get(Leadership, 1),
         marks={mark.name: mark for mark in session.scalars(select(Mark).where(Mark.name.in_((INTAKE, BACKFILL))))},
     )
-
-
-def _running(session: Session) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
-    for name, size in session.execute(select(Build.leased_to, Build.size).where(Build.state == BuildState.LEASED)):
-        found[str(name)].append(size)
-    return found
 
 
 def _attempts(session: Session, builds: Sequence[Build]) -> dict[int, list[Attempt]]:
