@@ -17,7 +17,8 @@ from master.planner import Planner
 from schema.db.models import Build, Instant, Mark, UpstreamFile
 from schema.db.session import engine, now, transaction
 from schema.platforms import Platform
-from schema.settings import FarmSection, Settings
+from schema.sections import FarmSection
+from schema.settings import Settings
 
 _PLATFORM = "debian12-x86_64-cp311"
 _SETTINGS = replace(Settings(), farm=FarmSection(platforms=(Platform.parse(_PLATFORM),)))

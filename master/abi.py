@@ -88,8 +88,7 @@ class Walks:
             return False, 0
         mark = marks.at(session, f"{PREFIX}{name} {platform}")
         if known != series:
-            mark.etag, mark.started_at, mark.finished_at = str(version), clock(session), None
-            mark.cursor, mark.done = "", 0
+            marks.begin(mark, fingerprint=str(version), total=0, note="", now=clock(session))
         release = Release(name=name, version=version)
         found, after = dependents(session, release, after=int(mark.cursor or 0), platform=platform)
         if self._rebuild:

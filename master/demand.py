@@ -18,7 +18,8 @@ from schema.db.models import Build, Demand, DirtyPage, Project, Request, Upstrea
 from schema.db.session import transaction
 from schema.errors import FarmError
 from schema.platforms import Platform
-from schema.settings import Releases, Settings
+from schema.sections import Releases
+from schema.settings import Settings
 from schema.states import BuildPolicy
 
 log = logging.getLogger(__name__)

@@ -21,6 +21,6 @@ def at(session: Session, name: str) -> Mark:
 
 
 def begin(mark: Mark, *, fingerprint: str, total: int, note: str, now: datetime) -> None:
-    """A walk begins anew, for *fingerprint* (kept as ``etag``) of the settings that it is about."""
+    """A walk begins anew, for *fingerprint* (kept as ``etag``) of what it is about."""
     mark.etag, mark.cursor, mark.done, mark.total, mark.note = fingerprint, "", 0, total, note
     mark.started_at, mark.finished_at = now, None

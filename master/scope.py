@@ -24,7 +24,8 @@ from schema.db.models import Mark, Project, Request
 from schema.db.session import insert, transaction
 from schema.db.session import now as clock
 from schema.errors import NotANameError
-from schema.settings import Releases, Scope, Settings, WatchSection
+from schema.sections import Releases, Scope, WatchSection
+from schema.settings import Settings
 from schema.states import BuildPolicy
 
 log = logging.getLogger(__name__)

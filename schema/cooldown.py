@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from schema import names
-from schema.settings import WatchSection
+from schema.sections import WatchSection
 
 # The reason of a build that cools down begins so, and with nothing else.
 REASON = "cooling down until "

@@ -22,7 +22,7 @@ from schema.db import migrate
 from schema.db.session import engine
 from schema.errors import ImageError
 from schema.platforms import this_machine
-from schema.settings import ImagesSection
+from schema.sections import ImagesSection
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ from schema.db.session import now as clock
 from schema.db.session import transaction
 from schema.errors import UpstreamError
 from schema.printable import one_line
-from schema.settings import Feed as Wanted
-from schema.settings import Scope, WatchSection
+from schema.sections import Feed as Wanted
+from schema.sections import Scope, WatchSection
 
 log = logging.getLogger(__name__)
 

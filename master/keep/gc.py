@@ -24,7 +24,7 @@ from master.store import PREFIXES, Store
 from schema.db.session import now, transaction
 from schema.errors import StoreError
 from schema.names import Sha256
-from schema.settings import KeepSection
+from schema.sections import KeepSection
 
 log = logging.getLogger(__name__)
 

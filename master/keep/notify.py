@@ -33,7 +33,7 @@ from schema.db.models import Alarm
 from schema.db.session import transaction
 from schema.errors import FarmError, SettingsError
 from schema.printable import one_line
-from schema.settings import AlarmsSection
+from schema.sections import AlarmsSection
 
 log = logging.getLogger(__name__)
 

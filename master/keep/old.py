@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from master import marks
 from schema.db.models import Alarm, Attempt, Demand, Mark
 from schema.db.session import now
-from schema.settings import KeepSection
+from schema.sections import KeepSection
 from schema.states import AttemptOutcome
 
 _AT_ONCE = 500

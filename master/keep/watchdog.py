@@ -15,7 +15,7 @@ from master.feed.news import PROJECTS
 from master.keep import alarms, room
 from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
 from schema.db.session import now
-from schema.settings import AlarmsSection
+from schema.sections import AlarmsSection
 from schema.states import AttemptOutcome, BuildState
 
 MARK = "watchdog"

@@ -42,8 +42,7 @@ class Walk:
             mark = session.get(Mark, MARK)
             if not self._looked and self._is_due(mark):
                 mark = marks.at(session, MARK)
-                mark.etag, mark.cursor, mark.done = self._fingerprint, "", 0
-                mark.started_at, mark.finished_at = now(session), None
+                marks.begin(mark, fingerprint=self._fingerprint, total=0, note="", now=now(session))
                 log.info("every page is rendered anew, in the background")
             self._looked = True
             if mark is None or mark.finished_at is not None or self._is_busy(session):

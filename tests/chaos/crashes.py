@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from master import crash, requests
 from schema import outbox
 from schema.db.session import transaction
-from schema.settings import ImagesSection
+from schema.sections import ImagesSection
 from schema.states import BuildPolicy
 from tests.chaos import sdists
 from tests.chaos.fleet import Fleet

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from schema.errors import UnavailableError
-from schema.settings import ImagesSection
+from schema.sections import ImagesSection
 from tests.chaos.faults import KINDS
 from tests.chaos.faults.fault import Fault
 from tests.chaos.fleet import Fleet

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url, select
 
 from schema.db.models import Leadership
-from schema.settings import ImagesSection
+from schema.sections import ImagesSection
 from tests.chaos.fleet import Fleet, Machine
 from tests.chaos.ledger import ledger
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from schema.db.models import Attempt, Build, Node
 from schema.db.session import transaction
-from schema.settings import ImagesSection
+from schema.sections import ImagesSection
 from schema.states import BuildState
 from tests.chaos import sdists
 from tests.chaos.farm import Farm

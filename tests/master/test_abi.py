@@ -17,7 +17,8 @@ from schema.db.session import transaction
 from schema.errors import UsageError
 from schema.jobs import Material
 from schema.platforms import Platform
-from schema.settings import FarmSection, PlanSection, Settings
+from schema.sections import FarmSection, PlanSection
+from schema.settings import Settings
 from schema.states import BuildState
 from tests import rows
 

@@ -13,7 +13,8 @@ from master.upstream import Upstream
 from schema.db.models import Demand, DirtyPage, Project, Request
 from schema.db.session import transaction
 from schema.platforms import Platform
-from schema.settings import FarmSection, Releases, Settings, WatchSection
+from schema.sections import FarmSection, Releases, WatchSection
+from schema.settings import Settings
 from tests import rows
 from tests.upstream import FakeUpstream
 

@@ -12,7 +12,8 @@ from master.post import Post
 from schema import wire
 from schema.jobs import Lease
 from schema.names import NodeName
-from schema.settings import DatabaseSection, FarmSection, Settings, UpstreamSection
+from schema.sections import DatabaseSection, FarmSection, UpstreamSection
+from schema.settings import Settings
 
 
 def test_while_the_disk_is_full_results_stay_with_the_nodes(

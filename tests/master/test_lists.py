@@ -9,7 +9,8 @@ from master import lists
 from schema.db.models import Request
 from schema.db.session import transaction
 from schema.errors import SettingsError
-from schema.settings import FarmSection, Settings
+from schema.sections import FarmSection
+from schema.settings import Settings
 from schema.states import BuildPolicy
 
 

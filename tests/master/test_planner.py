@@ -18,7 +18,8 @@ from master.planner import Planner
 from schema.db.models import Build, Mark, Project, Request
 from schema.db.session import engine, now, transaction
 from schema.platforms import Platform
-from schema.settings import FarmSection, Settings
+from schema.sections import FarmSection
+from schema.settings import Settings
 from tests import rows
 
 HERE = Platform.parse(rows.PLATFORM)

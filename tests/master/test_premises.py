@@ -12,7 +12,8 @@ import pytest
 
 from master import premises
 from schema.errors import SettingsError, UsageError
-from schema.settings import FarmSection, Settings, WebSection
+from schema.sections import FarmSection, WebSection
+from schema.settings import Settings
 
 
 def _settings(home: Path, *, port: int = 8181, host: str = "127.0.0.1") -> Settings:

@@ -9,7 +9,8 @@ from sqlalchemy import Engine, event, func, select
 from master import requests, scope
 from schema.db.models import Build, Mark, Project, Request
 from schema.db.session import transaction
-from schema.settings import FarmSection, Releases, Scope, Settings, WatchSection
+from schema.sections import FarmSection, Releases, Scope, WatchSection
+from schema.settings import Settings
 from schema.states import BuildPolicy
 from tests import rows
 

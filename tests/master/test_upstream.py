@@ -16,7 +16,8 @@ from master.pages import File, Page
 from master.transport import Transport
 from master.upstream import NotModified, Upstream, user_agent
 from schema.errors import SettingsError, UnknownProjectError, UpstreamError
-from schema.settings import Settings, UpstreamSection
+from schema.sections import UpstreamSection
+from schema.settings import Settings
 from tests.upstream import JSON, FakeUpstream, Fault, metadata_text
 
 DEMO = NormalizedName("demo")

@@ -13,7 +13,8 @@ import pytest
 from master.verify import verify, verify_file
 from schema.errors import TrustError, UsageError
 from schema.jobs import WheelFile
-from schema.settings import FarmSection, Settings, WebSection
+from schema.sections import FarmSection, WebSection
+from schema.settings import Settings
 from tests.signing import BYTES, NODE, WHEEL, SigningFarm, sha256
 
 LOCAL = "demo_pkg-1.0+cpu.1-py3-none-any.whl"  # a plus must be quoted

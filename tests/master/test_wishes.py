@@ -11,7 +11,8 @@ from master import requests, wishes
 from schema.db.models import Build, Mark, Project, Request
 from schema.db.session import transaction
 from schema.platforms import Platform
-from schema.settings import FarmSection, Settings, WatchSection
+from schema.sections import FarmSection, WatchSection
+from schema.settings import Settings
 from tests import rows
 
 HERE = Platform.parse(rows.PLATFORM)

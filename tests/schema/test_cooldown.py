@@ -6,7 +6,7 @@ import pytest
 
 from schema import cooldown
 from schema.cooldown import Cooldown
-from schema.settings import WatchSection
+from schema.sections import WatchSection
 
 THEN = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -16,7 +16,8 @@ from schema.db import migrate
 from schema.db.models import Demand
 from schema.db.session import engine, transaction
 from schema.platforms import Platform
-from schema.settings import DatabaseSection, FarmSection, Settings, WatchSection
+from schema.sections import DatabaseSection, FarmSection, WatchSection
+from schema.settings import Settings
 from tests.entries import ARM, HERE, ago
 from tests.web.server import settings_file, started
 from web.app import create_app

@@ -12,7 +12,8 @@ from packaging.version import Version
 from builder import trying
 from builder.images import Image
 from builder.trying import Tried
-from schema.settings import ImagesSection, NodeSection, Settings, UpstreamSection
+from schema.sections import ImagesSection, NodeSection, UpstreamSection
+from schema.settings import Settings
 from tests.builder.pipeline.archives import with_module
 from tests.builder.pipeline.conftest import LIMITS, helper_wheel
 from tests.upstream import FakeUpstream, metadata_text, wheel_bytes

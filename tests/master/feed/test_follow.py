@@ -19,7 +19,7 @@ from schema.db.models import Build, Mark, Project, UpstreamFile
 from schema.db.session import now as clock
 from schema.db.session import transaction
 from schema.errors import UpstreamError
-from schema.settings import Feed, Scope, WatchSection
+from schema.sections import Feed, Scope, WatchSection
 from schema.states import BuildState
 from tests import rows
 from tests.pypi import FakePyPI

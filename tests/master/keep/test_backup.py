@@ -26,7 +26,8 @@ from schema.db.session import engine, now, transaction
 from schema.errors import ToolMissingError, UsageError
 from schema.names import NodeName, Sha256
 from schema.platforms import Platform
-from schema.settings import DatabaseSection, FarmSection, Settings
+from schema.sections import DatabaseSection, FarmSection
+from schema.settings import Settings
 from schema.states import BuildState
 from tests import published, rows
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from master.keep import named, old, watchdog
 from schema.db.session import transaction
 from schema.names import Sha256
-from schema.settings import AlarmsSection, KeepSection
+from schema.sections import AlarmsSection, KeepSection
 from tests import rows
 
 _LARGE = ("wheels", "builds", "attempts", "projects", "upstream_files")

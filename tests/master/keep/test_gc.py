@@ -15,7 +15,7 @@ from master.store import Store
 from schema.db.models import Alarm, Attempt, Demand, DirtyPage, Mark, Wheel
 from schema.db.session import now, transaction
 from schema.names import Sha256
-from schema.settings import KeepSection
+from schema.sections import KeepSection
 from tests import published, rows
 
 DAY_S = 86400.0

@@ -25,7 +25,7 @@ from master.keep.notify import Mail, Notifier, NotToldError, Webhook
 from schema.db.models import Alarm
 from schema.db.session import transaction
 from schema.errors import SettingsError
-from schema.settings import AlarmsSection
+from schema.sections import AlarmsSection
 
 SECRET = "T0PS3CRET"  # noqa: S105 - the example
 

@@ -14,7 +14,8 @@ from master.keep import room
 from master.keep.room import Room
 from schema.db.session import transaction
 from schema.errors import FarmError
-from schema.settings import DatabaseSection, FarmSection, Settings
+from schema.sections import DatabaseSection, FarmSection
+from schema.settings import Settings
 
 MIB = 2**20
 

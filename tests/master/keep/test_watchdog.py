@@ -12,7 +12,7 @@ from master.keep import alarms, watchdog
 from master.keep.watchdog import Memory
 from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
 from schema.db.session import now, transaction
-from schema.settings import AlarmsSection
+from schema.sections import AlarmsSection
 from schema.states import BuildState
 from tests import rows
 

@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 
 from schema.db.session import transaction
 from schema.platforms import Platform
-from schema.settings import DatabaseSection, FarmSection, Settings
+from schema.sections import DatabaseSection, FarmSection
+from schema.settings import Settings
 from tests.entries import ARM, HERE
 from tests.web import seed
 from web.app import create_app
