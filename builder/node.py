@@ -171,7 +171,7 @@ class Node:
             disk_free_bytes=shutil.disk_usage(settings.node.workspace).free,
             running=running,
             finished=finished,
-            facts=_facts(settings) | self._isolation,
+            facts=_facts() | self._isolation,
             boot=_boot(),
             uptime_s=time.clock_gettime(time.CLOCK_BOOTTIME),
         )
@@ -220,14 +220,6 @@ def _boot() -> str:
         return ""
 
 
-def _facts(settings: Settings) -> dict[str, str]:
+def _facts() -> dict[str, str]:
     system = os.uname()
-    free = shutil.disk_usage(settings.node.workspace).free
-    return {
-        "machine": system.machine,
-        "kernel": system.release,
-        "processors": str(machine.cores()),
-        "memory": f"{machine.memory_bytes() / 2**30:.1f} GiB",
-        "load": f"{os.getloadavg()[0]:.2f}",
-        "free disk": f"{free / 2**30:.1f} GiB",
-    }
+    return {"machine": system.machine, "kernel": system.release, "load": f"{os.getloadavg()[0]:.2f}"}

@@ -228,7 +228,7 @@ class Heartbeat(Message):
 
     running: the builds it works on; finished: those whose results wait in its outbox
     cores, memory_bytes, disk_free_bytes: of the machine, for builds; 0 where the node does not say
-    facts: what the machine is (kernel, memory, load, free disk …), for people only
+    facts: what the machine is (kernel, load, how builds are kept apart …), for people only
     boot: names the time since the machine was started; uptime_s: how long that is, sleep included; "" and 0: not told
     """
 

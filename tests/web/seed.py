@@ -37,7 +37,14 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
     """Fill an empty database; the builds by state, and the published one of a rebuild by ``again``."""
     made: dict[str, Build] = {}
     entries.node(
-        session, "pi4-a", facts={"kernel": "6.12.0", "memory": "7.6 GiB", "load": "0.8"}, platforms=[HERE, ARM], slots=2
+        session,
+        "pi4-a",
+        facts={"kernel": "6.12.0", "memory": "group", "load": "0.8"},
+        platforms=[HERE, ARM],
+        slots=2,
+        cores=4,
+        memory_bytes=8_160_437_862,
+        disk_free_bytes=21_474_836_480,
     )
     entries.node(session, "pi4-b", heard_at=ago(hours=3), platforms=[ARM])
     entries.node(session, "builder-of-many-names", state="draining", state_reason="gets a new disk")

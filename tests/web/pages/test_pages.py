@@ -305,7 +305,9 @@ def test_nodes_tell_state_work_and_facts(client: FlaskClient) -> None:
     assert "builder-of-many-names draining gets a new disk" in text
     assert "pi4-b silent" in text
     assert "Slots 1 of 2 in use" in text
+    assert "Processors 4 Memory 8.2 GB Free disk 21.5 GB" in text
     assert "kernel 6.12.0" in text
+    assert "memory group" in text
 
 
 @pytest.mark.usefixtures("farm")
