@@ -139,8 +139,10 @@ def test_a_program_can_be_run_to_its_end_line_by_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_child_outlives_a_supervisor_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
     script = (
-        "import pathlib, sys, time\n"
+        "import pathlib, signal, sys, time\n"
         "from master.supervisor import Program, Supervisor\n"
+        # A shell that runs the tests in the background has them ignore SIGINT, and so all that they start.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "with Supervisor() as supervisor:\n"
         f"    program = Program(name='one', argv=[sys.executable, '-c', {_SLEEP!r}], log_file=folder / 'one.log')\n"

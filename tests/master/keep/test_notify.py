@@ -63,8 +63,8 @@ class Hook:
         if self.location:
             request.send_header("Location", self.location)
         request.send_header("Content-Length", "0")
+        self.taken.append(json.loads(body))  # before the answer: whoever waits for that looks at once
         request.end_headers()
-        self.taken.append(json.loads(body))
 
 
 @pytest.fixture
