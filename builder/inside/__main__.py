@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.inside.refusal import REFUSED, RefusedError
+from builder.inside.tools import TOOLS
 
 RESULT = Path("/result/result.json")
 COMMANDS = ("unpack", "download", "hooks", "repair", "imports", "trial")
@@ -22,6 +23,7 @@ COMMANDS = ("unpack", "download", "hooks", "repair", "imports", "trial")
 def main() -> int:
     """Run one command; 0 if it has an answer, REFUSED if the answer is a refusal."""
     os.umask(0o022)
+    sys.path.insert(1, TOOLS)  # before what the image has
     command, request = sys.argv[1:]
     if command not in COMMANDS:
         raise SystemExit(f"no such command: {command}")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from builder.inside.environment import PIP
+from builder.inside.tools import PIP
 
 _CONSTRAINTS = Path("/tmp/constraints.txt")  # noqa: S108 - the sandbox's own
 

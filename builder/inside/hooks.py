@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.append("/tools")
 
 from pyproject_hooks import (  # type: ignore[import-not-found] # lies in /tools only
     BackendUnavailable,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
+from email.message import Message
 from email.parser import BytesHeaderParser
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+
 from builder.inside import environment
+from builder.inside.refusal import RefusedError
 
 _MOST_MODULES = 60
 _PER_MODULE_S = 120
@@ -52,8 +57,16 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     folder = request["folder"]
     environment.make(folder)
     environment.install(folder, [request["wheel"]], failure_class="import")
-    (dist_info,) = Path(folder).glob("lib/python*/site-packages/*.dist-info")
+    (dist_info,) = environment.site_packages(folder).glob("*.dist-info")
+    _refuse_other_python(dist_info)
     return verdicts(folder, *modules(dist_info))
+
+
+def _refuse_other_python(dist_info: Path) -> None:
+    """What pip does where a wheel's Requires-Python does not have the interpreter."""
+    wanted = _headers(dist_info)["Requires-Python"]
+    if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
+        raise RefusedError(f"the wheel requires Python {wanted}", failure_class="import")
 
 
 def verdicts(folder: str, names: list[str], own: set[str]) -> dict[str, Any]:
@@ -70,13 +83,17 @@ def modules(dist_info: Path) -> tuple[list[str], set[str]]:
     found = {name: ext for name, ext in (_module(parts) for parts in files) if name}
     own = {name.partition(".")[0] for name in found}
     public = {name for name in own if not name.startswith("_") and name not in _NOT_MEANT} or own
-    named = _import_names(dist_info / "METADATA")
+    named = _import_names(dist_info)
     extensions = {name for name, ext in found.items() if ext}
     return sorted((named or public) | extensions, key=lambda name: (name.count("."), name)), own
 
 
-def _import_names(metadata: Path) -> set[str]:
-    values = BytesHeaderParser().parsebytes(metadata.read_bytes()).get_all("Import-Name") or []
+def _headers(dist_info: Path) -> Message:
+    return BytesHeaderParser().parsebytes((dist_info / "METADATA").read_bytes())
+
+
+def _import_names(dist_info: Path) -> set[str]:
+    values = _headers(dist_info).get_all("Import-Name") or []
     return {name for name in (value.partition(";")[0].strip() for value in values) if _dotted(name)}
 
 

@@ -10,9 +10,6 @@ from typing import Any
 try:
     import tomllib
 except ImportError:  # Python < 3.11
-    import sys
-
-    sys.path.append("/tools")
     from pip._vendor import tomli as tomllib  # type: ignore[no-redef]
 
 from builder.inside.refusal import RefusedError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.inside import environment, imports
-from builder.inside.environment import PIP
+from builder.inside.tools import PIP
 
 _REPORT = Path("/tmp/report.json")  # noqa: S108 - the sandbox's own
 
