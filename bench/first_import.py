@@ -6,7 +6,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from master import scope, watch
 from master.feed import choose, reconcile
+from master.reader import Reader
 from master.upstream import Upstream
 from schema.db.models import Project, UpstreamFile
 from schema.db.session import now, transaction
@@ -56,8 +57,9 @@ def measure(database: Engine, settings: Settings, upstream: Upstream) -> Figures
     began = time.perf_counter()
     reconcile.turn(database, upstream, every_s=1e9, adopt=partial(_adopt, settings))
     listed = time.perf_counter()
-    while watch.look_at_due(database, upstream, poll_s=1e9):
-        pass
+    with closing(Reader(settings)) as reader:
+        while watch.look_at_due(database, upstream, poll_s=1e9, reader=reader):
+            pass
     ended = time.perf_counter()
     with transaction(database) as session:
         projects = session.scalar(select(func.count()).select_from(Project).where(Project.checked_at.is_not(None))) or 0

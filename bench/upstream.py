@@ -7,7 +7,6 @@ all projects (PEP 691) with serials, and the XML-RPC changelog of a day of event
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import random
 import re
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import xmlrpc.client
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from urllib.request import urlopen
 
 from bench.catalogue import Catalogue
@@ -63,8 +62,7 @@ class Upstream:
                 if number in self.changed
                 else self.catalogue.serial(number)
             )
-            etag = hashlib.sha256(page).hexdigest()[:16]
-            return 200, {"Content-Type": _JSON, "ETag": f'"{etag}"', "X-PyPI-Last-Serial": str(serial)}, page
+            return 200, {"Content-Type": _JSON, "ETag": f'"{serial}"', "X-PyPI-Last-Serial": str(serial)}, page
         if path.startswith("/pypi"):
             return 200, {"Content-Type": "text/xml"}, self._call(body)
         if path.startswith("/happen/"):
@@ -94,24 +92,35 @@ class Upstream:
         return answer.encode()
 
 
-async def _serve(upstream: Upstream) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                path = head.split(b" ", 2)[1].decode()
-                length = re.search(rb"(?i)content-length: (\d+)", head)
-                body = await reader.readexactly(int(length[1])) if length else b""
-                status, headers, data = upstream.answer(path, body)
-                lines = [f"HTTP/1.1 {status} X", *(f"{key}: {value}" for key, value in headers.items())]
-                writer.write("\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""]).encode() + data)
-                await writer.drain()
-                upstream.look_ahead()
-        writer.close()
+class _Talk(asyncio.Protocol):
+    """One client's connection; it asks one thing after the other."""
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream, self._received = upstream, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        if not end or len(body) < (int(length[1]) if length else 0):
+            return
+        self._received = b""
+        status, headers, data = self._upstream.answer(head.split(b" ", 2)[1].decode(), body)
+        lines = [f"HTTP/1.1 {status} X", *(f"{key}: {value}" for key, value in headers.items())]
+        answer = "\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""]).encode() + data
+        assert isinstance(self._transport, asyncio.Transport)
+        self._transport.write(answer)
+        self._upstream.look_ahead()
+
+
+async def _serve(upstream: Upstream) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Talk(upstream), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await loop.run_in_executor(None, sys.stdin.read)
     server.close()
     os._exit(0)  # without waiting for connections that clients keep
 

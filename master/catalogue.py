@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from packaging.version import Version
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from master import builds, undecided
-from master.pages import File, Page
+from master.pages import File, Listed, Page
 from master.withdraw import withdraw
 from schema.db.models import Build, Project, UpstreamFile, Wheel
 from schema.errors import UpstreamError
@@ -155,30 +154,15 @@ def _take_files(
     return changed | _withdraw_gone(session, project, rows.values(), now)
 
 
-def _new_row(project: Project, file: File, now: datetime) -> UpstreamFile:
+def _new_row(project: Project, file: Listed, now: datetime) -> UpstreamFile:
     if file.kind == "sdist" and project.checked_at is not None:
         log.info("%s: new on the upstream: %s", project.name, file.filename)
-    return UpstreamFile(**row_of(project, file, now))
+    return UpstreamFile(project_id=project.id, seen_at=now, **file._asdict())
 
 
-def row_of(project: Project, file: File, now: datetime) -> dict[str, Any]:
-    """The values of a new row for *file*."""
-    return {
-        "project_id": project.id,
-        "filename": file.filename,
-        "version": str(file.version),
-        "kind": file.kind,
-        "seen_at": now,
-        **_values(file),
-    }
-
-
-def _values(file: File) -> dict[str, Any]:
-    return {column: getattr(file, column) for column in _COLUMNS}
-
-
-def _update(session: Session, row: UpstreamFile, file: File, now: datetime) -> bool:
-    differing = {key: value for key, value in _values(file).items() if getattr(row, key) != value}
+def _update(session: Session, row: UpstreamFile, file: Listed, now: datetime) -> bool:
+    values = {column: getattr(file, column) for column in _COLUMNS}
+    differing = {key: value for key, value in values.items() if getattr(row, key) != value}
     # An upstream that tells a digest, size or time in one answer and not in the next has not changed the file.
     differing = {key: value for key, value in differing.items() if value is not None or key in _MAY_BE_LIFTED}
     if row.gone_at is not None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy import Table, bindparam, update
 from sqlalchemy.orm import Session
 
-from master.catalogue import row_of
-from master.upstream import Page
+from master.pages import Listed, Page
+from schema.db import bulk
 from schema.db.models import Project, UpstreamFile
 
 _FILES: Table = UpstreamFile.__table__  # type: ignore[assignment]
+_COLUMNS = ("project_id", "seen_at", *Listed._fields)
 _PROJECTS: Table = Project.__table__  # type: ignore[assignment]
 
 _READ = (
@@ -43,16 +44,15 @@ def take(session: Session, readings: Sequence[Reading], now: datetime) -> None:
     """Take pages of projects of which nothing is known; raise IntegrityError if something is."""
     if not readings:
         return
-    files = [row_of(item.project, file, now) for item in readings for file in _files(item.page)]
     connection = session.connection()
-    if files:
-        connection.execute(insert(_FILES), files)
+    files = ((item.project.id, now, *file) for item in readings for file in _files(item.page))
+    bulk.insert(connection, _FILES, _COLUMNS, files)
     connection.execute(_READ, [_read(item, now) for item in readings])
     for item in readings:
         session.expire(item.project)
 
 
-def _files(page: Page) -> Sequence[Any]:
+def _files(page: Page) -> Sequence[Listed]:
     return () if page.status == "quarantined" else page.files
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_name, parse_wheel_filename
@@ -41,15 +41,31 @@ _SDIST_ENDINGS = (".tar.gz", ".zip")
 _PLAIN_URL = re.compile(r"https?://[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?/[A-Za-z0-9/._~%+!:@=,-]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """A file on a project's page.
+class Listed(NamedTuple):
+    """A file on a project's page, as plain values: millions of them are made, sent to another process, and stored.
 
+    version: canonical
     url: absolute; sha256: None where the page gives none, or none that is one: such a file is never used
     requires_python: as it stands, possibly no valid specifier
     yanked: None, or the reason ("" where none was given)
     metadata_sha256: of the ``.metadata`` file beside it; None where that is not advertised with its digest
     """
+
+    filename: str
+    kind: Literal["sdist", "wheel"]
+    version: str
+    url: str
+    sha256: Sha256 | None = None
+    size_bytes: int | None = None
+    requires_python: str | None = None
+    yanked: str | None = None
+    uploaded_at: datetime | None = None
+    metadata_sha256: Sha256 | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file that the upstream lists, for decisions: as ``Listed`` has it, but with a version that compares."""
 
     filename: str
     kind: Literal["sdist", "wheel"]
@@ -73,7 +89,7 @@ class Page:
     """
 
     name: NormalizedName
-    files: tuple[File, ...]
+    files: tuple[Listed, ...]
     status: str = "active"
     status_reason: str = ""
     skipped: int = 0
@@ -94,7 +110,7 @@ def parse(
         entries, status = _from_html(body, url)
     else:
         raise UpstreamError(f"{url}: not a page of an index: its type is {kind[:80] or 'not given'}")
-    files: dict[str, File] = {}
+    files: dict[str, Listed] = {}
     skipped = 0
     for entry in entries:
         file = _file(name, entry, url)
@@ -113,8 +129,7 @@ def parse(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Entry(NamedTuple):
     """What a page says of one file, whichever form it has; nothing of it is checked yet."""
 
     filename: Any
@@ -204,7 +219,7 @@ def _warn_of_newer(version: str) -> None:
     log.warning("the upstream index speaks version %s; the farm knows up to 1.%s", version, _NEWEST_MINOR)
 
 
-def _file(name: NormalizedName, entry: _Entry, page_url: str) -> File | None:
+def _file(name: NormalizedName, entry: _Entry, page_url: str) -> Listed | None:
     """None for what is no file of this project, or says of itself what cannot be understood."""
     if not isinstance(entry.filename, str) or not isinstance(entry.url, str):
         return None
@@ -214,10 +229,10 @@ def _file(name: NormalizedName, entry: _Entry, page_url: str) -> File | None:
     url = _absolute(page_url, entry.url)
     if parsed is None or url is None:
         return None
-    return File(
+    return Listed(
         filename=entry.filename,
         kind="wheel" if entry.filename.endswith(".whl") else "sdist",
-        version=parsed,
+        version=str(parsed),
         url=url,
         sha256=_digest(entry.sha256),
         size_bytes=entry.size if type(entry.size) is int and 0 <= entry.size < _SIZE_LIMIT else None,
@@ -295,4 +310,6 @@ def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401
 
 def _clean(text: str) -> str:
     """What every database takes: no NUL, no lone surrogates, not without end."""
+    if text.isascii() and len(text) <= _TEXT_LIMIT and "\0" not in text:
+        return text
     return text[:_TEXT_LIMIT].replace("\0", "").encode("utf-8", "replace").decode()

@@ -19,6 +19,7 @@ from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
 from master.planner import Planner
+from master.reader import Reader
 from master.site import Site
 from master.site.marked import Marked
 from master.site.walk import Walk
@@ -47,6 +48,7 @@ class Parts:
     marked: Marked
     pages: Walk
     upstream: Upstream
+    reader: Reader
     collector: Collector
     planner: Planner
     dispatcher: Dispatcher
@@ -78,6 +80,7 @@ class Parts:
             marked=Marked(site=site, snapshot=snapshot, database=database, unfenced=unfenced),
             pages=Walk(site=site, public_url=settings.public_url, database=database, lost=not site.is_there),
             upstream=upstream,
+            reader=Reader(settings),
             collector=_collector(settings, database, store),
             planner=Planner(database, snapshot=snapshot, settings=settings),
             dispatcher=_dispatcher(settings, store),
@@ -96,6 +99,7 @@ class Parts:
     def close(self) -> None:
         """Close every connection that was opened here."""
         self.upstream.close()
+        self.reader.close()
         self.snapshot.dispose()
         self.unfenced.dispose()
 

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from master import catalogue, first_reading
+from master.fetching import Seen
 from master.upstream import NotModified, Page
 from schema.db.models import Project
 from schema.errors import UnknownProjectError, UpstreamError
@@ -26,8 +27,6 @@ _FIRST_PAUSE_S = 15.0
 _LONGEST_PAUSE_S = 6 * 3600.0
 _STALE_PAUSE_S = 240.0
 _STALE_LOOKS = 60
-
-Seen = Page | NotModified | UpstreamError
 
 
 def take(session: Session, seen: Mapping[int, Seen], *, poll_s: float, now: datetime) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import ssl
 import threading
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException
@@ -79,6 +80,12 @@ class Transport:
         for pool in self._pools.values():
             pool.clear()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nothing is asked for inside."""
+        with self._one_at_a_time:
+            yield
+
     def get(
         self, url: str, *, headers: Mapping[str, str] | None = None, limit_bytes: int, timeout_s: float | None = None
     ) -> Answer:
@@ -143,7 +150,7 @@ class Transport:
         sent = {**self._headers, **headers}
         if self._login and _origin(url) == self._origin:
             sent |= urllib3.make_headers(basic_auth=self._login)
-        return self._pool(url).request(
+        return self._pool(url).urlopen(
             "GET" if content is None else "POST",
             url,
             body=content,

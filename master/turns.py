@@ -32,7 +32,8 @@ class Turns:
         """Look at projects whose turn has come."""
         sweep_s, poll_s = self._settings.watch.sweep_s, self._settings.upstream.poll_s
         pause_s = sweep_s if self._parts.follower.tells_events else poll_s
-        if watch.look_at_due(self._database, self._parts.upstream, poll_s=pause_s):
+        parts = self._parts
+        if watch.look_at_due(self._database, parts.upstream, poll_s=pause_s, reader=parts.reader):
             self._loops.wake("watch")  # there may be more
 
     def feed(self) -> None:

@@ -10,7 +10,8 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,7 +22,7 @@ from urllib.parse import urljoin, urlsplit
 
 from packaging.utils import NormalizedName
 
-from master.pages import File, Page, parse
+from master.pages import File, Listed, Page, parse
 from master.transport import Answer, Transport
 from master.wheel_metadata import METADATA_LIMIT_BYTES, read_metadata
 from schema.errors import UnknownProjectError, UpstreamError
@@ -31,7 +32,7 @@ from schema.settings import Settings
 
 log = logging.getLogger(__name__)
 
-__all__ = ["File", "NotModified", "Page", "Upstream", "default_index_url", "user_agent"]
+__all__ = ["File", "Listed", "NotModified", "Page", "Upstream", "default_index_url", "user_agent"]
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _PAGE_LIMIT_BYTES = 50 * 2**20
@@ -106,6 +107,16 @@ class Upstream:
         """How long the upstream asked us to leave it in peace, in seconds from now; 0 if it did not."""
         return max(self._rest_until - time.monotonic(), 0.0)
 
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Ask nothing from here while another process of the farm does: one request at a time (W-01)."""
+        with self._transport.alone():
+            yield
+
+    def rest(self, seconds: float) -> None:
+        """The upstream asked that other process to be left in peace for so long from now on."""
+        self._rest_until = max(self._rest_until, time.monotonic() + seconds)
+
     def page(self, name: NormalizedName, *, etag: str = "", last_modified: str = "") -> Page | NotModified:
         """The page of a project.
 
@@ -157,7 +168,7 @@ class Upstream:
             self._expect_success(answer.status, answer.headers, answer.url)
         return answer
 
-    def metadata(self, file: File) -> bytes:
+    def metadata(self, file: File | Listed) -> bytes:
         """METADATA of an upstream wheel: the file beside it where its digest is advertised, else out of the wheel.
 
         Nothing is believed without a digest from the index. Raise UpstreamError if it cannot be had.
@@ -174,7 +185,7 @@ class Upstream:
             raise UpstreamError(f"{file.filename}: the upstream gives no sha256 of it")
         return self._metadata_inside(file, file.sha256)
 
-    def _metadata_inside(self, file: File, expected: Sha256) -> bytes:
+    def _metadata_inside(self, file: File | Listed, expected: Sha256) -> bytes:
         digest = hashlib.sha256()
         with tempfile.TemporaryFile() as wheel:
 

@@ -1,16 +1,15 @@
 """Look at the projects that somebody asked for: what is new, what is gone (W-04, W-06, W-08).
 
-Pages are fetched one after the other outside any transaction, and taken some at once in one short transaction. A
-project whose page fails waits longer and longer; the others do not notice (R14).
+Pages are fetched one after the other outside any transaction, and taken some at once in one short transaction; where
+very many are due, another process fetches while this one takes. A project whose page fails waits longer and longer;
+the others do not notice (R14).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 
 from packaging.utils import NormalizedName
@@ -18,8 +17,10 @@ from sqlalchemy import Engine, exists, select
 from sqlalchemy.orm import Session
 
 from master import readings
-from master.readings import Seen
-from master.upstream import Page, Upstream
+from master.batches import batches
+from master.fetching import Due, Seen, fetch, fetched
+from master.reader import Reader, ReaderError
+from master.upstream import Upstream
 from schema.db.models import Project, Request
 from schema.db.session import now as clock
 from schema.db.session import transaction
@@ -28,19 +29,7 @@ from schema.errors import UnavailableError, UpstreamError
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 200
-# What is fetched is kept in memory, and lost with the process, until it is taken.
-_MOST_FILES = 10_000
-_LONGEST_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Due:
-    """A project to ask the upstream for, and what was kept of its last page."""
-
-    id: int
-    name: NormalizedName
-    etag: str
-    last_modified: str
+_BACKLOG = 2000
 
 
 def due(session: Session, now: datetime, *, limit: int = _AT_ONCE) -> list[int]:
@@ -61,52 +50,76 @@ def look(database: Engine, upstream: Upstream, project_id: int, *, poll_s: float
     """
     with transaction(database) as session:
         (project,) = _dues(session, [project_id])
-    return bool(_take(database, {project.id: _fetch(upstream, project)}, poll_s=poll_s, now=now))
+    return bool(_take(database, {project.id: fetch(upstream, project)}, poll_s=poll_s, now=now))
 
 
 def look_at_due(
-    database: Engine, upstream: Upstream, *, poll_s: float, stop: threading.Event | None = None, limit: int = _AT_ONCE
+    database: Engine,
+    upstream: Upstream,
+    *,
+    poll_s: float,
+    stop: threading.Event | None = None,
+    limit: int = _AT_ONCE,
+    reader: Reader | None = None,
 ) -> int:
     """Look at projects that are due, *limit* at most; count them.
 
     The round ends early after a second, when *stop* is set, and when the upstream asks for a rest: what was fetched
     until then is taken. 0: nothing was due, or may be asked for now.
+    reader: fetches where more than *limit* are due, many times as many in a round
     """
     with transaction(database) as session:
-        projects = _dues(session, due(session, clock(session), limit=limit))
-    seen = dict(_fetched(upstream, projects, stop))
+        projects = _dues(session, due(session, clock(session), limit=limit if reader is None else limit + _BACKLOG))
+    if reader is not None and len(projects) > limit:
+        try:
+            return _look_side_by_side(database, upstream, reader, projects, poll_s=poll_s, stop=stop)
+        except ReaderError as err:
+            log.warning("%s; the pages are read here", err)
+    elif reader is not None:
+        reader.close()
+    seen = dict(fetched(upstream, projects[:limit], stop))
     _take(database, seen, poll_s=poll_s)
     return len(seen)
 
 
-def _dues(session: Session, ids: Sequence[int]) -> list[_Due]:
+def _look_side_by_side(
+    database: Engine,
+    upstream: Upstream,
+    reader: Reader,
+    projects: Sequence[Due],
+    *,
+    poll_s: float,
+    stop: threading.Event | None,
+) -> int:
+    """Take what the reader brought last while it fetches the next; raise ReaderError."""
+    seen: dict[int, Seen] = {}
+    looked = 0
+    try:
+        for batch in batches(projects, _AT_ONCE):
+            if upstream.rest_s or (stop is not None and stop.is_set()):
+                break
+            with upstream.lent():
+                reader.ask(batch)
+                _take(database, seen, poll_s=poll_s)
+                seen, rest_s = reader.answer()
+            looked += len(seen)
+            upstream.rest(rest_s)
+    except BaseException:
+        reader.close()  # its answer may still be under way
+        raise
+    _take(database, seen, poll_s=poll_s)
+    return looked
+
+
+def _dues(session: Session, ids: Sequence[int]) -> list[Due]:
     columns = (Project.id, Project.name, Project.etag, Project.last_modified, Project.serial, Project.event_serial)
     rows = {row.id: row for row in session.execute(select(*columns).where(Project.id.in_(ids)))}
     found = []
     for row in (rows[number] for number in ids if number in rows):
         news = row.event_serial > row.serial  # then "not modified" could only be a stale answer
         kept = ("", "") if news else (row.etag, row.last_modified)
-        found.append(_Due(id=row.id, name=NormalizedName(row.name), etag=kept[0], last_modified=kept[1]))
+        found.append(Due(id=row.id, name=NormalizedName(row.name), etag=kept[0], last_modified=kept[1]))
     return found
-
-
-def _fetched(upstream: Upstream, projects: Sequence[_Due], stop: threading.Event | None) -> Iterator[tuple[int, Seen]]:
-    began, files = time.monotonic(), 0
-    for project in projects:
-        if upstream.rest_s or (stop is not None and stop.is_set()):
-            return
-        seen = _fetch(upstream, project)
-        yield project.id, seen
-        files += len(seen.files) if isinstance(seen, Page) else 0
-        if files >= _MOST_FILES or time.monotonic() - began >= _LONGEST_S:
-            return
-
-
-def _fetch(upstream: Upstream, project: _Due) -> Seen:
-    try:
-        return upstream.page(project.name, etag=project.etag, last_modified=project.last_modified)
-    except UpstreamError as err:
-        return err
 
 
 def _take(database: Engine, seen: dict[int, Seen], *, poll_s: float, now: datetime | None = None) -> int:

@@ -29,7 +29,7 @@ BuildResult.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from schema.states import FailureClass
 
@@ -153,6 +153,11 @@ class UnknownProjectError(UpstreamError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the upstream index has no project {name!r}; is the name spelt right?")
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        """As another process sends it: made anew from the name, not from the message."""
+        return type(self), (self.name,)
 
 
 class WireError(FarmError):

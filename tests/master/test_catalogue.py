@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from master import builds, catalogue
-from master.pages import File, Page, file_version
+from master.pages import File, Listed, Page, file_version
 from master.withdraw import withdraw
 from schema.db.models import Attempt, Build, DirtyPage, Project, Request, UpstreamFile, Wheel
 from schema.db.session import transaction
@@ -25,20 +24,20 @@ LATER = NOW + timedelta(minutes=11)
 DEMO = NormalizedName("demo")
 
 
-def file(filename: str = "demo-1.0.tar.gz", **fields: Any) -> File:
+def file(filename: str = "demo-1.0.tar.gz", **fields: Any) -> Listed:
     version = file_version(DEMO, filename)
     assert version is not None
     values = {
         "filename": filename,
         "kind": "wheel" if filename.endswith(".whl") else "sdist",
-        "version": version,
+        "version": str(version),
         "url": f"https://files.example/{filename}",
         "sha256": Sha256("0" * 64),
     }
-    return File(**{**values, **fields})
+    return Listed(**{**values, **fields})
 
 
-def page(*files: File, **fields: Any) -> Page:
+def page(*files: Listed, **fields: Any) -> Page:
     return Page(name=DEMO, files=files, **fields)
 
 
@@ -92,13 +91,13 @@ def filled(database: Engine) -> Engine:
 def test_what_the_page_lists_becomes_rows(database: Engine) -> None:
     uploaded = NOW - timedelta(days=3)
     sdist = file(requires_python=">=3.8", yanked="bad", uploaded_at=uploaded, size_bytes=7)
+    wheel = file("demo-1.0-py3-none-any.whl", metadata_sha256=Sha256("1" * 64))
 
-    assert take(database, page(sdist, file("demo-1.0-py3-none-any.whl", metadata_sha256=Sha256("1" * 64)), etag='"x"'))
+    assert take(database, page(sdist, wheel, etag='"x"'))
 
     with transaction(database) as session:
         assert {item.filename: item for item in catalogue.listed_files(session, project(session))} == {
-            "demo-1.0.tar.gz": sdist,
-            "demo-1.0-py3-none-any.whl": file("demo-1.0-py3-none-any.whl", metadata_sha256=Sha256("1" * 64)),
+            item.filename: File(**{**item._asdict(), "version": Version(item.version)}) for item in (sdist, wheel)
         }
         assert (project(session).etag, project(session).checked_at) == ('"x"', NOW)
     assert revision(database) == 1
@@ -121,7 +120,7 @@ def test_a_long_page_needs_few_queries(database: Engine) -> None:
     listener = lambda *_: counted.append(1)  # noqa: E731 - as the event wants it
 
     event.listen(database, "before_cursor_execute", listener)
-    take(database, page(*files[1:], replace(files[0], yanked="x")), LATER)
+    take(database, page(*files[1:], files[0]._replace(yanked="x")), LATER)
     event.remove(database, "before_cursor_execute", listener)
 
     assert len(counted) < 20

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from master.pages import File, Page, file_version, parse
+from master.pages import Listed, Page, file_version, parse
 from schema.errors import UpstreamError
 
 DEMO = NormalizedName("demo")
@@ -36,7 +36,7 @@ def html_page(*anchors: str, head: str = "") -> Page:
     return parse(DEMO, text.encode(), content_type="text/html; charset=UTF-8", url=URL)
 
 
-def only(page: Page) -> File:
+def only(page: Page) -> Listed:
     (file,) = page.files
     return file
 
@@ -57,10 +57,10 @@ def test_a_json_page_tells_all_that_the_standard_has() -> None:
     )
 
     assert (page.status, page.status_reason, page.skipped) == ("archived", "no time", 0)
-    assert only(page) == File(
+    assert only(page) == Listed(
         filename="demo-1.0-py3-none-any.whl",
         kind="wheel",
-        version=Version("1.0"),
+        version="1.0",
         url="https://index.example/files/demo-1.0-py3-none-any.whl",
         sha256=DIGEST,  # type: ignore[arg-type]  # a digest written out
         size_bytes=7,

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from master import builds, catalogue, operate, requests, resolve, undecided
-from master.pages import File, Page, file_version
+from master.pages import Listed, Page, file_version
 from schema.db.models import Build, DirtyPage, Project, Request, UpstreamFile
 from schema.db.session import transaction
 from schema.names import Sha256
@@ -26,20 +26,20 @@ SDIST = "demo-1.0.tar.gz"
 WHEEL = "demo-1.0-cp311-cp311-manylinux_2_17_x86_64.whl"
 
 
-def listed(filename: str, **fields: Any) -> File:
+def listed(filename: str, **fields: Any) -> Listed:
     version = file_version(DEMO, filename)
     assert version is not None
-    return File(
+    return Listed(
         filename=filename,
         kind="wheel" if filename.endswith(".whl") else "sdist",
-        version=version,
+        version=str(version),
         url=f"https://files.example/{filename}",
         sha256=Sha256("0" * 64),
         **fields,
     )
 
 
-def upstream_has(database: Engine, *files: File | str, now: datetime = NOW, **fields: Any) -> None:
+def upstream_has(database: Engine, *files: Listed | str, now: datetime = NOW, **fields: Any) -> None:
     """The upstream's page of demo is this one now."""
     seen = tuple(listed(item) if isinstance(item, str) else item for item in files)
     with transaction(database) as session:

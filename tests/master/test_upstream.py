@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
-from master.pages import File, Page
+from master.pages import Listed, Page
 from master.transport import Transport
 from master.upstream import NotModified, Upstream, user_agent
 from schema.errors import SettingsError, UnknownProjectError, UpstreamError
@@ -50,7 +50,7 @@ def page(upstream: Upstream, *, etag: str = "") -> Page:
     return found
 
 
-def wheel(upstream: Upstream) -> File:
+def wheel(upstream: Upstream) -> Listed:
     return next(file for file in page(upstream).files if file.kind == "wheel")
 
 

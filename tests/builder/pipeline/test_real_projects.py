@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from builder.build import Workshop
 from master.pages import Page
@@ -30,14 +31,14 @@ def newest(name: str, *, platform: str) -> BuildJob:
     with Upstream.from_settings(Settings()) as upstream:
         page = upstream.page(project)
     assert isinstance(page, Page)
-    released = [file for file in page.files if file.kind == "sdist" and not file.version.is_prerelease]
-    file = max(released, key=lambda file: file.version)
+    released = [file for file in page.files if file.kind == "sdist" and not Version(file.version).is_prerelease]
+    file = max(released, key=lambda file: Version(file.version))
     assert file.sha256 is not None
     return BuildJob(
         build_id=1,
         fence=1,
         project=project,
-        version=str(file.version),
+        version=file.version,
         platform=platform,
         sdist=Sdist(filename=file.filename, url=file.url, sha256=file.sha256, uploaded_at=file.uploaded_at),
         recipe=recipe_for(project),

@@ -80,6 +80,8 @@ class KillerJob(Fault):
             return super().tick()
         if wanted is None:
             self.fleet.send("request", "--build", "always", self.project)
+        if state in {None, BuildState.QUEUED}:  # whatever else waits may be given out first
+            self._until = time.monotonic() + self._PATIENCE_S
         for node, steps in running:
             if steps and node in self.fleet.nodes:
                 self.fleet.nodes[node].program.kill()

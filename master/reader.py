@@ -1,0 +1,115 @@
+"""A process that reads pages of the upstream for the master, which takes the last ones into the database meanwhile.
+
+A first catalogue is hundreds of thousands of pages, and one interpreter does one thing at a time. Requests stay
+serial (W-01): whoever asks the reader lends it the upstream for that time. ``python -m master.reader`` is the process;
+it ends when its stdin does, so it never outlives the master.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from master.fetching import Due, Seen, fetched
+from master.upstream import Upstream
+from schema.errors import FarmError
+from schema.settings import Settings
+
+_END_S = 5.0
+
+
+class ReaderError(FarmError):
+    """The process ended by itself, or could not be started."""
+
+
+class Reader:
+    """The master's end; the process begins with the first question. For one thread.
+
+    settings: say where the upstream is
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, projects: Sequence[Due]) -> None:
+        """Have pages fetched; ``answer`` must follow, or ``close``. Raise ReaderError."""
+        try:
+            if self._process is None:
+                self._process = _started()
+                _send(self._process.stdin, self._settings)
+            _send(self._process.stdin, projects)
+        except (OSError, ValueError) as err:
+            self.close()
+            raise ReaderError(f"the process that reads the upstream's pages does not work: {err}") from err
+
+    def answer(self) -> tuple[dict[int, Seen], float]:
+        """What ``fetched`` gave, and for how many seconds the upstream wants a rest; raise ReaderError."""
+        pipe = self._process.stdout if self._process is not None else None
+        assert pipe is not None  # noqa: S101 - for mypy: something was asked, and by a pipe
+        try:
+            # It is our own code at the other end; what the upstream wrote comes as plain values.
+            seen, rest_s = pickle.load(pipe)  # noqa: S301
+        except (OSError, ValueError, EOFError, pickle.UnpicklingError) as err:
+            self.close()
+            raise ReaderError(f"the process that reads the upstream's pages ended: {err}") from err
+        return seen, rest_s
+
+    def close(self) -> None:
+        """End the process, if there is one; the next question begins another."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):  # what was not written yet has no reader any more
+                if pipe is not None:
+                    pipe.close()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "master.reader"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        process_group=0,  # Ctrl-C is for the master, whose end is the end of stdin
+        # Where the farm is not installed, its code lies here.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HERE, os.environ.get("PYTHONPATH"))))},
+    )
+
+
+_HERE = str(Path(__file__).parents[1])
+
+
+def _send(pipe: IO[bytes] | None, what: Any) -> None:  # noqa: ANN401 - settings, projects or what was seen of them
+    assert pipe is not None  # noqa: S101 - for mypy: we asked for a pipe
+    pickle.dump(what, pipe, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    # Nothing that is printed by accident may get between the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with suppress(EOFError, BrokenPipeError):
+        settings = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own master
+        with Upstream.from_settings(settings) as upstream:
+            while True:
+                projects = pickle.load(sys.stdin.buffer)  # noqa: S301
+                seen = dict(fetched(upstream, projects))
+                _send(answers, (seen, upstream.rest_s))
+
+
+if __name__ == "__main__":
+    main()
