@@ -59,12 +59,12 @@ class Image:
 def find(folder: Path, name: str) -> Image:
     """The image of that name; raise ImageError with the command that makes it, or brings it up to date."""
     if not (folder / name / "image.json").is_file():
-        raise ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm-node image make {name}")
+        raise ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm image make {name}")
     image = read(folder / name)
     if not toolbox.current(image.tools):
         raise ImageError(
             f"the farm's own tools in the image {name} are of another version of the farm",
-            advice=f"wheelfarm-node image make {name}",
+            advice=f"wheelfarm image make {name}",
         )
     return image
 

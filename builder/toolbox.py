@@ -6,11 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
-
-from packaging.utils import canonicalize_name
 
 from builder import process, sandbox
 from builder.log import Log
@@ -29,6 +26,8 @@ TOOLS = (
     "pyelftools==0.33",
     "pyproject-hooks==1.3.3",
 )
+# The folders in which an installation keeps what was installed, in their standard spelling.
+RECORDS = tuple(f"{item.replace('-', '_').replace('==', '-')}.dist-info" for item in TOOLS)
 # Byte code by hash of the source, not by its time: the same bytes each time.
 _COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/tools")
 
@@ -60,8 +59,7 @@ def install(target: Path, root: Path, platform: Platform) -> None:
 
 def current(target: Path) -> bool:
     """Whether the tools below *target* are those of this version of the farm, and nothing else."""
-    found = {f"{canonicalize_name(item.name)}=={item.version}" for item in distributions(path=[str(target)])}
-    return found == set(TOOLS)
+    return {path.name for path in target.glob("*.dist-info")} == set(RECORDS)
 
 
 def _pip() -> Sequence[str]:

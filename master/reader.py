@@ -38,6 +38,11 @@ class Reader:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while there is one."""
+        return None if self._process is None else self._process.pid
+
     def ask(self, projects: Sequence[Due]) -> None:
         """Have pages fetched; ``answer`` must follow, or ``close``. Raise ReaderError."""
         try:

@@ -120,13 +120,14 @@ def test_a_backlog_is_read_whole_in_one_round(
 
 def test_without_a_backlog_there_is_no_other_process(upstream: Upstream, reader: Reader, wanted: Engine) -> None:
     assert look(wanted, upstream, reader) == len(NAMES)
-    (begun,) = children()
+    begun = reader.pid
     with transaction(wanted) as session:
         session.scalars(select(Project)).first().check_at = NOW  # type: ignore[union-attr]
 
     assert look(wanted, upstream, reader) == 1
 
-    assert begun not in children()
+    assert begun is not None
+    assert not Path(f"/proc/{begun}").exists()
 
 
 def test_the_master_asks_nothing_while_it_lends_the_upstream(upstream: Upstream) -> None:
@@ -160,8 +161,7 @@ def test_a_reader_that_is_killed_costs_nothing_but_its_speed(
 ) -> None:
     reader.ask([due("p0")])
     reader.answer()
-    (begun,) = children()
-    os.kill(begun, signal.SIGKILL)
+    kill(reader)
 
     assert look(wanted, upstream, reader) == 2  # here, one round's worth
     assert "the pages are read here" in caplog.text
@@ -170,8 +170,7 @@ def test_a_reader_that_is_killed_costs_nothing_but_its_speed(
 
 def test_an_answer_that_never_comes_is_an_error(reader: Reader) -> None:
     reader.ask([due("p0")])
-    (begun,) = children()
-    os.kill(begun, signal.SIGKILL)
+    kill(reader)
 
     with pytest.raises(ReaderError, match="ended"):
         reader.answer()
@@ -199,7 +198,7 @@ def test_where_nothing_can_be_kept_the_reader_is_not_left_with_an_answer(
         patch.setattr("master.readings.take", away)
         with pytest.raises(UnavailableError):
             look(wanted, upstream, reader)
-    assert children() == []
+    assert reader.pid is None
 
     assert look(wanted, upstream, reader) == len(NAMES)
 
@@ -216,9 +215,6 @@ def test_it_ends_with_the_master(settings: Settings) -> None:
     process.stdout.close()  # type: ignore[union-attr]
 
 
-def children() -> list[int]:
-    """The readers that this process has."""
-    found: list[int] = []
-    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return [pid for pid in found if b"master.reader" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+def kill(reader: Reader) -> None:
+    assert reader.pid is not None
+    os.kill(reader.pid, signal.SIGKILL)

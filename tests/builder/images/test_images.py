@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import images
+from builder import images, toolbox
 from builder.images import Image
 from schema.errors import ImageError, UnknownPlatformError
 from schema.platforms import this_machine
@@ -26,6 +26,8 @@ from tests.builder.sandbox.conftest import as_nobody
 def _record(folder: Path, name: str) -> Image:
     (folder / name / "root").mkdir(parents=True)
     (folder / name / "root" / "file").write_text("content")
+    for record in toolbox.RECORDS:
+        (folder / name / "tools" / record).mkdir(parents=True)
     image = Image(
         name=name,
         folder=folder / name,
@@ -49,6 +51,30 @@ def test_an_image_is_found_as_it_was_written(tmp_path: Path) -> None:
 def test_an_image_that_is_not_there_names_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="wheelfarm image make debian12-aarch64"):
         images.find(tmp_path, "debian12-aarch64")
+
+
+def test_an_image_with_the_tools_of_another_version_is_not_offered(tmp_path: Path) -> None:
+    image = _record(tmp_path, "debian12-x86_64")
+    (image.tools / toolbox.RECORDS[0]).rename(image.tools / "auditwheel-1.0.dist-info")
+
+    with pytest.raises(ImageError, match="wheelfarm image make debian12-x86_64"):
+        images.find(tmp_path, "debian12-x86_64")
+    assert images.installed(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_making_an_image_again_gives_it_the_tools_of_this_version(image: Image, reachable: Path) -> None:
+    shutil.copytree(image.folder, reachable / image.name, symlinks=True)
+    before = sorted(path.name for path in image.tools.iterdir())
+    shutil.rmtree(reachable / image.name / "tools" / "installer")
+    (reachable / image.name / "tools" / toolbox.RECORDS[1]).rename(
+        reachable / image.name / "tools" / "installer-0.1.dist-info"
+    )
+
+    made = images.make(reachable, image.name, progress=_silent)
+
+    assert sorted(path.name for path in made.tools.iterdir()) == before
+    assert images.check(made) == []
 
 
 def test_no_folder_has_no_images(tmp_path: Path) -> None:
