@@ -305,7 +305,7 @@ def _instant(value: Any) -> datetime | None:  # noqa: ANN401
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _clean(text: str) -> str:

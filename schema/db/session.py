@@ -16,6 +16,10 @@ from sqlalchemy.orm import Session
 from schema.errors import UnavailableError
 
 _SQLITE_BUSY_S = 30
+# Whoever commits the page that fills the log waits until it is written back: with the default of 1,000 pages that is
+# one commit in sixty. The log may grow beyond it while somebody reads, and is cut back afterwards.
+_SQLITE_CHECKPOINT_PAGES = 10_000
+_SQLITE_WAL_BYTES = 128 * 2**20
 _SQLITE_NOW = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
 _POSTGRESQL_NOW = text("SELECT clock_timestamp()")
 
@@ -40,6 +44,8 @@ def engine(url: str, *, read_only: bool = False) -> Engine:
         connection.isolation_level = None  # we begin transactions ourselves
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_SQLITE_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_SQLITE_WAL_BYTES}")
         connection.execute("PRAGMA foreign_keys = ON")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
