@@ -45,6 +45,25 @@ Dir::State "{folder}/state";
 Dir::State::Status "{root}/var/lib/dpkg/status";
 Dir::Cache "{folder}/cache";
 """
+# Targets of our own, so that sources without deb-src do, and nothing else is fetched.
+_INDEXES = """\
+Acquire::IndexTargets::deb::Packages::DefaultEnabled "false";
+Acquire::IndexTargets::deb::Translations::DefaultEnabled "false";
+Acquire::IndexTargets::deb::contents {
+  MetaKey "$(COMPONENT)/Contents-$(ARCHITECTURE)";
+  ShortDescription "Contents-$(ARCHITECTURE)";
+  Description "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents";
+  Optional "true";
+  KeepCompressed "true";
+};
+Acquire::IndexTargets::deb::sources {
+  MetaKey "$(COMPONENT)/source/Sources";
+  ShortDescription "Sources";
+  Description "$(RELEASE)/$(COMPONENT) Sources";
+  Optional "true";
+  KeepCompressed "true";
+};
+"""
 
 
 def keep_sources(
@@ -87,11 +106,16 @@ def installed(root: Path) -> dict[str, str]:
     return dict(sorted(line.split("\t", 1) for line in said.splitlines() if "\t" in line))
 
 
+def is_name(name: str) -> bool:
+    """Whether *name* can be that of a Debian package (policy 5.6.1), and means no more than that to apt."""
+    # apt reads a last "-" as "remove it".
+    return _PACKAGE.fullmatch(name) is not None and not name.endswith("-")
+
+
 def check_names(packages: Iterable[str]) -> list[str]:
     """The packages, sorted; raise JobError for what is no name of a Debian package (policy 5.6.1)."""
     for name in packages:
-        # apt reads a last "-" as "remove it".
-        if not _PACKAGE.fullmatch(name) or name.endswith("-"):
+        if not is_name(name):
             raise JobError(f"not a Debian package: {name!r}; mend the recipe", failure_class=FailureClass.REQUIREMENT)
     return sorted(set(packages))
 
@@ -119,6 +143,31 @@ def fetch(
         _update(settings, stamp, cancelled)
         _try_again([*argv, *packages], cancelled)
     return sorted(archives.glob("*.deb"))
+
+
+def fetch_indexes(folder: Path, root: Path, architecture: str, *, sources: Path) -> dict[str, list[Path]]:
+    """The suite's Contents and Sources, which apt has verified: ``contents`` and ``sources`` → files for ``cat_file``.
+
+    folder: a scratch folder, which all of it happens in; sources: the image's ``apt/``
+    Raise ImageError if the archive cannot be reached or has no such indexes.
+    """
+    shutil.copytree(sources / "sources.list.d", folder / "sources.list.d")
+    settings = _settings(folder, root, architecture, more=_INDEXES)
+    _update(settings, folder / "updated", threading.Event())
+    said = process.run(["apt-get", *settings, "indextargets", "--format", "$(CREATED_BY) $(FILENAME)"])
+    found: dict[str, list[Path]] = {"contents": [], "sources": []}
+    for line in said.splitlines():
+        kind, _, file = line.partition(" ")
+        if kind in found and Path(file).is_file():
+            found[kind].append(Path(file))
+    if missing := [kind for kind, files in found.items() if not files]:
+        raise ImageError(f"the image's package sources have no {' and no '.join(missing)} index")
+    return found
+
+
+def cat_file(file: Path) -> list[str]:
+    """The command that prints an index, however apt has compressed it."""
+    return ["/usr/lib/apt/apt-helper", "cat-file", str(file)]
 
 
 def identity(deb: Path) -> tuple[str, str]:
@@ -153,12 +202,12 @@ def _update(settings: Sequence[str], stamp: Path, cancelled: threading.Event) ->
     stamp.touch()
 
 
-def _settings(folder: Path, root: Path, architecture: str) -> list[str]:
+def _settings(folder: Path, root: Path, architecture: str, *, more: str = "") -> list[str]:
     """Options that turn apt from this machine to the image; a file, because only there can lists be cleared."""
     for name in ("state/lists/partial", "cache/archives/partial", "empty"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     file = folder / "apt.conf"
-    file.write_text(_SETTINGS.format(folder=folder, root=root, architecture=architecture), encoding="utf-8")
+    file.write_text(_SETTINGS.format(folder=folder, root=root, architecture=architecture) + more, encoding="utf-8")
     return ["-c", str(file)]
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from schema.errors import NodeError, ToolMissingError
 
@@ -83,6 +84,28 @@ def run(
     if reason:
         raise ProcessError(argv, reason, "\n".join(lines[-_TAIL_LINES:]))
     return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def reading(argv: Sequence[str]) -> Iterator[BinaryIO]:
+    """What one of our own tools prints, as a stream, for more than memory should hold.
+
+    Raise ProcessError at the end if it exits non-zero; it is killed if it is not read to its end.
+    """
+    need(argv[0])
+    with tempfile.TemporaryFile() as said:
+        with subprocess.Popen(
+            [*_DIES_WITH_US, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+        ) as source:
+            assert source.stdout is not None  # noqa: S101 - for mypy: we asked for a pipe
+            try:
+                yield cast("BinaryIO", source.stdout)
+            except BaseException:
+                source.kill()
+                raise
+        if source.returncode:
+            said.seek(0)
+            raise ProcessError(argv, f"exited with {source.returncode}", said.read().decode(errors="replace")[-2000:])
 
 
 def remove(path: Path) -> None:

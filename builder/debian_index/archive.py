@@ -1,0 +1,152 @@
+"""Read the archive's Contents and Sources (Debian's RepositoryFormat), line by line; every byte may be hostile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import BinaryIO
+
+from builder import apt
+
+# Debian's longest line of either is about 100 kB (the binaries of linux); what is longer is skipped.
+_LINE_BYTES = 1_048_576
+_STANZA_BYTES = 8 * _LINE_BYTES
+# A path's own bytes; a longer one is nothing that a build asks for.
+_PATH_CHARACTERS = 512
+_VERSION_CHARACTERS = 128
+
+
+class Kind(StrEnum):
+    """What a build may miss. NAMED is a word of prose, which may be any of the others."""
+
+    HEADER = "header"
+    PKG_CONFIG = "pkg-config"
+    PROGRAM = "program"
+    LIBRARY = "library"
+    NAMED = "named"
+    CMAKE = "cmake"
+    INTROSPECTION = "introspection"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """A file that builds ask for.
+
+    name: as a build spells it: ``lber.h``, ``libsystemd`` for its ``.pc``, ``jpeg`` for ``libjpeg.so``
+    path: without the first slash; packages: every one that ships it
+    """
+
+    kind: Kind
+    name: str
+    path: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A source package; build_depends: the fields' own text, not yet checked."""
+
+    name: str
+    version: str
+    binaries: tuple[str, ...]
+    build_depends: str
+
+
+_WANTED = re.compile(
+    rb"usr/include/|(?:usr/)?s?bin/|(?:usr/)?lib[^/ ]*/(?:\S+/)?(?:include/|lib[^/ ]+\.so\s|cmake/|pkgconfig/)"
+    rb"|usr/share/(?:pkgconfig/|gir-1\.0/|(?:\S+/)?cmake/)"
+)
+_MULTIARCH = r"[a-z0-9_]+-linux-gnu[a-z0-9]*"
+_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    (Kind.PROGRAM, re.compile(r"(?:usr/)?s?bin/([^/]+)")),
+    (Kind.PKG_CONFIG, re.compile(rf"usr/(?:share|lib(?:/{_MULTIARCH})?)/pkgconfig/([^/]+)\.pc")),
+    (Kind.LIBRARY, re.compile(rf"(?:usr/)?lib(?:/{_MULTIARCH})?/lib([^/]+)\.so")),
+    (Kind.HEADER, re.compile(r"usr/(?:[^/]+/)*include/(?:[^/]+/)*([^/.]+|[^/]+\.(?:h|hh|hpp|hxx|h\+\+|inc|pxd))")),
+    (Kind.CMAKE, re.compile(r"usr/(?:[^/]+/)*([^/]+?)(?:Config|-config)\.cmake")),
+    (Kind.INTROSPECTION, re.compile(r"usr/share/gir-1\.0/([^/]+?)-[0-9.]+\.gir")),
+)
+# Files for something other than this machine, or with nothing in them that links.
+_UNFIT_PACKAGE = re.compile(
+    r"-cross\b|-dbg$|-dbgsym$|-doc$|mingw|^wine|^lib\w*wine|klibc|musl|dietlibc|^android-|-android-|^avr-|djgpp"
+    r"|emscripten|^gcc-(?:avr|arm|bpf|or1k|riscv|xtensa)|picolibc|newlib|uclibc|^lib(?:x?32|64)"
+)
+_TRIPLET = re.compile(r"/([a-z0-9_]+-(?:linux|kfreebsd|gnu|w64|elf)[a-z0-9_-]*)/")
+
+
+def shipped(stream: BinaryIO, triplet: str) -> Iterator[Shipped]:
+    """Every file of a Contents index that a build for the architecture of *triplet* may ask for."""
+    for line in _lines(stream):
+        if _WANTED.match(line) and (file := _file(line, triplet)) is not None:
+            yield file
+
+
+def sources(stream: BinaryIO) -> Iterator[Source]:
+    """Every source package of a Sources index that the suite builds from."""
+    for fields in _stanzas(stream):
+        name, version = fields.get("package", ""), fields.get("version", "")
+        sound = apt.is_name(name) and 0 < len(version) <= _VERSION_CHARACTERS
+        if not sound or fields.get("extra-source-only") == "yes":
+            continue
+        binaries = [binary.strip() for binary in fields.get("binary", "").split(",")]
+        depends = [fields[key] for key in ("build-depends", "build-depends-arch") if fields.get(key)]
+        yield Source(
+            name=name,
+            version=version,
+            binaries=tuple(filter(apt.is_name, binaries)),
+            build_depends=", ".join(depends),
+        )
+
+
+def _file(line: bytes, triplet: str) -> Shipped | None:
+    try:
+        path, places = line.decode().rstrip().rsplit(None, 1)
+    except ValueError:  # no text, or nothing but a path
+        return None
+    path = path.rstrip()
+    if len(path) > _PATH_CHARACTERS or not path.isprintable():
+        return None
+    if any(found != triplet for found in _TRIPLET.findall(f"/{path}")):
+        return None
+    for kind, pattern in _KINDS:
+        if found := pattern.fullmatch(path):
+            names = {place.rsplit("/", 1)[-1] for place in places.split(",")}
+            packages = tuple(sorted(name for name in names if apt.is_name(name) and not _UNFIT_PACKAGE.search(name)))
+            return Shipped(kind=kind, name=found[1], path=path, packages=packages) if packages else None
+    return None
+
+
+def _stanzas(stream: BinaryIO) -> Iterator[dict[str, str]]:
+    """Each stanza's fields that we read, their names in lower case, continued lines joined."""
+    wanted = {"package", "version", "binary", "build-depends", "build-depends-arch", "extra-source-only"}
+    fields: dict[str, str] = {}
+    key, size = "", 0
+    for line in _lines(stream):
+        text = line.decode(errors="replace").rstrip()
+        if not text:
+            if fields:
+                yield fields
+            fields, key, size = {}, "", 0
+        elif text[0] in " \t":
+            size += len(text)
+            if key in wanted and size < _STANZA_BYTES:
+                fields[key] += " " + text.strip()
+        else:
+            key, _, value = text.partition(":")
+            key = key.lower()
+            if key in wanted:
+                fields[key] = value.strip()
+    if fields:
+        yield fields
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Each line that is not too long."""
+    whole = True
+    for line in iter(partial(stream.readline, _LINE_BYTES), b""):
+        ends = line.endswith(b"\n")
+        if whole and (ends or len(line) < _LINE_BYTES):
+            yield line
+        whole = ends

@@ -1,0 +1,135 @@
+"""Make the index of an image's suite: one SQLite file beside the image, whole or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from builder import apt, images, process
+from builder.bootstrap import Progress
+from builder.debian_index import archive, depends
+from builder.images import Image
+from schema.platforms import DEBIAN_ARCHITECTURES
+
+_NAME = "debian-index.sqlite"
+# A suite that is out changes at a point release, every two months or so; its security updates bring no new files.
+_FRESH = timedelta(days=7)
+_FORMAT = "1"
+_TRIPLETS = {
+    "x86_64": "x86_64-linux-gnu",
+    "aarch64": "aarch64-linux-gnu",
+    "armv7l": "arm-linux-gnueabihf",
+    "i686": "i386-linux-gnu",
+    "riscv64": "riscv64-linux-gnu",
+    "ppc64le": "powerpc64le-linux-gnu",
+    "s390x": "s390x-linux-gnu",
+}
+_TABLES = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE package (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, popularity INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE file (kind TEXT NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL, package INTEGER NOT NULL,
+    PRIMARY KEY (kind, name, path, package)) WITHOUT ROWID;
+CREATE TABLE source (name TEXT PRIMARY KEY, version TEXT NOT NULL, build_depends TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE binary_of (name TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def make(image: Image, *, progress: Progress, fresh: timedelta = _FRESH) -> Path:
+    """The index of the image's suite, made anew if there is none or it is older than *fresh*.
+
+    image: a base image, not a derived one
+    Raise ImageError if the archive cannot be reached, ProcessError if what came from it cannot be read.
+    """
+    index = image.folder / _NAME
+    if _is_fresh(index, fresh):
+        return index
+    with images.locked(image.folder, "debian-index"):
+        # Another process may have made it while we waited.
+        if not _is_fresh(index, fresh):
+            with images.unfinished(image.folder, "debian-index") as making:
+                making.chmod(0o755)
+                _make(making, image, progress)
+                (making / _NAME).rename(index)
+    progress("done", 1.0)
+    return index
+
+
+def about(index: Path) -> dict[str, str]:
+    """What is recorded of an index: when it was made, of which architecture, how many rows; empty if it is broken."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{index.as_uri()}?mode=ro", uri=True)) as database:
+            return dict(database.execute("SELECT key, value FROM about"))
+    except sqlite3.Error:
+        return {}
+
+
+def _is_fresh(index: Path, fresh: timedelta) -> bool:
+    known = about(index)
+    try:
+        made_at = datetime.fromisoformat(known["made_at"])
+    except (KeyError, ValueError):
+        return False
+    return known.get("format") == _FORMAT and datetime.now(UTC) - made_at < fresh
+
+
+def _make(making: Path, image: Image, progress: Progress) -> None:
+    progress("fetching the suite's lists of files and sources", 0.0)
+    architecture, triplet = DEBIAN_ARCHITECTURES[image.platform.arch], _TRIPLETS[image.platform.arch]
+    found = apt.fetch_indexes(making, image.root, architecture, sources=image.folder / "apt")
+    with contextlib.closing(sqlite3.connect(making / _NAME)) as database:
+        database.executescript(_TABLES)
+        for number, file in enumerate(found["contents"]):
+            progress("reading the lists of files", 0.2 + 0.6 * number / len(found["contents"]))
+            with process.reading(apt.cat_file(file)) as stream:
+                database.executemany("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?)", _rows(stream, triplet, database))
+        progress("reading the list of sources", 0.8)
+        popularity: Counter[str] = Counter()
+        for file in found["sources"]:
+            with process.reading(apt.cat_file(file)) as stream:
+                for source in archive.sources(stream):
+                    _keep(source, database)
+                    popularity.update(set(depends.names(source.build_depends)))
+        database.executemany(
+            "UPDATE package SET popularity = ? WHERE name = ?", [(many, name) for name, many in popularity.items()]
+        )
+        (files,), (sources,) = (
+            database.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - our own two names
+            for table in ("file", "source")
+        )
+        known = {
+            "format": _FORMAT,
+            "made_at": datetime.now(UTC).isoformat(),
+            "architecture": architecture,
+            "triplet": triplet,
+            "files": str(files),
+            "sources": str(sources),
+        }
+        database.executemany("INSERT INTO about VALUES (?, ?)", known.items())
+        database.commit()
+
+
+def _rows(stream: BinaryIO, triplet: str, database: sqlite3.Connection) -> Iterator[tuple[str, str, str, int]]:
+    numbers: dict[str, int] = dict(database.execute("SELECT name, id FROM package"))
+    for file in archive.shipped(stream, triplet):
+        for package in file.packages:
+            if package not in numbers:
+                numbers[package] = len(numbers) + 1
+                database.execute("INSERT INTO package (id, name) VALUES (?, ?)", (numbers[package], package))
+            yield file.kind, file.name, file.path, numbers[package]
+
+
+def _keep(source: archive.Source, database: sqlite3.Connection) -> None:
+    """The last one counts: apt tells updates and security after the suite itself."""
+    database.execute(
+        "INSERT OR REPLACE INTO source VALUES (?, ?, ?)", (source.name, source.version, source.build_depends)
+    )
+    database.executemany(
+        "INSERT OR REPLACE INTO binary_of VALUES (?, ?)", [(binary, source.name) for binary in source.binaries]
+    )
