@@ -27,10 +27,10 @@ def failure(attempt: Attempts, project: str, data: bytes | None = None, **fields
     [
         ("backend-missing", FailureClass.BACKEND, "ModuleNotFoundError: No module named 'no_such_backend'"),
         ("pyproject-broken", FailureClass.BACKEND, "pyproject.toml cannot be read: Expected ']'"),
-        ("build-fails", FailureClass.BUILD, "fatal error: no_such_library.h: No such file or directory"),
+        ("build-fails", FailureClass.HEADER, "fatal error: no_such_library.h: No such file or directory"),
         ("requirement-missing", FailureClass.REQUIREMENT, "No matching distribution found for no-such-helper>=2"),
         ("requirement-by-url", FailureClass.REQUIREMENT, "helper is wanted from a URL"),
-        ("wants-network", FailureClass.NETWORK, "urlopen error"),
+        ("wants-network", FailureClass.NETWORK, "failure in name resolution"),
         ("import-broken", FailureClass.IMPORT, "No module named 'import_broken._missing'"),
         ("import-crashes", FailureClass.IMPORT, "killed by signal 11"),
     ],
