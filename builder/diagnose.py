@@ -21,7 +21,7 @@ _KILLED = frozenset({-9, 137})
 _TELLING = (
     re.compile(r"(fatal )?error: (?!command |subprocess-exited)"),
     re.compile(r"^(?!.*(CalledProcessError|SystemExit|CompileError))[\w.]*(Error|Exception|Exit)\b"),
-    re.compile(r"(?i)\berror\b|not found|missing|failed|no such file"),
+    re.compile(r"(?i)\berror\b|not found|missing|failed|no such file|can'?t find|cannot find|could not find"),
 )
 _PREFIX = re.compile(r"^\w{1,20}-linux-gnu\w{0,20}-")
 _SUFFIX = re.compile(r"-\d{1,2}$")

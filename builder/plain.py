@@ -15,4 +15,4 @@ _CONTROL = re.compile(
 def plain(line: str, *, limit: int = LINE_LIMIT) -> str:
     """One line without escape sequences, control and bidi characters, and not longer than *limit* (T26)."""
     # Cut before as well: what a terminal would not show takes room too, but not without end.
-    return _CONTROL.sub("", line[: 8 * limit]).strip()[:limit]
+    return _CONTROL.sub("", line[: 8 * limit].replace("\n", " ")).strip()[:limit]

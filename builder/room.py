@@ -142,7 +142,7 @@ def failed(message: str, output: str, *, exit_code: int | None, first_line: int)
 
 def _refusal(answer: Mapping[str, Any]) -> BuildFailedError | SdistError:
     """The refusal as an error; its words may be the project's own."""
-    text = plain(str(answer.get("refused", "")).replace("\n", " ")) or "refused without a reason"
+    text = plain(str(answer.get("refused", ""))) or "refused without a reason"
     try:
         failure_class = FailureClass(answer.get("failure_class", ""))
     except ValueError:

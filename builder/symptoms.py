@@ -88,6 +88,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         r"|fatal error: longintrepr\.h|error: [^\n]{0,200}has no member named .(?:" + _GONE_MEMBERS + r")\b"
         rf"|No module named '?(?:{_GONE_MODULES})'?$"
         r"|module 'collections' has no attribute|module 'inspect' has no attribute 'getargspec'"
+        r"|requires Python version [<>=!~]{1,2}\d[^\n]{0,40}, running on"
         r"|the configured Python interpreter version \(\d|Cannot install on Python version",
     ),
     _symptom(
@@ -120,8 +121,9 @@ SYMPTOMS: tuple[Symptom, ...] = (
     _compiler("rust", r"Checking for Rust toolchain"),
     _symptom(
         FailureClass.PROGRAM,
-        r"[Pp]kg-config [^\n]{0,100}not found|pkg-config (?:probably )?not installed|pkg-config binary is required"
-        r"|invoke pkg-config|pkg-config: not found|pkg-config: command not found",
+        r"[Pp]kg-config (?:executable |binary |for machine [\w ]{1,40} )?(?:is |was )?not found"
+        r"|pkg-config (?:probably )?not installed|pkg-config binary is required"
+        r"|invoke pkg-config|pkg-config: (?:command )?not found",
         missing=Missing.found(MissingKind.PROGRAM, "pkg-config"),
     ),
     _symptom(
@@ -132,7 +134,10 @@ SYMPTOMS: tuple[Symptom, ...] = (
     _symptom(FailureClass.PROGRAM, r"\bsh: (?:line )?\d{1,6}: (?P<program>[^\s:]{1,100}): (?:command )?not found"),
     _symptom(FailureClass.PROGRAM, r"No such file or directory: b?'(?P<program>[\w.+-]{1,100})'"),
     _symptom(FailureClass.PROGRAM, r"command '(?P<program>[^'/\n]{1,100})' failed: No such file"),
-    _symptom(FailureClass.PROGRAM, r"The '(?P<program>[\w.+-]{1,100})' utility is missing"),
+    _symptom(
+        FailureClass.PROGRAM,
+        r"The '(?P<program>[\w.+-]{1,100})' (?:utility is missing|command appears not to be installed)",
+    ),
     _symptom(
         FailureClass.PROGRAM,
         r"^(?:Error: |error: |[\w.]{1,60}: )?(?P<program>[\w.+-]{1,100}) (?:executable )?(?:is |was )?not found"
@@ -163,6 +168,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     _symptom(FailureClass.LIBRARY, r"could not be found for (?P<named>[\w+-]{1,60})"),
     _symptom(FailureClass.LIBRARY, r"make sure the (?P<named>[\w.+-]{1,60}) and [\w.+-]{1,60} development"),
     _symptom(FailureClass.LIBRARY, r"need to install (?:the )?(?P<named>[\w.+-]{1,60}) (?:development|dev\b|headers)"),
+    _symptom(FailureClass.LIBRARY, r"^(?:error: )?(?P<named>[\w.+-]{1,60}) is not installed or not in path"),
     _symptom(FailureClass.LIBRARY, r"Could NOT find (?P<named>[\w+-]{1,60}) \(missing:"),
     _symptom(FailureClass.LIBRARY, r"package configuration file provided by \"(?P<named>[\w+-]{1,60})\""),
     _symptom(

@@ -193,6 +193,10 @@ def test_a_line_that_is_long_is_cut_around_what_it_says() -> None:
     assert len(found.evidence) <= 500
 
 
+def test_what_was_several_lines_is_shown_as_one() -> None:
+    assert plain("the library was not found\nsee the manual\n") == "the library was not found see the manual"
+
+
 def test_evidence_is_fit_to_be_shown() -> None:
     hostile = "\x1b[31mred\x1b[0m \x1b]8;;http://evil\x07link \u202eerror\x00" + "x" * 1000
 
