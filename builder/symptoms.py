@@ -40,6 +40,11 @@ _GONE_MODULES = r"distutils|imp|asyncore|asynchat|smtpd|cgi|lib2to3|pipes|telnet
 _GONE_MEMBERS = (
     r"exc_type|exc_value|exc_traceback|tp_print|ob_digit|use_tracing|f_code|f_lineno|recursion_depth|co_code"
 )
+# What is no program, though Python says the same of it.
+_FILE = (
+    r"(?:[^'\n]{0,200}\.(?:md|rst|txt|in|py|pyx|cfg|toml|json|ya?ml|lock|ini)"
+    r"|README|LICENSE|VERSION|CHANGES|HISTORY)"
+)
 _WORD = r"[\w.+-]{1,100}"
 
 
@@ -126,22 +131,17 @@ SYMPTOMS: tuple[Symptom, ...] = (
         r"|invoke pkg-config|pkg-config: (?:command )?not found",
         missing=Missing.found(MissingKind.PROGRAM, "pkg-config"),
     ),
-    _symptom(
-        FailureClass.SOURCE,  # its archive lacks what its setup.py reads
-        r"No such file or directory: '(?:[^'\n]{0,200}\.(?:md|rst|txt|in|py|pyx|cfg|toml|json|ya?ml|lock|ini)"
-        r"|README|LICENSE|VERSION|CHANGES|HISTORY)'",
-    ),
     _symptom(FailureClass.PROGRAM, r"\bsh: (?:line )?\d{1,6}: (?P<program>[^\s:]{1,100}): (?:command )?not found"),
-    _symptom(FailureClass.PROGRAM, r"No such file or directory: b?'(?P<program>[\w.+-]{1,100})'"),
+    _symptom(FailureClass.PROGRAM, rf"No such file or directory: b?'(?!{_FILE}')(?P<program>[\w.+-]{{1,100}})'"),
     _symptom(FailureClass.PROGRAM, r"command '(?P<program>[^'/\n]{1,100})' failed: No such file"),
     _symptom(
         FailureClass.PROGRAM,
         r"The '(?P<program>[\w.+-]{1,100})' (?:utility is missing|command appears not to be installed)",
     ),
+    _symptom(FailureClass.PROGRAM, r"(?<![\w.+-])(?P<program>[\w.+-]{1,100}) executable (?:is |was )?not found"),
     _symptom(
         FailureClass.PROGRAM,
-        r"^(?:Error: |error: |[\w.]{1,60}: )?(?P<program>[\w.+-]{1,100}) (?:executable )?(?:is |was )?not found"
-        r"(?:[. ]|$)",
+        r"^[\w.]{0,60}(?:Error|error|Exception): (?!lib)(?P<program>[\w.+-]{1,100}) (?:is |was )?not found\b",
     ),
     _symptom(FailureClass.PROGRAM, r'exec: "(?P<program>[^"\n]{1,100})": executable file not found'),
     _symptom(FailureClass.PROGRAM, r"(?:Program|program) '(?P<program>[^'\n]{1,100})' not found"),
@@ -177,10 +177,15 @@ SYMPTOMS: tuple[Symptom, ...] = (
         r"(?:is |was |are )?(?:not found|missing|required)",
     ),
     _symptom(
+        FailureClass.LIBRARY,
+        r"^[\w.]{0,60}(?:Error|error|Exception): (?P<named>lib[\w.+-]{1,100}) (?:is |was )?not found\b",
+    ),
+    _symptom(
         FailureClass.PYTHON_MODULE,
         r"^(?:ModuleNotFoundError|ImportError): No module named '?(?P<python_module>[\w.]{1,100})'?",
     ),
     # --- what it is itself
+    _symptom(FailureClass.SOURCE, rf"No such file or directory: '{_FILE}'"),  # its archive lacks what setup.py reads
     _symptom(
         FailureClass.SOURCE,
         r"\.(?:c|cc|cpp|cxx|h|hh|hpp|f|f90|m|inc):\d{1,7}:\d{1,5}: error: |undefined reference to|^error\[E\d{4}\]"

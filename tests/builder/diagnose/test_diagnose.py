@@ -139,6 +139,10 @@ ONE_LINE = {
     "ModuleNotFoundError: No module named 'numpy'": ("python-module", "python-module numpy"),
     "ERROR: No matching distribution found for cython>=9": ("requirement", "package-requirement cython>=9"),
     "FileNotFoundError: [Errno 2] No such file or directory: 'README.md'": ("source", None),
+    "configure: error: libfoo not found": ("library", "named libfoo"),
+    "RuntimeError: libfoo was not found": ("library", "named libfoo"),
+    "Exception: nvcc is not found": ("program", "program nvcc"),
+    "warning: cython not found, using what is there": ("build", None),
     "src/thing.c:12:5: error: unknown type name 'foo'": ("source", None),
     "OSError: [Errno 28] No space left on device": ("disk", None),
     "RuntimeError: can't start new thread": ("processes", None),
@@ -174,6 +178,14 @@ def test_a_needle_that_is_no_plain_name_is_dropped(name: str) -> None:
     assert Missing.found(MissingKind.HEADER, name) is None
     found = diagnose(f"a.c:1:1: fatal error: {name}: No such file or directory")
     assert found.missing is None or name not in found.missing.name
+
+
+def test_a_file_that_setup_only_tried_to_read_does_not_hide_what_is_missing() -> None:
+    found = diagnose(
+        "No such file or directory: 'README.md'\na.c:1:1: fatal error: lber.h: No such file or directory\n"
+    )
+
+    assert found.failure_class is FailureClass.HEADER
 
 
 def test_a_process_that_was_killed_without_a_word_wanted_too_much_memory() -> None:
