@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from schema.errors import JobError, NodeError
+from schema.missing import Missing, MissingKind
 from schema.names import Sha256
 from schema.states import FailureClass
 from tests.builder.pipeline.archives import file, sdist_of, tar_of
@@ -42,6 +43,14 @@ def test_the_class_and_the_telling_line_of_each_failure(
 
     assert error.failure_class is failure_class
     assert words in error.evidence
+
+
+def test_a_failure_names_the_line_of_the_log_and_what_is_missing(attempt: Attempts) -> None:
+    error = failure(attempt, "build-fails")
+
+    assert error.lacks == Missing(kind=MissingKind.HEADER, name="no_such_library.h")
+    assert error.line is not None
+    assert error.evidence in attempt.log.split("\n")[error.line - 1]
 
 
 @pytest.mark.parametrize(
