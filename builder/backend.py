@@ -113,8 +113,12 @@ class Backend:
             environment=self.environment,
         )
         if "returned" not in answer.data:
+            exit_code = answer.data.get("exit_code")
             raise failed(
-                f"the backend's {hook} ended with exit code {answer.data.get('exit_code')} and no answer", answer.output
+                f"the backend's {hook} ended with exit code {exit_code} and no answer",
+                answer.output,
+                exit_code=exit_code if isinstance(exit_code, int) else None,
+                first_line=self.room.log.lines_before(answer.begin) + 1,
             )
         return answer
 

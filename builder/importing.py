@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from builder import diagnosis
 from builder.images import Image
+from builder.plain import plain
 from builder.room import Answer, Room
 from builder.sandbox import Bind
 from schema.errors import BuildFailedError
@@ -52,5 +52,5 @@ def judge(answer: Answer) -> str:
 
 
 def _read(item: dict[str, Any]) -> tuple[str, str, str]:
-    module, outcome, reason = (diagnosis.plain(str(item.get(key, ""))) for key in ("module", "outcome", "reason"))
+    module, outcome, reason = (plain(str(item.get(key, ""))) for key in ("module", "outcome", "reason"))
     return module, outcome, reason

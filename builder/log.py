@@ -8,6 +8,7 @@ from pathlib import Path
 
 # The farm's own lines still fit after the project's output has filled the log.
 _RESERVE_BYTES = 64 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 
 class Log:
@@ -50,6 +51,12 @@ class Log:
         with self.path.open("rb") as file:
             file.seek(offset)
             return file.read(limit)
+
+    def lines_before(self, offset: int) -> int:
+        """How many lines end before byte *offset*."""
+        with self.path.open("rb") as file:
+            chunks = iter(lambda: file.read(min(_CHUNK_BYTES, offset - file.tell())), b"")
+            return sum(chunk.count(b"\n") for chunk in chunks)
 
     def tail(self, limit: int = 64 * 1024) -> str:
         """The last *limit* bytes as text; what is not UTF-8 is replaced."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from builder import collecting, diagnosis
+from builder import collecting
 from builder.images import Image
+from builder.plain import plain
 from builder.room import Room
 from builder.sandbox import Bind
 from schema.jobs import BuildJob
@@ -46,5 +47,5 @@ def repair(room: Room, image: Image, wheel: Path, *, job: BuildJob, epoch: int) 
 
 
 def _last_line(output: str) -> str:
-    lines = [line for line in map(diagnosis.plain, output.splitlines()) if line]
+    lines = [line for line in map(plain, output.splitlines()) if line]
     return lines[-1] if lines else "auditwheel gave no reason"

@@ -11,8 +11,9 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name, parse_wheel_filename
 
-from builder import diagnosis, fetch, network
+from builder import fetch, network
 from builder.images import Image
+from builder.plain import plain
 from builder.room import Answer, Room
 from builder.sandbox import Bind
 from builder.wheel_cache import WheelCache
@@ -99,7 +100,7 @@ def missing(output: str) -> tuple[str, ...]:
 def _told_missing(lines: Sequence[str]) -> Iterator[str]:
     listing = False
     for line in lines:
-        text = diagnosis.plain(line)
+        text = plain(line)
         if told := _LACKING.search(text):
             yield told[1].partition(" (from ")[0]
         if listing and line.startswith("    "):
@@ -200,7 +201,7 @@ def _patiently(room: Room, action: Callable[[], None]) -> None:
 
 
 def _failure(output: str) -> BuildFailedError | NodeError:
-    lines = [diagnosis.plain(line) for line in output.splitlines()]
+    lines = [plain(line) for line in output.splitlines()]
     if any(_UNREACHABLE.search(line) for line in lines):
         return NodeError("the index with the build requirements does not answer")
     for line in lines:

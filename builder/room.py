@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder import collecting, diagnosis, sandbox
+from builder import collecting, sandbox
+from builder.diagnose import diagnose
 from builder.images import Image
 from builder.inside.refusal import REFUSED
 from builder.log import Log
+from builder.plain import plain
 from builder.sandbox import Bind, Sandbox
 from builder.workspace import JobFolder
 from schema.errors import BuildFailedError, SdistError
@@ -27,10 +29,14 @@ _SCRIPTS = Path(__file__).parent / "inside"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a script inside the sandbox answered (hostile), and the end of what that run said."""
+    """What a script inside the sandbox answered (hostile), and the end of what that run said.
+
+    begin: the byte of the log at which *output* begins
+    """
 
     data: Mapping[str, Any]
     output: str
+    begin: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,15 +108,15 @@ class Room:
             cancelled=self.cancelled,
         )
         self._account(finished)
-        output = self.log.read(max(begin, self.log.bytes_written - _OUTPUT_BYTES), _OUTPUT_BYTES).decode(
-            errors="replace"
-        )
+        begin = max(begin, self.log.bytes_written - _OUTPUT_BYTES)
+        output = self.log.read(begin, _OUTPUT_BYTES).decode(errors="replace")
         if finished.exit_code not in (0, REFUSED):
-            raise failed(f"{command} ended with exit code {finished.exit_code}", output)
+            message = f"{command} ended with exit code {finished.exit_code}"
+            raise failed(message, output, exit_code=finished.exit_code, first_line=self.log.lines_before(begin) + 1)
         answer = collecting.answer(result)
         if finished.exit_code == REFUSED:
             raise _refusal(answer)
-        return Answer(data=answer, output=output)
+        return Answer(data=answer, output=output, begin=begin)
 
     def _owns(self, folder: Path) -> bool:
         """Whether it goes with the job; pip's cache does not."""
@@ -122,15 +128,21 @@ class Room:
             self.resources[name] = max(self.resources.get(name, 0.0), float(getattr(finished, name)))
 
 
-def failed(message: str, output: str) -> BuildFailedError:
-    """The error for a process that failed, with what its output tells."""
-    found = diagnosis.diagnose(output)
-    return BuildFailedError(message, failure_class=found.failure_class, evidence=found.evidence)
+def failed(message: str, output: str, *, exit_code: int | None, first_line: int) -> BuildFailedError:
+    """The error for a process that failed, with what its output tells; the other two as in ``diagnose``."""
+    found = diagnose(output, exit_code=exit_code, first_line=first_line)
+    return BuildFailedError(
+        message,
+        failure_class=found.failure_class,
+        evidence=found.evidence,
+        line=found.line,
+        lacks=found.missing,
+    )
 
 
 def _refusal(answer: Mapping[str, Any]) -> BuildFailedError | SdistError:
     """The refusal as an error; its words may be the project's own."""
-    text = diagnosis.plain(str(answer.get("refused", "")).replace("\n", " ")) or "refused without a reason"
+    text = plain(str(answer.get("refused", ""))) or "refused without a reason"
     try:
         failure_class = FailureClass(answer.get("failure_class", ""))
     except ValueError:

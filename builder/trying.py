@@ -14,7 +14,8 @@ from typing import Any
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from builder import diagnosis, images, importing, network, workspace
+from builder import images, importing, network, workspace
+from builder.diagnose import diagnose
 from builder.log import Log
 from builder.room import Answer, Room
 from builder.sandbox import Bind
@@ -86,7 +87,7 @@ def _judged(requirement: str, answer: Answer) -> Tried:
     installed = {str(item[0]): network.without_credentials(str(item[1])) for item in answer.data.get("installed", [])}
     imported, trouble = "", ""
     if code := answer.data.get("exit_code"):
-        trouble = f"pip ended with exit code {code}: {diagnosis.diagnose(answer.output).evidence}"
+        trouble = f"pip ended with exit code {code}: {diagnose(answer.output).evidence}"
     else:
         try:
             imported = importing.judge(answer)

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
+from schema.missing import Missing
 from schema.states import FailureClass
 
 
@@ -79,7 +80,8 @@ class UnknownPlatformError(UsageError):
 class JobError(FarmError):
     """This build cannot succeed as it is.
 
-    evidence: the line of the log that says why, where there is one
+    evidence: the line of the log that says why, where there is one; line: its number in the log, from 1
+    lacks: the header, program or other thing that was missing, where the evidence names it; it stays on the node
     missing: build requirements that the upstream has no usable wheel of, as in ``schema.jobs.BuildResult``
     resources: what the build had used by then, as in ``schema.jobs.BuildResult``
     """
@@ -93,10 +95,14 @@ class JobError(FarmError):
         advice: str | None = None,
         failure_class: FailureClass | None = None,
         evidence: str = "",
+        line: int | None = None,
         missing: tuple[str, ...] = (),
+        lacks: Missing | None = None,
     ) -> None:
         super().__init__(message, advice=advice)
         self.evidence = evidence
+        self.line = line
+        self.lacks = lacks
         self.missing = missing
         self.resources: dict[str, float] = {}
         if failure_class is not None:

@@ -69,10 +69,23 @@ TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
 class FailureClass(StrEnum):
     """Why an attempt ended without a wheel."""
 
-    BUILD = "build"  # the project's own build failed
+    BUILD = "build"  # the project's own build failed, and its log does not tell why
     SDIST = "sdist"  # the source distribution is not what the index said, or is hostile
     BACKEND = "backend"  # build backend missing, or pyproject.toml broken
     REQUIREMENT = "requirement"  # a build requirement has no wheel for the platform
+    REQUIREMENT_TOO_NEW = "requirement-too-new"  # the sdist is older than what a build requirement has become
+    REQUIREMENT_TOO_OLD = "requirement-too-old"
+    PYTHON_MODULE = "python-module"  # a module that it does not list as a build requirement
+    HEADER = "header"  # a C header is missing
+    PKG_CONFIG = "pkg-config"  # a module of pkg-config is missing
+    PROGRAM = "program"  # a program is missing
+    LIBRARY = "library"  # a library is missing
+    LIBRARY_VERSION = "library-version"  # a library is there, in a version that does not fit
+    COMPILER = "compiler"  # a compiler is missing
+    TOOLCHAIN = "toolchain"  # a compiler or build tool is there, in a version that does not fit
+    INTERPRETER = "interpreter"  # it is not for this Python
+    TESTS = "tests"  # tests that its build runs failed
+    SOURCE = "source"  # its own code does not compile, or a file of it is missing
     NETWORK = "network"  # the build wanted the network
     MEMORY = "memory"
     PROCESSES = "processes"
@@ -115,6 +128,19 @@ RETRY: dict[FailureClass, RetryPolicy] = {
     FailureClass.SDIST: _NEVER,
     FailureClass.BACKEND: _NEVER,
     FailureClass.REQUIREMENT: _NEVER,
+    FailureClass.REQUIREMENT_TOO_NEW: _NEVER,
+    FailureClass.REQUIREMENT_TOO_OLD: _NEVER,
+    FailureClass.PYTHON_MODULE: _NEVER,
+    FailureClass.HEADER: _NEVER,
+    FailureClass.PKG_CONFIG: _NEVER,
+    FailureClass.PROGRAM: _NEVER,
+    FailureClass.LIBRARY: _NEVER,
+    FailureClass.LIBRARY_VERSION: _NEVER,
+    FailureClass.COMPILER: _NEVER,
+    FailureClass.TOOLCHAIN: _NEVER,
+    FailureClass.INTERPRETER: _NEVER,
+    FailureClass.TESTS: RetryPolicy(retries=1, elsewhere=True),
+    FailureClass.SOURCE: _NEVER,
     FailureClass.NETWORK: _NEVER,
     FailureClass.MEMORY: RetryPolicy(retries=1, elsewhere=True, bigger=True),
     FailureClass.PROCESSES: _NEVER,

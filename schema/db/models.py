@@ -279,7 +279,7 @@ class Attempt(Base):
     fence: Mapped[int]
     node: Mapped[Name]
     outcome: Mapped[str] = mapped_column(String(16))
-    failure_class: Mapped[str | None] = mapped_column(String(16))
+    failure_class: Mapped[str | None] = mapped_column(String(32))
     message: Mapped[LongText] = mapped_column(default="")
     evidence: Mapped[LongText] = mapped_column(default="")
     started_at: Mapped[Moment]

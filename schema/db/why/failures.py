@@ -9,6 +9,7 @@ from schema.db.why.surroundings import Scene
 from schema.states import FailureClass
 
 _RECIPE = "a recipe may help (recipes/{name}.toml), then {retry}"
+_PACKAGE = "add its Debian package to a recipe (recipes/{name}.toml), then {retry}"
 _LIMIT = "if it needs more, raise the limit in farm.toml, then {retry}"
 
 # Who can do something about each class of failure, and what.
@@ -17,6 +18,37 @@ _ADVICE: dict[FailureClass, tuple[Actor, str]] = {
     FailureClass.SDIST: (Actor.UPSTREAM, "only a new release upstream can help"),
     FailureClass.BACKEND: (Actor.UPSTREAM, "its own build settings are broken, so only a new release can help"),
     FailureClass.REQUIREMENT: (Actor.OPERATOR, "once that requirement can be had, {retry}"),
+    FailureClass.REQUIREMENT_TOO_NEW: (
+        Actor.OPERATOR,
+        f"older build requirements may build it: add build constraints; {_RECIPE}",
+    ),
+    FailureClass.REQUIREMENT_TOO_OLD: (
+        Actor.OPERATOR,
+        f"newer build requirements may build it: mend its build constraints; {_RECIPE}",
+    ),
+    FailureClass.PYTHON_MODULE: (
+        Actor.UPSTREAM,
+        "it does not list that module as a build requirement, so only a new release can help",
+    ),
+    FailureClass.HEADER: (Actor.OPERATOR, f"that header is missing: {_PACKAGE}"),
+    FailureClass.PKG_CONFIG: (Actor.OPERATOR, f"that module of pkg-config is missing: {_PACKAGE}"),
+    FailureClass.PROGRAM: (Actor.OPERATOR, f"that program is missing: {_PACKAGE}"),
+    FailureClass.LIBRARY: (Actor.OPERATOR, f"that library is missing: {_PACKAGE}"),
+    FailureClass.LIBRARY_VERSION: (
+        Actor.OPERATOR,
+        "the image's version of that library does not fit: request another version, or build it on another image",
+    ),
+    FailureClass.COMPILER: (Actor.OPERATOR, f"that compiler is missing: {_PACKAGE}"),
+    FailureClass.TOOLCHAIN: (
+        Actor.OPERATOR,
+        "the image's version of that tool does not fit: build it on another image, or request another version",
+    ),
+    FailureClass.INTERPRETER: (
+        Actor.REQUESTER,
+        "it is not for this Python: request another version, or another platform",
+    ),
+    FailureClass.TESTS: (Actor.OPERATOR, f"its own tests failed while it was built; {_RECIPE}"),
+    FailureClass.SOURCE: (Actor.UPSTREAM, "its own code does not compile here, so only a new release can help"),
     FailureClass.NETWORK: (Actor.OPERATOR, f"no network is there while its code runs; {_RECIPE}"),
     FailureClass.MEMORY: (Actor.OPERATOR, _LIMIT),
     FailureClass.PROCESSES: (Actor.OPERATOR, _LIMIT),

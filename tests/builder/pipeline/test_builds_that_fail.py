@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from schema.errors import JobError, NodeError
+from schema.missing import Missing, MissingKind
 from schema.names import Sha256
 from schema.states import FailureClass
 from tests.builder.pipeline.archives import file, sdist_of, tar_of
@@ -27,10 +28,10 @@ def failure(attempt: Attempts, project: str, data: bytes | None = None, **fields
     [
         ("backend-missing", FailureClass.BACKEND, "ModuleNotFoundError: No module named 'no_such_backend'"),
         ("pyproject-broken", FailureClass.BACKEND, "pyproject.toml cannot be read: Expected ']'"),
-        ("build-fails", FailureClass.BUILD, "fatal error: no_such_library.h: No such file or directory"),
+        ("build-fails", FailureClass.HEADER, "fatal error: no_such_library.h: No such file or directory"),
         ("requirement-missing", FailureClass.REQUIREMENT, "No matching distribution found for no-such-helper>=2"),
         ("requirement-by-url", FailureClass.REQUIREMENT, "helper is wanted from a URL"),
-        ("wants-network", FailureClass.NETWORK, "urlopen error"),
+        ("wants-network", FailureClass.NETWORK, "failure in name resolution"),
         ("import-broken", FailureClass.IMPORT, "No module named 'import_broken._missing'"),
         ("import-crashes", FailureClass.IMPORT, "killed by signal 11"),
     ],
@@ -42,6 +43,14 @@ def test_the_class_and_the_telling_line_of_each_failure(
 
     assert error.failure_class is failure_class
     assert words in error.evidence
+
+
+def test_a_failure_names_the_line_of_the_log_and_what_is_missing(attempt: Attempts) -> None:
+    error = failure(attempt, "build-fails")
+
+    assert error.lacks == Missing(kind=MissingKind.HEADER, name="no_such_library.h")
+    assert error.line is not None
+    assert error.evidence in attempt.log.split("\n")[error.line - 1]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ def _add_columns() -> None:
         table.add_column(sa.Column("cores", sa.Integer(), nullable=False, server_default="0"))
         table.add_column(sa.Column("memory_bytes", sa.BigInteger(), nullable=False, server_default="0"))
         table.add_column(sa.Column("disk_free_bytes", sa.BigInteger(), nullable=False, server_default="0"))
+    with op.batch_alter_table("attempts") as table:
+        table.alter_column("failure_class", existing_type=sa.String(length=16), type_=sa.String(length=32))
     op.add_column("builds", sa.Column("origin", sa.String(length=16), nullable=False, server_default="scope"))
     op.execute(
         "UPDATE builds SET origin = CASE priority WHEN 0 THEN 'person' WHEN 10 THEN 'list' ELSE 'dependency' END"

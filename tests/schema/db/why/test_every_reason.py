@@ -898,12 +898,44 @@ def test_the_master_checks_the_result(session: Session) -> None:
 # --- failed
 
 RECIPE = "a recipe may help (recipes/cffi.toml), then `wheelfarm retry {id}`"
+PACKAGE = "add its Debian package to a recipe (recipes/cffi.toml), then `wheelfarm retry {id}`"
 LIMIT = "if it needs more, raise the limit in farm.toml, then `wheelfarm retry {id}`"
 FAILURES: dict[FailureClass, tuple[Actor, str]] = {
     FailureClass.BUILD: (Actor.OPERATOR, RECIPE),
     FailureClass.SDIST: (Actor.UPSTREAM, "only a new release upstream can help"),
     FailureClass.BACKEND: (Actor.UPSTREAM, "its own build settings are broken, so only a new release can help"),
     FailureClass.REQUIREMENT: (Actor.OPERATOR, "once that requirement can be had, `wheelfarm retry {id}`"),
+    FailureClass.REQUIREMENT_TOO_NEW: (
+        Actor.OPERATOR,
+        f"older build requirements may build it: add build constraints; {RECIPE}",
+    ),
+    FailureClass.REQUIREMENT_TOO_OLD: (
+        Actor.OPERATOR,
+        f"newer build requirements may build it: mend its build constraints; {RECIPE}",
+    ),
+    FailureClass.PYTHON_MODULE: (
+        Actor.UPSTREAM,
+        "it does not list that module as a build requirement, so only a new release can help",
+    ),
+    FailureClass.HEADER: (Actor.OPERATOR, f"that header is missing: {PACKAGE}"),
+    FailureClass.PKG_CONFIG: (Actor.OPERATOR, f"that module of pkg-config is missing: {PACKAGE}"),
+    FailureClass.PROGRAM: (Actor.OPERATOR, f"that program is missing: {PACKAGE}"),
+    FailureClass.LIBRARY: (Actor.OPERATOR, f"that library is missing: {PACKAGE}"),
+    FailureClass.LIBRARY_VERSION: (
+        Actor.OPERATOR,
+        "the image's version of that library does not fit: request another version, or build it on another image",
+    ),
+    FailureClass.COMPILER: (Actor.OPERATOR, f"that compiler is missing: {PACKAGE}"),
+    FailureClass.TOOLCHAIN: (
+        Actor.OPERATOR,
+        "the image's version of that tool does not fit: build it on another image, or request another version",
+    ),
+    FailureClass.INTERPRETER: (
+        Actor.REQUESTER,
+        "it is not for this Python: request another version, or another platform",
+    ),
+    FailureClass.TESTS: (Actor.OPERATOR, f"its own tests failed while it was built; {RECIPE}"),
+    FailureClass.SOURCE: (Actor.UPSTREAM, "its own code does not compile here, so only a new release can help"),
     FailureClass.NETWORK: (Actor.OPERATOR, f"no network is there while its code runs; {RECIPE}"),
     FailureClass.MEMORY: (Actor.OPERATOR, LIMIT),
     FailureClass.PROCESSES: (Actor.OPERATOR, LIMIT),
