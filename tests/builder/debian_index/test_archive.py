@@ -1,0 +1,115 @@
+"""The archive's lists are read line by line, whatever stands in them."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from builder.debian_index import archive, depends
+from builder.debian_index.archive import Kind, Shipped
+
+TRIPLET = "x86_64-linux-gnu"
+
+
+def read(*lines: str | bytes) -> list[Shipped]:
+    stream = b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines)
+    return list(archive.shipped(io.BytesIO(stream), TRIPLET))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "name"),
+    [
+        ("usr/include/lber.h", Kind.HEADER, "lber.h"),
+        ("usr/include/x86_64-linux-gnu/curl/curl.h", Kind.HEADER, "curl.h"),
+        ("usr/bin/pg_config", Kind.PROGRAM, "pg_config"),
+        ("sbin/ldconfig", Kind.PROGRAM, "ldconfig"),
+        ("usr/lib/x86_64-linux-gnu/pkgconfig/libsystemd.pc", Kind.PKG_CONFIG, "libsystemd"),
+        ("usr/share/pkgconfig/xproto.pc", Kind.PKG_CONFIG, "xproto"),
+        ("usr/lib/x86_64-linux-gnu/libjpeg.so", Kind.LIBRARY, "jpeg"),
+        ("usr/lib/x86_64-linux-gnu/cmake/Qt5/Qt5Config.cmake", Kind.CMAKE, "Qt5"),
+        ("usr/share/gir-1.0/Gtk-3.0.gir", Kind.INTROSPECTION, "Gtk"),
+    ],
+)
+def test_what_builds_ask_for_is_kept(path: str, kind: Kind, name: str) -> None:
+    assert read(f"{path}   libdevel/some-dev") == [Shipped(kind=kind, name=name, path=path, packages=("some-dev",))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "usr/include/lber.h",  # of no package
+        "usr/share/doc/x/README.gz  doc/x",
+        "usr/lib/x86_64-linux-gnu/libjpeg.so.62  libs/libjpeg62-turbo",  # nothing links against that name
+        "usr/lib/arm-linux-gnueabihf/libjpeg.so  libdevel/libjpeg62-turbo-dev",
+        "usr/x86_64-w64-mingw32/include/zlib.h  libdevel/libz-mingw-w64-dev",
+        "usr/include/wine/zlib.h  libdevel/wine-dev",
+        "usr/include/lber.h  libdevel/..,libdevel/-x,libdevel/UPPER",
+        "usr/include/" + "a" * 600 + ".h  libdevel/some-dev",
+        "usr/include/a\x1b[31m.h  libdevel/some-dev",
+        b"usr/include/\xff\xfe.h  libdevel/some-dev",
+        "usr/include/" + "/" * 100_000,
+        "usr/lib/" + "lib.so" * 100_000,
+        "usr/lib/" + "a/lib" * 100_000 + " x/y",
+    ],
+)
+def test_what_no_build_could_use_is_left_out_and_the_next_line_is_read(line: str | bytes) -> None:
+    assert [file.name for file in read(line, "usr/include/zlib.h  libdevel/zlib1g-dev")] == ["zlib.h"]
+
+
+def test_a_line_without_end_is_skipped_whole() -> None:
+    endless = "usr/include/" + "x" * 3_000_000 + "usr/include/evil.h  libdevel/evil"
+
+    assert [file.name for file in read(endless, "usr/include/zlib.h  libdevel/zlib1g-dev")] == ["zlib.h"]
+
+
+def test_a_file_of_several_packages_names_each_that_fits() -> None:
+    (file,) = read("usr/include/zlib.h  libdevel/zlib1g-dev,libdevel/zlib-cross,devel/other-dev")
+
+    assert file.packages == ("other-dev", "zlib1g-dev")
+
+
+def test_sources_are_read_with_their_continued_lines() -> None:
+    text = """Package: m2crypto
+Binary: python3-m2crypto,
+ python-m2crypto-doc
+Version: 0.38.0-4
+Build-Depends: debhelper-compat (= 13),
+ libssl-dev, swig
+Build-Depends-Arch: gcc
+Unknown: x
+ y
+
+Package: ../evil
+Version: 1
+
+Package: extra
+Version: 1
+Extra-Source-Only: yes
+
+ a continuation of nothing
+Package: last
+Version: 2"""
+
+    first, last = archive.sources(io.BytesIO(text.encode()))
+
+    assert (first.name, first.version) == ("m2crypto", "0.38.0-4")
+    assert first.binaries == ("python3-m2crypto", "python-m2crypto-doc")
+    assert list(depends.names(first.build_depends)) == ["debhelper-compat", "libssl-dev", "swig", "gcc"]
+    assert (last.name, last.build_depends) == ("last", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("libssl-dev (>= 3) [amd64], swig, pytest <!nocheck>", ["libssl-dev", "swig"]),
+        ("a-dev [arm64] | b-dev [amd64], c-dev [!amd64]", ["b-dev"]),
+        ("d-dev [linux-any], e-dev [any-amd64]", ["d-dev", "e-dev"]),
+        ("python3-all-dev:any, f-dev <!cross>", ["python3-all-dev", "f-dev"]),
+        ("g-dev <!nodoc !nocheck>, h-dev <cross>", []),
+        ("; rm -rf /, $(x), -y, UPPER, " + "(" * 10_000 + ", i-dev", ["i-dev"]),
+    ],
+)
+def test_relations_hold_for_an_architecture(text: str, names: list[str]) -> None:
+    assert list(depends.names(text, "amd64")) == names
