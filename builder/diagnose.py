@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from builder.plain import LINE_LIMIT, plain
-from builder.symptoms import COMPILERS, SYMPTOMS
+from builder.symptoms import SYMPTOMS, language_of
 from schema.missing import Missing, MissingKind
 from schema.states import FailureClass
 
@@ -23,8 +23,6 @@ _TELLING = (
     re.compile(r"^(?!.*(CalledProcessError|SystemExit|CompileError))[\w.]*(Error|Exception|Exit)\b"),
     re.compile(r"(?i)\berror\b|not found|missing|failed|no such file|can'?t find|cannot find|could not find"),
 )
-_PREFIX = re.compile(r"^\w{1,20}-linux-gnu\w{0,20}-")
-_SUFFIX = re.compile(r"-\d{1,2}$")
 _NOISE = re.compile(r"^--- |^\s+(File|\^|\|)|^Traceback|^\s*\^")
 
 
@@ -92,15 +90,9 @@ def _named(match: re.Match[str]) -> Missing | None:
     if group is None:
         return None
     kind, name = MissingKind(group.replace("_", "-")), match[group]
-    if kind is MissingKind.PROGRAM and (language := _language(name)):
+    if kind is MissingKind.PROGRAM and (language := language_of(name)):
         kind, name = MissingKind.COMPILER, language
     return Missing.found(kind, name.rstrip(".,;"))
-
-
-def _language(program: str) -> str | None:
-    """Of what is called g++, x86_64-linux-gnu-g++ or g++-12; None of what is no compiler."""
-    stem = _PREFIX.sub("", program, count=1)
-    return COMPILERS.get(_SUFFIX.sub("", stem))
 
 
 def _around(text: str, match: re.Match[str]) -> str:

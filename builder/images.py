@@ -146,7 +146,8 @@ def _bring_up_to_date(image: Image, progress: Progress) -> None:
     new.mkdir()
     toolbox.install(new, image.root, image.platform)
     new.chmod(0o755)
-    image.tools.rename(old)
+    with contextlib.suppress(FileNotFoundError):  # who did this before may have been killed here
+        image.tools.rename(old)
     new.rename(image.tools)
     process.remove(old)
 

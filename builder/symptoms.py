@@ -31,6 +31,8 @@ COMPILERS = {
     **dict.fromkeys(("cargo", "rustc", "rustup"), "rust"),
     "go": "go",
 }
+_PREFIX = re.compile(r"^\w{1,20}-linux-gnu\w{0,20}-")
+_SUFFIX = re.compile(r"-\d{1,2}$")
 
 _PYTHON_2_MODULES = (
     r"ConfigParser|Queue|StringIO|cStringIO|Tkinter|HTMLParser|SocketServer|__builtin__|commands|cPickle|httplib|urllib2"
@@ -46,6 +48,12 @@ _FILE = (
     r"|README|LICENSE|VERSION|CHANGES|HISTORY)"
 )
 _WORD = r"[\w.+-]{1,100}"
+
+
+def language_of(program: str) -> str | None:
+    """Of what is called g++, x86_64-linux-gnu-g++ or g++-12; None of what is no compiler."""
+    stem = _PREFIX.sub("", program, count=1)
+    return COMPILERS.get(_SUFFIX.sub("", stem))
 
 
 def _symptom(failure_class: FailureClass, pattern: str, *, missing: Missing | None = None) -> Symptom:

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Table, bindparam, update
 from sqlalchemy.orm import Session
 
-from master.pages import Listed, Page
+from master.pages import Entry, Listed, Page
 from schema.db import bulk
 from schema.db.models import Project, UpstreamFile
 
 _FILES: Table = UpstreamFile.__table__  # type: ignore[assignment]
-_COLUMNS = ("project_id", "seen_at", *Listed._fields)
+_COLUMNS = ("project_id", "seen_at", *Entry._fields)
 _PROJECTS: Table = Project.__table__  # type: ignore[assignment]
 
 _READ = (

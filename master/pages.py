@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_name, parse_wheel_filename
@@ -41,10 +41,13 @@ _SDIST_ENDINGS = (".tar.gz", ".zip")
 _PLAIN_URL = re.compile(r"https?://[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?/[A-Za-z0-9/._~%+!:@=,-]*")
 
 
-class Listed(NamedTuple):
-    """A file on a project's page, as plain values: millions of them are made, sent to another process, and stored.
+V = TypeVar("V", str, Version)
 
-    version: canonical
+
+class Entry(NamedTuple, Generic[V]):
+    """A file on a project's page.
+
+    version: ``Listed`` has it as canonical text, for millions are sent to another process and stored; ``File`` parsed
     url: absolute; sha256: None where the page gives none, or none that is one: such a file is never used
     requires_python: as it stands, possibly no valid specifier
     yanked: None, or the reason ("" where none was given)
@@ -53,7 +56,7 @@ class Listed(NamedTuple):
 
     filename: str
     kind: Literal["sdist", "wheel"]
-    version: str
+    version: V
     url: str
     sha256: Sha256 | None = None
     size_bytes: int | None = None
@@ -63,20 +66,8 @@ class Listed(NamedTuple):
     metadata_sha256: Sha256 | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """A file that the upstream lists, for decisions: as ``Listed`` has it, but with a version that compares."""
-
-    filename: str
-    kind: Literal["sdist", "wheel"]
-    version: Version
-    url: str
-    sha256: Sha256 | None = None
-    size_bytes: int | None = None
-    requires_python: str | None = None
-    yanked: str | None = None
-    uploaded_at: datetime | None = None
-    metadata_sha256: Sha256 | None = None
+Listed = Entry[str]
+File = Entry[Version]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +94,7 @@ def parse(
 ) -> Page:
     """Read *body*, which came from *url*; raise UpstreamError if it is no page of *name*."""
     kind = content_type.partition(";")[0].strip().lower()
-    entries: Iterable[_Entry]
+    entries: Iterable[_Told]
     if kind == JSON_TYPE:
         entries, status = _from_json(name, body, url)
     elif kind in HTML_TYPES:
@@ -129,7 +120,7 @@ def parse(
     )
 
 
-class _Entry(NamedTuple):
+class _Told(NamedTuple):
     """What a page says of one file, whichever form it has; nothing of it is checked yet."""
 
     filename: Any
@@ -145,7 +136,7 @@ class _Entry(NamedTuple):
 _Status = tuple[str, str]
 
 
-def _from_json(name: NormalizedName, body: bytes, url: str) -> tuple[Iterator[_Entry], _Status]:
+def _from_json(name: NormalizedName, body: bytes, url: str) -> tuple[Iterator[_Told], _Status]:
     try:
         page = json.loads(body)
     except (ValueError, RecursionError) as err:
@@ -164,10 +155,10 @@ def _from_json(name: NormalizedName, body: bytes, url: str) -> tuple[Iterator[_E
     return map(_json_entry, files), (str(status.get("status", "active")), str(status.get("reason") or ""))
 
 
-def _json_entry(entry: Any) -> _Entry:  # noqa: ANN401 - anything may stand in the list
+def _json_entry(entry: Any) -> _Told:  # noqa: ANN401 - anything may stand in the list
     entry = _mapping(entry)
     sidecar = entry.get("core-metadata", entry.get("dist-info-metadata"))
-    return _Entry(
+    return _Told(
         filename=entry.get("filename"),
         url=entry.get("url"),
         sha256=_mapping(entry.get("hashes")).get("sha256"),
@@ -179,21 +170,21 @@ def _json_entry(entry: Any) -> _Entry:  # noqa: ANN401 - anything may stand in t
     )
 
 
-def _from_html(body: bytes, url: str) -> tuple[list[_Entry], _Status]:
+def _from_html(body: bytes, url: str) -> tuple[list[_Told], _Status]:
     found = read_links(body, url, most=_FILES_LIMIT)
     _check_version(found.meta.get("repository-version", "1.0"), url)
     status = found.meta.get("project-status", "active"), found.meta.get("project-status-reason", "")
     return [_html_entry(attributes, found.base) for attributes in found.links], status
 
 
-def _html_entry(attributes: Mapping[str, str], base: str) -> _Entry:
+def _html_entry(attributes: Mapping[str, str], base: str) -> _Told:
     try:
         target = urlsplit(urljoin(base, attributes["href"].strip()))
     except ValueError:
         return _json_entry(None)
     algorithm, _, digest = target.fragment.partition("=")
     sidecar = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata", ""))
-    return _Entry(
+    return _Told(
         filename=unquote(target.path.rpartition("/")[2]),
         url=target._replace(fragment="").geturl(),
         sha256=digest if algorithm == "sha256" else None,
@@ -219,7 +210,7 @@ def _warn_of_newer(version: str) -> None:
     log.warning("the upstream index speaks version %s; the farm knows up to 1.%s", version, _NEWEST_MINOR)
 
 
-def _file(name: NormalizedName, entry: _Entry, page_url: str) -> Listed | None:
+def _file(name: NormalizedName, entry: _Told, page_url: str) -> Listed | None:
     """None for what is no file of this project, or says of itself what cannot be understood."""
     if not isinstance(entry.filename, str) or not isinstance(entry.url, str):
         return None
@@ -229,7 +220,7 @@ def _file(name: NormalizedName, entry: _Entry, page_url: str) -> Listed | None:
     url = _absolute(page_url, entry.url)
     if parsed is None or url is None:
         return None
-    return Listed(
+    return Entry(
         filename=entry.filename,
         kind="wheel" if entry.filename.endswith(".whl") else "sdist",
         version=str(parsed),

@@ -7,13 +7,14 @@ it ends when its stdin does, so it never outlives the master.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
+import select
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
 
 from master.fetching import Due, Seen, fetched
@@ -21,7 +22,10 @@ from master.upstream import Upstream
 from schema.errors import FarmError
 from schema.settings import Settings
 
-_END_S = 5.0
+# A page's own time limit ends first, by far; a process that was stopped never answers.
+_GRACE_S = 60.0
+
+log = logging.getLogger(__name__)
 
 
 class ReaderError(FarmError):
@@ -48,6 +52,7 @@ class Reader:
         try:
             if self._process is None:
                 self._process = _started()
+                log.info("many pages are due: process %s reads them", self._process.pid)
                 _send(self._process.stdin, self._settings)
             _send(self._process.stdin, projects)
         except (OSError, ValueError) as err:
@@ -58,7 +63,11 @@ class Reader:
         """What ``fetched`` gave, and for how many seconds the upstream wants a rest; raise ReaderError."""
         pipe = self._process.stdout if self._process is not None else None
         assert pipe is not None  # noqa: S101 - for mypy: something was asked, and by a pipe
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
         try:
+            if not poll.poll(1000 * (self._settings.upstream.timeout_s + _GRACE_S)):
+                raise TimeoutError("it does not answer")
             # It is our own code at the other end; what the upstream wrote comes as plain values.
             seen, rest_s = pickle.load(pipe)  # noqa: S301
         except (OSError, ValueError, EOFError, pickle.UnpicklingError) as err:
@@ -71,15 +80,12 @@ class Reader:
         process, self._process = self._process, None
         if process is None:
             return
+        process.kill()  # it has nothing to lose, and may not be able to hear
+        process.wait()
         for pipe in (process.stdin, process.stdout):
             with suppress(OSError):  # what was not written yet has no reader any more
                 if pipe is not None:
                     pipe.close()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _started() -> subprocess.Popen[bytes]:
@@ -88,12 +94,7 @@ def _started() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         process_group=0,  # Ctrl-C is for the master, whose end is the end of stdin
-        # Where the farm is not installed, its code lies here.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HERE, os.environ.get("PYTHONPATH"))))},
     )
-
-
-_HERE = str(Path(__file__).parents[1])
 
 
 def _send(pipe: IO[bytes] | None, what: Any) -> None:  # noqa: ANN401 - settings, projects or what was seen of them

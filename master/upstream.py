@@ -32,7 +32,7 @@ from schema.settings import Settings
 
 log = logging.getLogger(__name__)
 
-__all__ = ["File", "Listed", "NotModified", "Page", "Upstream", "default_index_url", "user_agent"]
+__all__ = ["NotModified", "Page", "Upstream", "default_index_url", "user_agent"]
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _PAGE_LIMIT_BYTES = 50 * 2**20

@@ -17,6 +17,8 @@ class MissingKind(StrEnum):
     LIBRARY = "library"  # as the linker is told: gssapi_krb5 for -lgssapi_krb5
     PYTHON_MODULE = "python-module"  # numpy
     COMPILER = "compiler"  # by its language: c, c++, fortran, rust, go
+    CMAKE = "cmake"  # a package's CMake configuration: Qt5 for Qt5Config.cmake
+    INTROSPECTION = "introspection"  # a GObject namespace: Gtk
     NAMED = "named"  # a library as prose calls it: jpeg
     PACKAGE_REQUIREMENT = "package-requirement"  # of the Python index: cython>=3
 
@@ -29,6 +31,8 @@ _NAMES: dict[MissingKind, re.Pattern[str]] = {
     MissingKind.LIBRARY: re.compile(r"[A-Za-z0-9_][\w.+-]*", re.ASCII),
     MissingKind.PYTHON_MODULE: re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII),
     MissingKind.COMPILER: re.compile(r"c|c\+\+|fortran|rust|go"),
+    MissingKind.CMAKE: re.compile(r"[A-Za-z0-9_][\w.+-]*", re.ASCII),
+    MissingKind.INTROSPECTION: re.compile(r"[A-Za-z0-9_][\w.+-]*", re.ASCII),
     MissingKind.NAMED: re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII),
     MissingKind.PACKAGE_REQUIREMENT: re.compile(r"[A-Za-z0-9][\w.,<>=!~\[\]-]*", re.ASCII),
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import BinaryIO
 
 from builder import apt
+from schema.missing import MissingKind
 
 # Debian's longest line of either is about 100 kB (the binaries of linux); what is longer is skipped.
 _LINE_BYTES = 1_048_576
@@ -17,18 +17,6 @@ _STANZA_BYTES = 8 * _LINE_BYTES
 # A path's own bytes; a longer one is nothing that a build asks for.
 _PATH_CHARACTERS = 512
 _VERSION_CHARACTERS = 128
-
-
-class Kind(StrEnum):
-    """What a build may miss. NAMED is a word of prose, which may be any of the others."""
-
-    HEADER = "header"
-    PKG_CONFIG = "pkg-config"
-    PROGRAM = "program"
-    LIBRARY = "library"
-    NAMED = "named"
-    CMAKE = "cmake"
-    INTROSPECTION = "introspection"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +27,7 @@ class Shipped:
     path: without the first slash; packages: every one that ships it
     """
 
-    kind: Kind
+    kind: MissingKind
     name: str
     path: str
     packages: tuple[str, ...]
@@ -60,13 +48,16 @@ _WANTED = re.compile(
     rb"|usr/share/(?:pkgconfig/|gir-1\.0/|(?:\S+/)?cmake/)"
 )
 _MULTIARCH = r"[a-z0-9_]+-linux-gnu[a-z0-9]*"
-_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    (Kind.PROGRAM, re.compile(r"(?:usr/)?s?bin/([^/]+)")),
-    (Kind.PKG_CONFIG, re.compile(rf"usr/(?:share|lib(?:/{_MULTIARCH})?)/pkgconfig/([^/]+)\.pc")),
-    (Kind.LIBRARY, re.compile(rf"(?:usr/)?lib(?:/{_MULTIARCH})?/lib([^/]+)\.so")),
-    (Kind.HEADER, re.compile(r"usr/(?:[^/]+/)*include/(?:[^/]+/)*([^/.]+|[^/]+\.(?:h|hh|hpp|hxx|h\+\+|inc|pxd))")),
-    (Kind.CMAKE, re.compile(r"usr/(?:[^/]+/)*([^/]+?)(?:Config|-config)\.cmake")),
-    (Kind.INTROSPECTION, re.compile(r"usr/share/gir-1\.0/([^/]+?)-[0-9.]+\.gir")),
+_KINDS: tuple[tuple[MissingKind, re.Pattern[str]], ...] = (
+    (MissingKind.PROGRAM, re.compile(r"(?:usr/)?s?bin/([^/]+)")),
+    (MissingKind.PKG_CONFIG, re.compile(rf"usr/(?:share|lib(?:/{_MULTIARCH})?)/pkgconfig/([^/]+)\.pc")),
+    (MissingKind.LIBRARY, re.compile(rf"(?:usr/)?lib(?:/{_MULTIARCH})?/lib([^/]+)\.so")),
+    (
+        MissingKind.HEADER,
+        re.compile(r"usr/(?:[^/]+/)*include/(?:[^/]+/)*([^/.]+|[^/]+\.(?:h|hh|hpp|hxx|h\+\+|inc|pxd))"),
+    ),
+    (MissingKind.CMAKE, re.compile(r"usr/(?:[^/]+/)*([^/]+?)(?:Config|-config)\.cmake")),
+    (MissingKind.INTROSPECTION, re.compile(r"usr/share/gir-1\.0/([^/]+?)-[0-9.]+\.gir")),
 )
 # Files for something other than this machine, or with nothing in them that links.
 _UNFIT_PACKAGE = re.compile(

@@ -13,24 +13,25 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from builder.debian_index import depends
-from builder.debian_index.archive import Kind
+from builder.symptoms import language_of
+from schema.missing import Missing, MissingKind
 
-_NEEDLE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_+.@-]|/(?=[A-Za-z0-9_])){0,199}")
 _MOST = 20
 _SHORT_NAME = 4
-_PACKAGE_OF = {
-    **dict.fromkeys(("cc", "gcc", "c89", "c99"), "gcc"),
-    **dict.fromkeys(("c++", "g++", "cxx"), "g++"),
-    **dict.fromkeys(("fc", "f77", "f90", "f95", "gfortran"), "gfortran"),
+_COMPILERS = {"c": "gcc", "c++": "g++", "fortran": "gfortran", "rust": "cargo", "go": "golang-go"}
+# What an archive has under other names than builds ask for.
+_PROGRAMS = {
     **dict.fromkeys(("pkg-config", "pkgconf"), "pkg-config"),
-    "cargo": "cargo",
-    "rustc": "rustc",
-    "make": "make",
-    "cmake": "cmake",
-    "java": "default-jdk-headless",
-    "javac": "default-jdk-headless",
+    **dict.fromkeys(("java", "javac"), "default-jdk-headless"),
 }
-_NAMED = (Kind.PKG_CONFIG, Kind.LIBRARY, Kind.HEADER, Kind.CMAKE, Kind.INTROSPECTION, Kind.PROGRAM)
+_NAMED = (
+    MissingKind.PKG_CONFIG,
+    MissingKind.LIBRARY,
+    MissingKind.HEADER,
+    MissingKind.CMAKE,
+    MissingKind.INTROSPECTION,
+    MissingKind.PROGRAM,
+)
 # The farm's images have an interpreter, and build requirements come as wheels, into an environment of their own.
 _NOT_NEEDED = re.compile(
     r"debhelper.*|dh-.*|dpkg-dev|quilt|lintian|devscripts|pkg-kde-tools|cdbs|.*-doc|.*sphinx.*|doxygen.*|graphviz"
@@ -53,20 +54,14 @@ class Candidate:
     why: str
 
 
-def lookup(index: Path, kind: Kind, name: str) -> list[Candidate]:
-    """The packages that ship *name*, best first, each once; none for what is no name.
-
-    name: ``X.h`` or ``dir/X.h``; a module of pkg-config; a program; ``X`` of ``-lX``; for NAMED a word of prose
-    """
-    if not _NEEDLE.fullmatch(name) or ".." in name:
-        return []
+def lookup(index: Path, missing: Missing) -> list[Candidate]:
+    """The packages that ship what is missing, best first, each once; none for what only the Python index has."""
+    if fixed := _fixed(missing):
+        return [Candidate(package=fixed, path="", rank=1000, why="fixed answer")]
     with contextlib.closing(_open(index)) as database:
         triplet = database.execute("SELECT value FROM about WHERE key = 'triplet'").fetchone()[0]
-        program = name.removeprefix(f"{triplet}-")
-        if kind in {Kind.PROGRAM, Kind.NAMED} and (fixed := _PACKAGE_OF.get(program.lower())):
-            return [Candidate(package=fixed, path="", rank=1000, why="fixed answer")]
         best: dict[str, Candidate] = {}
-        for wanted, spelling, path, package, popularity in _found(database, kind, name):
+        for wanted, spelling, path, package, popularity in _found(database, missing):
             if (
                 candidate := _candidate(wanted, spelling, path, package, popularity=popularity, triplet=triplet)
             ) is None:
@@ -104,9 +99,19 @@ def _open(index: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{index.as_uri()}?mode=ro&immutable=1", uri=True)
 
 
-def _found(database: sqlite3.Connection, kind: Kind, name: str) -> Iterator[tuple[Kind, str, str, str, int]]:
-    for wanted in _NAMED if kind is Kind.NAMED else (kind,):
-        for spelling in dict.fromkeys(_spellings(wanted, name) if kind is Kind.NAMED else [name]):
+def _fixed(missing: Missing) -> str | None:
+    """The one answer that there is for a compiler, and for programs that are an archive's alternatives."""
+    if missing.kind is MissingKind.COMPILER:
+        return _COMPILERS.get(missing.name)
+    if missing.kind not in {MissingKind.PROGRAM, MissingKind.NAMED}:
+        return None
+    return _COMPILERS.get(language_of(missing.name) or "") or _PROGRAMS.get(missing.name.lower())
+
+
+def _found(database: sqlite3.Connection, missing: Missing) -> Iterator[tuple[MissingKind, str, str, str, int]]:
+    named = missing.kind is MissingKind.NAMED
+    for wanted in _NAMED if named else (missing.kind,):
+        for spelling in dict.fromkeys(_spellings(wanted, missing.name) if named else [missing.name]):
             rows = database.execute(
                 "SELECT path, package.name, popularity FROM file JOIN package ON package.id = file.package"
                 " WHERE kind = ? AND file.name = ? LIMIT 2000",
@@ -116,21 +121,23 @@ def _found(database: sqlite3.Connection, kind: Kind, name: str) -> Iterator[tupl
                 yield wanted, spelling, path, package, popularity
 
 
-def _spellings(kind: Kind, word: str) -> list[str]:
+def _spellings(kind: MissingKind, word: str) -> list[str]:
     """How files may be called of what prose calls *word*."""
     words = [word, word.lower()]
-    if kind is Kind.HEADER:
+    if kind is MissingKind.HEADER:
         return [f"{item}.h" for item in words]
-    if kind is Kind.PKG_CONFIG:
+    if kind is MissingKind.PKG_CONFIG:
         return [*words, *(f"lib{item}" for item in words)]
     return [*words, *(item.removeprefix("lib") for item in words)]
 
 
-def _candidate(kind: Kind, name: str, path: str, package: str, *, popularity: int, triplet: str) -> Candidate | None:
-    if kind is Kind.HEADER and not f"/{path}".endswith(f"/{name}"):
+def _candidate(
+    kind: MissingKind, name: str, path: str, package: str, *, popularity: int, triplet: str
+) -> Candidate | None:
+    if kind is MissingKind.HEADER and not f"/{path}".endswith(f"/{name}"):
         return None
     points = []
-    if kind is not Kind.HEADER or path in {f"usr/include/{name}", f"usr/include/{triplet}/{name}"}:
+    if kind is not MissingKind.HEADER or path in {f"usr/include/{name}", f"usr/include/{triplet}/{name}"}:
         points.append((100, "exactly there"))
     if package.endswith("-dev"):
         points.append((40, "a -dev package"))

@@ -15,7 +15,7 @@ _Row = Sequence[object]
 
 
 def insert(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[_Row]) -> None:
-    """Insert *rows* into *table*, each with one value for each of the columns *names*.
+    """Insert *rows* into *table*, each with one (hashable) value for each of the columns *names*.
 
     Columns that are not named get what the database gives them, not what the model does. Raise DBAPIError (its
     IntegrityError for a row that is there already): then none of them is in, and the transaction is lost.

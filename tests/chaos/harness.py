@@ -45,7 +45,7 @@ class Plan:
     @property
     def mean_pause_s(self) -> float:
         """About as many seconds as the builds take on two cores, spread over the faults."""
-        return self.pause_s or 1.0 * self.builds / self.faults
+        return self.pause_s or self.builds / self.faults
 
 
 @dataclass(slots=True, kw_only=True)

@@ -176,6 +176,18 @@ def test_an_answer_that_never_comes_is_an_error(reader: Reader) -> None:
         reader.answer()
 
 
+def test_a_reader_that_was_stopped_is_given_up(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("master.reader._GRACE_S", -2.9)  # a tenth of a second, with the page's own three
+    reader.ask([due("p0")])
+    stopped = reader.pid
+    assert stopped is not None
+    os.kill(stopped, signal.SIGSTOP)
+
+    with pytest.raises(ReaderError, match="does not answer"):
+        reader.answer()
+    assert not Path(f"/proc/{stopped}").exists()
+
+
 def test_a_round_that_is_told_to_end_asks_nothing(
     index: FakeUpstream, upstream: Upstream, reader: Reader, wanted: Engine
 ) -> None:

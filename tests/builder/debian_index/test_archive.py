@@ -7,7 +7,8 @@ import io
 import pytest
 
 from builder.debian_index import archive, depends
-from builder.debian_index.archive import Kind, Shipped
+from builder.debian_index.archive import Shipped
+from schema.missing import MissingKind
 
 TRIPLET = "x86_64-linux-gnu"
 
@@ -20,18 +21,18 @@ def read(*lines: str | bytes) -> list[Shipped]:
 @pytest.mark.parametrize(
     ("path", "kind", "name"),
     [
-        ("usr/include/lber.h", Kind.HEADER, "lber.h"),
-        ("usr/include/x86_64-linux-gnu/curl/curl.h", Kind.HEADER, "curl.h"),
-        ("usr/bin/pg_config", Kind.PROGRAM, "pg_config"),
-        ("sbin/ldconfig", Kind.PROGRAM, "ldconfig"),
-        ("usr/lib/x86_64-linux-gnu/pkgconfig/libsystemd.pc", Kind.PKG_CONFIG, "libsystemd"),
-        ("usr/share/pkgconfig/xproto.pc", Kind.PKG_CONFIG, "xproto"),
-        ("usr/lib/x86_64-linux-gnu/libjpeg.so", Kind.LIBRARY, "jpeg"),
-        ("usr/lib/x86_64-linux-gnu/cmake/Qt5/Qt5Config.cmake", Kind.CMAKE, "Qt5"),
-        ("usr/share/gir-1.0/Gtk-3.0.gir", Kind.INTROSPECTION, "Gtk"),
+        ("usr/include/lber.h", MissingKind.HEADER, "lber.h"),
+        ("usr/include/x86_64-linux-gnu/curl/curl.h", MissingKind.HEADER, "curl.h"),
+        ("usr/bin/pg_config", MissingKind.PROGRAM, "pg_config"),
+        ("sbin/ldconfig", MissingKind.PROGRAM, "ldconfig"),
+        ("usr/lib/x86_64-linux-gnu/pkgconfig/libsystemd.pc", MissingKind.PKG_CONFIG, "libsystemd"),
+        ("usr/share/pkgconfig/xproto.pc", MissingKind.PKG_CONFIG, "xproto"),
+        ("usr/lib/x86_64-linux-gnu/libjpeg.so", MissingKind.LIBRARY, "jpeg"),
+        ("usr/lib/x86_64-linux-gnu/cmake/Qt5/Qt5Config.cmake", MissingKind.CMAKE, "Qt5"),
+        ("usr/share/gir-1.0/Gtk-3.0.gir", MissingKind.INTROSPECTION, "Gtk"),
     ],
 )
-def test_what_builds_ask_for_is_kept(path: str, kind: Kind, name: str) -> None:
+def test_what_builds_ask_for_is_kept(path: str, kind: MissingKind, name: str) -> None:
     assert read(f"{path}   libdevel/some-dev") == [Shipped(kind=kind, name=name, path=path, packages=("some-dev",))]
 
 

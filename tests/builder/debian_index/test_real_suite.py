@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from builder.debian_index import asking, making
-from builder.debian_index.archive import Kind
 from builder.images import Image
+from schema.missing import Missing, MissingKind
 
 pytestmark = pytest.mark.slow
 
@@ -21,19 +21,25 @@ def index(image: Image) -> Path:
 @pytest.mark.parametrize(
     ("kind", "name", "package"),
     [
-        (Kind.HEADER, "lber.h", "libldap-dev"),
-        (Kind.HEADER, "openssl/ssl.h", "libssl-dev"),
-        (Kind.HEADER, "zlib.h", "zlib1g-dev"),
-        (Kind.PROGRAM, "curl-config", "libcurl4-gnutls-dev"),
-        (Kind.PROGRAM, "pg_config", "libpq-dev"),
-        (Kind.PROGRAM, "g++", "g++"),
-        (Kind.PKG_CONFIG, "libsystemd", "libsystemd-dev"),
-        (Kind.LIBRARY, "gssapi_krb5", "libkrb5-dev"),
-        (Kind.NAMED, "jpeg", "libjpeg62-turbo-dev"),
+        (MissingKind.HEADER, "lber.h", "libldap-dev"),
+        (MissingKind.HEADER, "openssl/ssl.h", "libssl-dev"),
+        (MissingKind.HEADER, "zlib.h", "zlib1g-dev"),
+        (MissingKind.PROGRAM, "curl-config", "libcurl4-gnutls-dev"),
+        (MissingKind.PROGRAM, "pg_config", "libpq-dev"),
+        (MissingKind.PROGRAM, "x86_64-linux-gnu-g++", "g++"),
+        (MissingKind.COMPILER, "fortran", "gfortran"),
+        (MissingKind.PROGRAM, "make", "make"),
+        (MissingKind.PROGRAM, "cmake", "cmake"),
+        (MissingKind.PKG_CONFIG, "libsystemd", "libsystemd-dev"),
+        (MissingKind.LIBRARY, "gssapi_krb5", "libkrb5-dev"),
+        (MissingKind.NAMED, "jpeg", "libjpeg62-turbo-dev"),
     ],
 )
-def test_the_first_candidate_is_the_one_that_builds(index: Path, kind: Kind, name: str, package: str) -> None:
-    assert asking.lookup(index, kind, name)[0].package == package
+def test_the_first_candidate_is_the_one_that_builds(index: Path, kind: MissingKind, name: str, package: str) -> None:
+    missing = Missing.found(kind, name)
+
+    assert missing is not None
+    assert asking.lookup(index, missing)[0].package == package
 
 
 def test_debian_knows_what_it_builds_a_project_with(index: Path) -> None:

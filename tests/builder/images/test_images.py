@@ -66,10 +66,14 @@ def test_an_image_with_the_tools_of_another_version_is_not_offered(tmp_path: Pat
 def test_making_an_image_again_gives_it_the_tools_of_this_version(image: Image, reachable: Path) -> None:
     shutil.copytree(image.folder, reachable / image.name, symlinks=True)
     before = sorted(path.name for path in image.tools.iterdir())
-    shutil.rmtree(reachable / image.name / "tools" / "installer")
-    (reachable / image.name / "tools" / toolbox.RECORDS[1]).rename(
-        reachable / image.name / "tools" / "installer-0.1.dist-info"
-    )
+    tools = reachable / image.name / "tools"
+    shutil.rmtree(tools / "installer")
+    (tools / toolbox.RECORDS[1]).rename(tools / "installer-0.1.dist-info")
+
+    images.make(reachable, image.name, progress=_silent)
+
+    assert sorted(path.name for path in tools.iterdir()) == before
+    tools.rename(tools.with_name(".old-tools"))  # as a maker leaves it that is killed between the two
 
     made = images.make(reachable, image.name, progress=_silent)
 
