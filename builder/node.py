@@ -25,7 +25,8 @@ from schema import outbox as outboxes
 from schema import wire
 from schema.attest.authority import NodeKey
 from schema.errors import NodeError
-from schema.jobs import BuildJob, Heartbeat, Lease, Message, Progress
+from schema.jobs import BuildJob, Heartbeat, Lease, Progress
+from schema.messages import Message
 from schema.names import node_name
 from schema.settings import Settings
 

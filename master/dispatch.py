@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from packaging.utils import NormalizedName
+from packaging.version import Version
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
@@ -23,8 +24,10 @@ from schema.db.models import Build, Node, UpstreamFile
 from schema.db.running import sizes_by_node
 from schema.db.session import now
 from schema.errors import SettingsError
-from schema.jobs import BuildJob, FarmWheel, Limits, Recipe, Sdist
+from schema.jobs import BuildJob, FarmWheel, Limits, Sdist
 from schema.names import NodeName, Sha256
+from schema.platforms import Platform
+from schema.recipes import Recipe, Rule, applicable, combined, remedies
 from schema.states import BuildState
 
 log = logging.getLogger(__name__)
@@ -74,8 +77,8 @@ class Dispatcher:
         return jobs
 
     def _grant(self, session: Session, node: NodeName, chosen: Sequence[Candidate], *, at: datetime) -> list[BuildJob]:
-        recipe_of = {item.id: recipe for item in chosen if (recipe := self._recipe(session, item)) is not None}
-        fences = lease_many(session, list(recipe_of), node=node, at=at, lease_s=self.lease_s)
+        known = {item.id: found for item in chosen if (found := self._recipe(session, item, at.date())) is not None}
+        fences = lease_many(session, list(known), node=node, at=at, lease_s=self.lease_s)
         return [
             BuildJob(
                 build_id=item.id,
@@ -85,23 +88,27 @@ class Dispatcher:
                 platform=item.platform,
                 sdist=sdist_of(item),
                 build_number=item.build_number,
-                recipe=recipe_of[item.id],
+                recipe=known[item.id][0],
                 limits=self.limits,
                 wheels=self.wheels(session, session.get_one(Build, item.id)) if item.needs else (),
                 before=at,
+                remedies=known[item.id][1],
             )
             for item in chosen
             if item.id in fences
         ]
 
-    def _recipe(self, session: Session, item: Candidate) -> Recipe | None:
-        """None where it is faulty; the build is held then."""
+    def _recipe(self, session: Session, item: Candidate, today: date) -> tuple[Recipe, tuple[Rule, ...]] | None:
+        """What holds from the start, and what may after a failure; None where a rule is faulty: the build is held."""
         try:
-            return recipes.recipe_for(NormalizedName(item.project), self.recipe_folders)
+            rules = recipes.rules_for(NormalizedName(item.project), self.recipe_folders)
         except SettingsError as err:
             build = session.get_one(Build, item.id)
             builds.move(session, build, BuildState.HELD, reason=f"{FAULTY_RECIPE}{err}")
             return None
+        version, platform = Version(item.version), Platform.parse(item.platform)
+        from_the_start = applicable(rules, version=version, platform=platform, today=today)
+        return combined(from_the_start), remedies(rules, version=version, platform=platform, today=today)
 
 
 def desks(session: Session, *, heard_since: datetime) -> list[Desk]:

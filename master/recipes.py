@@ -1,59 +1,47 @@
 """Recipes: what people know about building a project, one ``NAME.toml`` each, named as the index names the project.
 
-The operator's folders come first, then those that are shipped; the first file found counts, whole. A recipe is text
-that goes to every node, so each value is checked here.
+The shipped files are read first, then the operator's folders, the first of them last. A rule with the id of an earlier
+one takes its place; ``off = true`` instead of anything else takes the earlier one away.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from schema import toml_file
 from schema.errors import SettingsError
-from schema.jobs import Recipe
+from schema.recipes import KEYS, MOST_REMEDIES, Rule
 
-_KEYS = frozenset({"why", "debian_packages", "environment", "config_settings", "build_constraints"})
-
-_DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-# Compiler flags in the environment replace the interpreter's own: -O2 and the hardening would be gone. The others are
-# the sandbox's: they make builds repeatable, and keep them where they are.
-_REFUSED_VARIABLES = frozenset(
-    {
-        "CFLAGS",
-        "CXXFLAGS",
-        "OPT",
-        "PATH",
-        "HOME",
-        "TMPDIR",
-        "SOURCE_DATE_EPOCH",
-        "LANG",
-        "TZ",
-        "ENV",
-        "BASH_ENV",
-        "VIRTUAL_ENV",
-    }
-)
-_REFUSED_PREFIXES = ("LC_", "LD_", "PIP_", "PYTHON", "_PYTHON", "WHEELFARM_")
+_MOST_RULES = 100
+_OFF = frozenset({"id", "off"})
 
 
-def recipe_for(name: NormalizedName, folders: Sequence[Path] = ()) -> Recipe:
-    """The recipe of a project, an empty one where there is none; raise SettingsError for a faulty one.
+def rules_for(name: NormalizedName, folders: Sequence[Path] = ()) -> tuple[Rule, ...]:
+    """The rules of a project in their order, none where nothing is known; raise SettingsError for a faulty file.
 
-    folders: the operator's; they win over what is shipped
+    folders: the operator's; they win over what is shipped, and the first wins over the others
     """
-    for folder in (*folders, *_shipped()):
+    found: dict[str, Rule] = {}
+    for folder in (*_shipped(), *reversed(folders)):
         file = folder / f"{name}.toml"
         if file.is_file():
-            return read(file)
-    return Recipe()
+            for rule_id, rule in read(file).items():
+                if rule is None:
+                    found.pop(rule_id, None)
+                else:
+                    found[rule_id] = rule
+    if len([rule for rule in found.values() if rule.after]) > MOST_REMEDIES:
+        raise SettingsError(f"recipes for {name}: more than {MOST_REMEDIES} rules have after; a node takes no more")
+    return tuple(found.values())
+
+
+def projects(folders: Sequence[Path] = ()) -> list[NormalizedName]:
+    """The projects that there are recipes for, sorted."""
+    return sorted({canonicalize_name(file.stem) for file in _files(folders)})
 
 
 def check(folders: Sequence[Path]) -> None:
@@ -61,76 +49,64 @@ def check(folders: Sequence[Path]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise SettingsError(f"farm.recipes: there is no folder {folder}")
-    for folder in (*folders, *_shipped()):
-        for file in sorted(folder.glob("*.toml")):
-            if file.stem != canonicalize_name(file.stem):
-                raise SettingsError(f"{file}: is never read", advice=f"name it {canonicalize_name(file.stem)}.toml")
-            read(file)
+    for file in _files(folders):
+        if file.stem != canonicalize_name(file.stem):
+            raise SettingsError(f"{file}: is never read", advice=f"name it {canonicalize_name(file.stem)}.toml")
+        read(file)
+    for name in projects(folders):
+        rules_for(name, folders)
 
 
-def read(file: Path) -> Recipe:
-    """Read one recipe; raise SettingsError that names file, key and what is allowed."""
+def read(file: Path) -> dict[str, Rule | None]:
+    """The rules of one file by their farm-wide ids, in order; None for one that is switched off.
+
+    Raise SettingsError that names file, rule and key, and what is allowed.
+    """
     data = toml_file.read(file)
-    toml_file.refuse_unknown(data, _KEYS, file=file)
-    if not isinstance(data.get("why", ""), str):
-        raise SettingsError(f"{file}: why: must be a text")
-    return Recipe(
-        debian_packages=_texts(file, data, "debian_packages", _is_debian_package, "the name of a Debian package"),
-        environment=_table(file, data, "environment", _is_free_variable, _VARIABLE_RULE),
-        config_settings=_table(file, data, "config_settings", bool, "the name of a config setting"),
-        build_constraints=_texts(file, data, "build_constraints", _is_constraint, "a requirement such as cython<3"),
-    )
+    if flat := [key for key in data if key in KEYS]:
+        raise SettingsError(
+            f"{file}: {flat[0]}: stands outside a rule",
+            advice='recipes are lists of rules now: write [[rule]] and id = "needs" above it,'
+            " and [rule.environment] for [environment]",
+        )
+    toml_file.refuse_unknown(data, {"rule"}, file=file)
+    tables = data.get("rule", [])
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
+        raise SettingsError(f"{file}: rule: must be tables: write [[rule]] above each")
+    if len(tables) > _MOST_RULES:
+        raise SettingsError(f"{file}: rule: {len(tables)} rules; at most {_MOST_RULES} are allowed")
+    found: dict[str, Rule | None] = {}
+    for place, table in enumerate(tables, start=1):
+        rule_id, rule = _rule(file, table, place)
+        if rule_id in found:
+            raise SettingsError(f"{file}: rule {place}: id: {table['id']!r} is the id of an earlier rule")
+        found[rule_id] = rule
+    return found
 
 
-_VARIABLE_RULE = (
-    f"a variable that a recipe may set; not allowed are {', '.join(sorted(_REFUSED_VARIABLES))}"
-    f" and what begins with {', '.join(_REFUSED_PREFIXES)}"
-)
+def _rule(file: Path, table: Mapping[str, Any], place: int) -> tuple[str, Rule | None]:
+    where = f"rule {str(table.get('id', place))[:40]}: "
+    own_id = table.get("id")
+    if not isinstance(own_id, str) or "/" in own_id:
+        raise SettingsError(f"{file}: {where}id: must be a text of lower-case letters, digits and hyphens")
+    rule_id = f"{canonicalize_name(file.stem)}/{own_id}"
+    if "off" in table:
+        toml_file.refuse_unknown(table, _OFF, file=file, where=where)
+        if table["off"] is not True:
+            raise SettingsError(f"{file}: {where}off: must be true; leave the rule out of the file to have it on")
+        return rule_id, None
+    toml_file.refuse_unknown(table, KEYS | _OFF, file=file, where=where)
+    try:
+        return rule_id, Rule.parse({**table, "id": rule_id})
+    except ValueError as err:
+        raise SettingsError(f"{file}: {where}{err}") from None
+
+
+def _files(folders: Sequence[Path]) -> Iterator[Path]:
+    return (file for folder in (*folders, *_shipped()) for file in sorted(folder.glob("*.toml")))
 
 
 def _shipped() -> Iterable[Path]:
     """Beside this module in an installed farm, at the top of a checkout."""
     here = Path(__file__).parent
     return (folder for folder in (here / "shipped_recipes", here.parent / "recipes") if folder.is_dir())
-
-
-def _texts(file: Path, data: Mapping[str, Any], key: str, allowed: Callable[[str], bool], rule: str) -> tuple[str, ...]:
-    values = data.get(key, [])
-    if not isinstance(values, list):
-        raise SettingsError(f"{file}: {key}: must be a list of texts")
-    for value in values:
-        if not isinstance(value, str) or not allowed(value):
-            raise SettingsError(f"{file}: {key}: {value!r} is not {rule}")
-    return tuple(values)
-
-
-def _table(file: Path, data: Mapping[str, Any], key: str, allowed: Callable[[str], bool], rule: str) -> dict[str, str]:
-    table = data.get(key, {})
-    if not isinstance(table, Mapping):
-        raise SettingsError(f"{file}: {key}: must be a table of texts")
-    for name, value in table.items():
-        if not allowed(name):
-            raise SettingsError(f"{file}: {key}.{name}: is not {rule}")
-        if not isinstance(value, str) or "\0" in value:
-            raise SettingsError(f"{file}: {key}.{name}: {value!r} is not a text")
-    return dict(table)
-
-
-def _is_debian_package(text: str) -> bool:
-    return _DEBIAN_PACKAGE.fullmatch(text) is not None
-
-
-def _is_free_variable(name: str) -> bool:
-    return (
-        _VARIABLE.fullmatch(name) is not None
-        and name not in _REFUSED_VARIABLES
-        and not name.startswith(_REFUSED_PREFIXES)
-    )
-
-
-def _is_constraint(text: str) -> bool:
-    try:
-        parsed = Requirement(text)
-    except InvalidRequirement:
-        return False
-    return not parsed.url and not parsed.extras

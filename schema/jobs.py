@@ -6,55 +6,26 @@ is not trusted: it raises WireError and nothing else.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Self
 
 from packaging.utils import NormalizedName, parse_wheel_filename
 
 from schema import fields, names
-from schema.errors import FarmError, WireError
+from schema.errors import WireError
+from schema.messages import Json, Message, checked
 from schema.names import NodeName, Sha256
 from schema.platforms import Platform
+from schema.recipes import MOST_REMEDIES, Recipe, Rule
 from schema.states import FailureClass
-
-Json = Mapping[str, Any]
-T = TypeVar("T")
 
 # So many missing build requirements a result may name, and so many wheels for them a job may carry.
 MOST_MISSING = 20
 MOST_WHEELS = 50
 # More processors than any machine has.
 MOST_CORES = 2**20
-
-
-def _checked(parse: Callable[[type[T], Json], T]) -> Callable[[type[T], Any], T]:
-    """Turn whatever goes wrong while reading a message into one WireError that names the message."""
-
-    @functools.wraps(parse)
-    def from_json(cls: type[T], data: Any) -> T:  # noqa: ANN401 - anything may come off the wire
-        if not isinstance(data, Mapping):
-            raise WireError(f"{cls.__name__}: not an object: {str(data)[:80]!r}")
-        try:
-            return parse(cls, data)
-        except WireError:
-            raise
-        except (KeyError, TypeError, ValueError, OverflowError, FarmError) as err:
-            raise WireError(f"{cls.__name__}: {type(err).__name__}: {str(err)[:200]}") from err
-
-    return from_json
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What every message can do."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON: enums as their values, times as ISO 8601, tuples as lists."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +43,7 @@ class Sdist(Message):
     uploaded_at: datetime | None = None
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
@@ -81,27 +52,6 @@ class Sdist(Message):
             sha256=names.sha256(fields.text(data["sha256"])),
             size_bytes=fields.maybe(data.get("size_bytes"), fields.count),
             uploaded_at=fields.maybe(data.get("uploaded_at"), fields.instant),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe(Message):
-    """What people know about building a project: Debian packages, environment, PEP 517 config settings."""
-
-    debian_packages: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
-    config_settings: dict[str, str] = field(default_factory=dict)
-    build_constraints: tuple[str, ...] = ()
-
-    @classmethod
-    @_checked
-    def from_json(cls, data: Json) -> Self:
-        """Read one off the wire; raise WireError."""
-        return cls(
-            debian_packages=fields.texts(data.get("debian_packages", ())),
-            environment=fields.text_map(data.get("environment", {})),
-            config_settings=fields.text_map(data.get("config_settings", {})),
-            build_constraints=fields.texts(data.get("build_constraints", ())),
         )
 
 
@@ -121,7 +71,7 @@ class Limits(Message):
     wheel_bytes: int = 1 * 2**30
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
@@ -145,7 +95,7 @@ class FarmWheel(Message):
     size_bytes: int
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         filename = fields.file_name(data["filename"])
@@ -167,6 +117,7 @@ class BuildJob(Message):
     build_number: the wheel's build tag; 0 is none
     wheels: the farm's own, for build requirements that the upstream has no usable wheel of
     before: build requirements that were uploaded later do not count; None where no time is known
+    remedies: rules that the recipe is not made of yet: each for after a failure that it fits, in this order
     """
 
     build_id: int
@@ -180,9 +131,10 @@ class BuildJob(Message):
     limits: Limits = field(default_factory=Limits)
     wheels: tuple[FarmWheel, ...] = ()
     before: datetime | None = None
+    remedies: tuple[Rule, ...] = ()
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
@@ -197,6 +149,9 @@ class BuildJob(Message):
             limits=Limits.from_json(data["limits"]),
             wheels=tuple(FarmWheel.from_json(item) for item in fields.items(data.get("wheels", ()), limit=MOST_WHEELS)),
             before=fields.maybe(data.get("before"), fields.instant),
+            remedies=tuple(
+                Rule.from_json(item) for item in fields.items(data.get("remedies", ()), limit=MOST_REMEDIES)
+            ),
         )
 
     @property
@@ -213,7 +168,7 @@ class Lease(Message):
     fence: int
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(build_id=fields.count(data["build_id"]), fence=fields.count(data["fence"]))
@@ -246,7 +201,7 @@ class Heartbeat(Message):
     uptime_s: float = 0.0
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
@@ -278,7 +233,7 @@ class Step(Message):
     note: str = ""
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
@@ -304,7 +259,7 @@ class Progress(Message):
     log: str = ""
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
@@ -334,7 +289,7 @@ class WheelFile(Message):
     size_bytes: int
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
@@ -358,7 +313,7 @@ class Material(Message):
     sha256: Sha256 | None = None
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
@@ -397,7 +352,7 @@ class BuildResult(Message):
     resources: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    @_checked
+    @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         outcome = Outcome(data["outcome"])
@@ -423,15 +378,3 @@ class BuildResult(Message):
             environment=fields.text_map(data.get("environment", {})),
             resources={str(key): float(value) for key, value in dict(data.get("resources", {})).items()},
         )
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - walks arbitrary plain data
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

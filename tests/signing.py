@@ -15,8 +15,9 @@ from packaging.utils import NormalizedName
 from schema.attest import statement, verify
 from schema.attest.authority import Authority, NodeKey
 from schema.attest.report import Report
-from schema.jobs import BuildJob, Material, Recipe, Sdist, WheelFile
+from schema.jobs import BuildJob, Material, Sdist, WheelFile
 from schema.names import NodeName, Sha256
+from schema.recipes import Recipe
 
 FARM = "Shed & Sons"
 NODE = NodeName("pi4-a")

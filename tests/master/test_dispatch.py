@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 from master.dispatch import Dispatcher
 from schema.db.models import Build
 from schema.db.session import transaction
-from schema.jobs import Limits
+from schema.jobs import BuildJob, Limits
+from schema.recipes import Recipe
 from schema.states import AttemptOutcome, BuildState, FailureClass
 from tests import rows
 
@@ -73,6 +74,53 @@ def test_a_faulty_recipe_holds_its_own_build_and_no_other(database: Engine, tmp_
 
         assert broken.state == BuildState.HELD
         assert "broken.toml" in broken.reason
+
+
+RULES = """
+[[rule]]
+id = "headers"
+why = "its headers"
+debian_packages = ["libdemo-dev"]
+
+[[rule]]
+id = "other-version"
+why = "only the old one needs it"
+versions = "<1.0"
+debian_packages = ["libold-dev"]
+
+[[rule]]
+id = "expired"
+why = "it was so"
+expires = 2020-01-01
+debian_packages = ["libold-dev"]
+
+[[rule]]
+id = "older"
+why = "the new one fails"
+after = ["build"]
+build_instead = "0.9"
+
+[[rule]]
+id = "elsewhere"
+why = "it needs it there"
+platforms = ["debian13-*"]
+after = ["build"]
+jobs = 1
+"""
+
+
+def test_a_job_carries_the_rules_that_hold_and_those_that_may_after_a_failure(database: Engine, tmp_path: Path) -> None:
+    (tmp_path / "demo.toml").write_text(RULES)
+    dispatcher = replace(DISPATCHER, recipe_folders=(tmp_path,))
+    with transaction(database) as session:
+        rows.node(session)
+        rows.build(session)
+
+        [(_, job)] = dispatcher.dispatch(session)
+
+        assert job.recipe == Recipe(debian_packages=("libdemo-dev",), rules=("demo/headers",))
+        assert [rule.id for rule in job.remedies] == ["demo/older"]
+        assert BuildJob.from_json(job.to_json()) == job
 
 
 @pytest.mark.parametrize(("queued", "first"), [(4, "p3"), (3, "p0")])

@@ -21,12 +21,12 @@ from schema.jobs import (
     Material,
     Outcome,
     Progress,
-    Recipe,
     Sdist,
     Step,
     WheelFile,
 )
 from schema.names import NodeName, Sha256
+from schema.recipes import Recipe
 from schema.states import FailureClass
 
 DIGEST = Sha256("ab" * 32)

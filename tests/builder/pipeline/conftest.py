@@ -22,8 +22,9 @@ from builder import build as building
 from builder.build import Built, Workshop
 from builder.images import Image
 from builder.log import Log
-from schema.jobs import BuildJob, Limits, Recipe, Sdist, Step
+from schema.jobs import BuildJob, Limits, Sdist, Step
 from schema.names import Sha256, node_name
+from schema.recipes import Recipe
 from tests.builder.pipeline.archives import sdist_of, with_module
 from tests.upstream import FakeUpstream, metadata_text, wheel_bytes
 

@@ -15,7 +15,7 @@ import pytest
 
 from builder import build as building
 from schema.errors import LimitExceededError
-from schema.jobs import Recipe
+from schema.recipes import Recipe
 from schema.states import FailureClass
 from schema.wheels.canonical import is_canonical
 from tests.builder.pipeline.conftest import Attempts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -10,9 +11,11 @@ from packaging.version import Version
 
 from builder.build import Workshop
 from master.pages import Page
-from master.recipes import recipe_for
+from master.recipes import rules_for
 from master.upstream import Upstream
 from schema.jobs import BuildJob, Limits, Sdist
+from schema.platforms import Platform
+from schema.recipes import applicable, combined
 from schema.settings import Settings
 from tests.builder.pipeline.conftest import Attempts
 
@@ -34,6 +37,12 @@ def newest(name: str, *, platform: str) -> BuildJob:
     released = [file for file in page.files if file.kind == "sdist" and not Version(file.version).is_prerelease]
     file = max(released, key=lambda file: Version(file.version))
     assert file.sha256 is not None
+    rules = applicable(
+        rules_for(project),
+        version=Version(file.version),
+        platform=Platform.parse(platform),
+        today=datetime.now(UTC).date(),
+    )
     return BuildJob(
         build_id=1,
         fence=1,
@@ -41,7 +50,7 @@ def newest(name: str, *, platform: str) -> BuildJob:
         version=file.version,
         platform=platform,
         sdist=Sdist(filename=file.filename, url=file.url, sha256=file.sha256, uploaded_at=file.uploaded_at),
-        recipe=recipe_for(project),
+        recipe=combined(rules),
         limits=Limits(wall_s=900.0),
     )
 

@@ -17,6 +17,7 @@ import pytest
 
 from builder.cli import farm_node
 from master.cli import farm
+from schema.recipes import Actions, Rule
 from schema.settings import Settings
 
 _DOCS = Path(__file__).parents[3] / "docs"
@@ -81,6 +82,14 @@ def test_every_default_is_the_one_in_the_reference() -> None:
             written = f"{value:g}" if isinstance(value, float) else str(value)
             written = json.dumps(value) if isinstance(value, tuple) else written
             assert told == f"`{written.lower() if isinstance(value, bool) else written}`", key
+
+
+def test_the_keys_of_a_rule_are_in_the_reference_in_their_order() -> None:
+    page = (_DOCS / "reference" / "recipes.md").read_text()
+    terms = [key.name for key in dataclasses.fields(Rule)]
+    actions = [key.name for key in dataclasses.fields(Actions)]
+
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == [*terms[len(actions) :], *actions]
 
 
 @pytest.mark.parametrize("page", [*_DOCS.rglob("*.md"), _DOCS.parent / "README.md"], ids=lambda page: page.stem)

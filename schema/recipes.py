@@ -1,0 +1,246 @@
+"""What people know about building a project: rules, which of them hold for a build, and what they add up to.
+
+Rules are text that goes to every node, so they are checked by the same code where a person's file is read and where
+they come off the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
+from typing import Any, Final, Self
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from schema import names, rule_keys, sizes
+from schema.messages import Json, Message, T, checked
+from schema.platforms import Platform
+from schema.states import FailureClass
+
+# So many rules may wait for a failure of one build.
+MOST_REMEDIES: Final = 20
+_MOST_APPLIED = 200
+
+# What an attempt ended with: the class, and the text of its log.
+Failed = tuple[FailureClass, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actions(Message):
+    """What is done differently.
+
+    jobs: compile jobs at once, 1 … 64; None: as many as the build itself takes
+    memory: the name of a size (``schema.sizes``) that the build counts as at least; None: of what it took so far
+    skip_tests: the bundled tests are left out; a note for people, since what leaves them out is the environment
+    build_instead: the version to build instead
+    use_upstream_wheel: the upstream's wheel serves, whatever the policy says
+    do_not_build: nothing is built
+    """
+
+    debian_packages: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    config_settings: dict[str, str] = field(default_factory=dict)
+    build_constraints: tuple[str, ...] = ()
+    jobs: int | None = None
+    memory: str | None = None
+    skip_tests: bool = False
+    build_instead: str | None = None
+    use_upstream_wheel: bool = False
+    do_not_build: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Actions):
+    """What the rules that hold for one build add up to.
+
+    rules: their ids, in the order in which they were applied
+    """
+
+    rules: tuple[str, ...] = ()
+
+    @classmethod
+    @checked
+    def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
+        applied = data.get("rules") or ()
+        if not isinstance(applied, (list, tuple)) or len(applied) > _MOST_APPLIED:
+            raise ValueError(f"rules: not a list of at most {_MOST_APPLIED} ids")
+        return cls(rules=tuple(map(rule_keys.rule_id, applied)), **_read(data, _ACTIONS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Actions):
+    """One thing that people know, as ``[[rule]]`` in ``recipes/NAME.toml``.
+
+    id: farm-wide: ``NAME/ID``
+    why: one line; link: a page that tells more, or ""; author: who knows it, or ""
+    expires: the last day on which it holds; None: it holds until it is removed
+    versions: a range (PEP 440), "" for all
+    platforms: patterns, one of which must fit; none for all
+    after: classes of failures, after one of which it holds; none: it holds from the start
+    log: what the log of that failure must contain: plain text, "" for anything
+    """
+
+    id: str
+    why: str
+    link: str = ""
+    author: str = ""
+    expires: date | None = None
+    versions: str = ""
+    platforms: tuple[str, ...] = ()
+    after: tuple[FailureClass, ...] = ()
+    log: str = ""
+
+    @classmethod
+    @checked
+    def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
+        return cls.parse(data)
+
+    @classmethod
+    def parse(cls, data: Json) -> Self:
+        """Read one from plain data; raise ValueError that begins with the key: ``KEY: what is wrong``."""
+        for key in ("id", "why"):
+            if not data.get(key):
+                raise ValueError(f"{key}: is missing")
+        rule = cls(**_read(data, _TERMS | _ACTIONS))
+        for wrong in _contradictions(rule):
+            raise ValueError(wrong)
+        return rule
+
+    def fits(self, version: Version, platform: Platform, today: date) -> bool:
+        """Whether it is for that version and platform, and has not expired."""
+        return (
+            (self.expires is None or today <= self.expires)
+            and _among(self.versions, version)
+            and (not self.platforms or any(_is_for(platform, pattern) for pattern in self.platforms))
+            and self.build_instead != str(version)
+        )
+
+    def follows(self, failure: Failed) -> bool:
+        """Whether it is to be tried after that failure."""
+        failure_class, log = failure
+        return failure_class in self.after and self.log in log
+
+
+def applicable(
+    found: Iterable[Rule], *, version: Version, platform: Platform, failures: Sequence[Failed] = (), today: date
+) -> tuple[Rule, ...]:
+    """The rules that hold, in their order: from the start, and after one of the *failures* of this build so far."""
+    return tuple(
+        rule
+        for rule in found
+        if rule.fits(version, platform, today) and (not rule.after or any(map(rule.follows, failures)))
+    )
+
+
+def remedies(found: Iterable[Rule], *, version: Version, platform: Platform, today: date) -> tuple[Rule, ...]:
+    """The rules that may hold after a failure, in their order, MOST_REMEDIES at most."""
+    return tuple(rule for rule in found if rule.after and rule.fits(version, platform, today))[:MOST_REMEDIES]
+
+
+def combined(applied: Sequence[Actions]) -> Recipe:
+    """What they add up to: of a single value the last counts, lists are joined, of sizes the largest is taken.
+
+    A Recipe among them brings the ids of the rules that it is made of.
+    """
+    return Recipe(
+        debian_packages=_joined(item.debian_packages for item in applied),
+        environment={name: value for item in applied for name, value in item.environment.items()},
+        config_settings={name: value for item in applied for name, value in item.config_settings.items()},
+        build_constraints=_joined(item.build_constraints for item in applied),
+        jobs=_last(item.jobs for item in applied),
+        memory=max(filter(None, (item.memory for item in applied)), key=size_of, default=None),
+        skip_tests=any(item.skip_tests for item in applied),
+        build_instead=_last(item.build_instead for item in applied),
+        use_upstream_wheel=any(item.use_upstream_wheel for item in applied),
+        do_not_build=any(item.do_not_build for item in applied),
+        rules=_joined(_ids(item) for item in applied),
+    )
+
+
+def size_of(name: str) -> int:
+    """The number of the size that is called so."""
+    return next(number for number, need in enumerate(sizes.NEEDS) if need.name == name)
+
+
+_ACTIONS: Final[dict[str, Callable[[Any], Any]]] = {
+    "debian_packages": rule_keys.debian_packages,
+    "environment": rule_keys.environment,
+    "config_settings": rule_keys.config_settings,
+    "build_constraints": rule_keys.constraints,
+    "jobs": rule_keys.jobs,
+    "memory": rule_keys.size,
+    "skip_tests": rule_keys.switch,
+    "build_instead": rule_keys.version,
+    "use_upstream_wheel": rule_keys.switch,
+    "do_not_build": rule_keys.switch,
+}
+_TERMS: Final[dict[str, Callable[[Any], Any]]] = {
+    "id": rule_keys.rule_id,
+    "why": rule_keys.text(most=1000),
+    "link": rule_keys.link,
+    "author": rule_keys.text(most=100),
+    "expires": rule_keys.day,
+    "versions": rule_keys.versions,
+    "platforms": rule_keys.platforms,
+    "after": rule_keys.failure_classes,
+    "log": rule_keys.log,
+}
+KEYS: Final = frozenset(_TERMS) | frozenset(_ACTIONS)
+
+
+def _read(data: Json, parsers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    found = {}
+    for key, parse in parsers.items():
+        if data.get(key) is not None:
+            try:
+                found[key] = parse(data[key])
+            except ValueError as err:
+                raise ValueError(f"{key}: {err}") from None
+    return found
+
+
+def _contradictions(rule: Rule) -> Iterator[str]:
+    """What cannot be meant."""
+    actions = [item.name for item in fields(Actions) if getattr(rule, item.name)]
+    if not actions:
+        yield f"id: the rule does nothing; it needs one of {', '.join(_ACTIONS)}"
+    if rule.log and not rule.after:
+        yield "log: there is no log before the first attempt; say after which failures (after)"
+    for alone in ("do_not_build", "use_upstream_wheel"):
+        if alone in actions and len(actions) > 1:
+            yield f"{alone}: contradicts {', '.join(name for name in actions if name != alone)}"
+        if alone in actions and rule.after:
+            yield f"{alone}: is decided before anything is built, so it cannot come after a failure"
+    if rule.skip_tests and not (rule.environment or rule.config_settings):
+        yield "skip_tests: is only a note; the environment or config_settings must leave the tests out"
+    if rule.build_instead and not (rule.after or rule.versions):
+        yield "build_instead: say of which versions (versions), or after which failures (after)"
+    if rule.build_instead and rule.versions and _among(rule.versions, Version(rule.build_instead)):
+        yield f"build_instead: {rule.build_instead} is itself among the versions {rule.versions}"
+
+
+def _among(versions: str, version: Version) -> bool:
+    return SpecifierSet(versions).contains(version, prereleases=True)
+
+
+def _is_for(platform: Platform, pattern: str) -> bool:
+    return names.fits(canonicalize_name(str(platform)), pattern)
+
+
+def _ids(item: Actions) -> tuple[str, ...]:
+    if isinstance(item, Recipe):
+        return item.rules
+    return (item.id,) if isinstance(item, Rule) else ()
+
+
+def _joined(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for found in lists for item in found))
+
+
+def _last(values: Iterable[T | None]) -> T | None:
+    return next((value for value in reversed(list(values)) if value is not None), None)
