@@ -46,8 +46,13 @@ def build_environment(job: BuildJob, *, epoch: int, arch: str) -> dict[str, str]
         "PIP_FIND_LINKS": requirements.WHEELHOUSE,
         # A 32-bit interpreter on a 64-bit kernel would name the kernel's machine (B-09).
         "_PYTHON_HOST_PLATFORM": f"linux-{arch}",
+        **_compile_jobs(job.recipe.jobs),
         **job.recipe.environment,
     }
+
+
+def _compile_jobs(jobs: int | None) -> dict[str, str]:
+    return {} if jobs is None else {"MAKEFLAGS": f"-j{jobs}", "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from master import builds
 from master.plan import Decision, Verdict
 from schema import cooldown
-from schema.causes import TAKEN_BACK
+from schema.causes import RULED_OUT, TAKEN_BACK
 from schema.db.models import Build, Project, Request, UpstreamFile
 from schema.platforms import Platform
 from schema.score import stronger
@@ -79,7 +79,8 @@ def insert(session: Session, wish: Wish, *, build_number: int = 0) -> None:
 
 def adjust(session: Session, build: Build, wish: Wish) -> None:
     """Bring a build that is there in line with the decision."""
-    was_impossible, other_file = build.sdist_id is None, wish.sdist_id not in {None, build.sdist_id}
+    was_impossible = build.sdist_id is None or build.reason.startswith(RULED_OUT)
+    other_file = wish.sdist_id not in {None, build.sdist_id}
     build.policy = wish.policy
     build.origin = stronger(build.origin, wish.request.origin)
     if build.state in {*_NOT_BEGUN, BuildState.UNNEEDED, BuildState.FAILED} and wish.sdist_id is not None:
@@ -98,6 +99,8 @@ def adjust(session: Session, build: Build, wish: Wish) -> None:
             _cool_on(session, build, wish)
     elif wish.decision.verdict is Verdict.UNNEEDED:
         _spare(session, build, wish)
+    elif wish.decision.reason.startswith(RULED_OUT) and build.state in _NOT_BEGUN:
+        builds.move(session, build, BuildState.FAILED, reason=wish.decision.reason)
 
 
 def _queue(session: Session, build: Build, wish: Wish) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from master import marks, undecided
+from master import marks, recipes, undecided
 from schema.db.models import Mark, Project
 from schema.db.session import now as clock
 from schema.db.session import transaction
@@ -69,11 +69,12 @@ class Backfill:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Differs when a change of the settings may change what is to be built.
+    """Differs when a change of the settings, or of people's rules, may change what is to be built.
 
     What they say about scope and policy is kept in the requests: ``scope.Walk`` brings those in line.
     """
     watch = settings.watch
     cooldown = [watch.cooldown_s, sorted(watch.cooldown_exempt)]
-    text = json.dumps([_RULES, sorted(map(str, settings.farm.platforms)), cooldown])
+    decisive = [rule.to_json() for rule in recipes.decisive(settings.farm.recipes)]
+    text = json.dumps([_RULES, sorted(map(str, settings.farm.platforms)), cooldown, decisive])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -18,7 +18,7 @@ from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
 from schema.capacity import Machine
-from schema.causes import FAULTY_RECIPE
+from schema.causes import FAULTY_RECIPE, RULED_OUT
 from schema.db import counts
 from schema.db.models import Build, Node, UpstreamFile
 from schema.db.running import sizes_by_node
@@ -27,7 +27,7 @@ from schema.errors import SettingsError
 from schema.jobs import BuildJob, FarmWheel, Limits, Sdist
 from schema.names import NodeName, Sha256
 from schema.platforms import Platform
-from schema.recipes import Recipe, Rule, applicable, combined, remedies
+from schema.recipes import Recipe, Rule, applicable, combined, remedies, ruled_out, size_of
 from schema.states import BuildState
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Dispatcher:
         ]
 
     def _recipe(self, session: Session, item: Candidate, today: date) -> tuple[Recipe, tuple[Rule, ...]] | None:
-        """What holds from the start, and what may after a failure; None where a rule is faulty: the build is held."""
+        """What holds from the start, and what may after a failure; None where that keeps it from beginning now."""
         try:
             rules = recipes.rules_for(NormalizedName(item.project), self.recipe_folders)
         except SettingsError as err:
@@ -108,7 +108,15 @@ class Dispatcher:
             return None
         version, platform = Version(item.version), Platform.parse(item.platform)
         from_the_start = applicable(rules, version=version, platform=platform, today=today)
-        return combined(from_the_start), remedies(rules, version=version, platform=platform, today=today)
+        if forbidden := ruled_out(from_the_start):
+            builds.move(session, session.get_one(Build, item.id), BuildState.FAILED, reason=f"{RULED_OUT}{forbidden}")
+            return None
+        recipe = combined(from_the_start)
+        if recipe.memory is not None and (size := size_of(recipe.memory)) > item.size:
+            session.get_one(Build, item.id).size = size  # a node that has room for it takes it the next time
+            session.flush()
+            return None
+        return recipe, remedies(rules, version=version, platform=platform, today=today)
 
 
 def desks(session: Session, *, heard_since: datetime) -> list[Desk]:

@@ -31,6 +31,7 @@ class Planner:
     def __init__(self, database: Engine, *, snapshot: Engine, settings: Settings) -> None:
         self._database, self._snapshot = database, snapshot
         self._platforms, self._cooldown = settings.farm.platforms, Cooldown.of(settings.watch)
+        self._recipe_folders = settings.farm.recipes
         self._backfill = Backfill(settings)
         self._rests = _Rests()
         self._after = 0
@@ -62,7 +63,12 @@ class Planner:
             with transaction(self._database) as session:
                 if undecided.take(session, project_id):
                     resolve.resolve_project(
-                        session, project_id, platforms=self._platforms, cooldown=self._cooldown, now=now(session)
+                        session,
+                        project_id,
+                        platforms=self._platforms,
+                        cooldown=self._cooldown,
+                        recipe_folders=self._recipe_folders,
+                        now=now(session),
                     )
         except UnavailableError:
             self._rests.begin(project_id)

@@ -44,6 +44,16 @@ def projects(folders: Sequence[Path] = ()) -> list[NormalizedName]:
     return sorted({canonicalize_name(file.stem) for file in _files(folders)})
 
 
+def decisive(folders: Sequence[Path] = ()) -> list[Rule]:
+    """The rules that say whether something is built at all; raise SettingsError for a faulty file."""
+    return [
+        rule
+        for name in projects(folders)
+        for rule in rules_for(name, folders)
+        if rule.do_not_build or rule.use_upstream_wheel
+    ]
+
+
 def check(folders: Sequence[Path]) -> None:
     """Read every recipe there is; raise SettingsError for the first fault, so that a farm tells it when it starts."""
     for folder in folders:

@@ -7,27 +7,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag
+from packaging.utils import NormalizedName
 from packaging.version import Version
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from master import adjust, plan
+from master import adjust, plan, recipes
 from master.adjust import Wish, uploaded_at
 from master.catalogue import listed_files
 from master.pages import File
-from master.plan import Built, Verdict
+from master.plan import Built, Choice, Decision, Verdict
 from master.requests import stronger
 from master.withdraw import blocked_by, withdraw_lost
+from schema.causes import RULED_OUT
 from schema.cooldown import Cooldown
 from schema.db import scoring
 from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
-from schema.errors import UnknownPlatformError
+from schema.errors import SettingsError, UnknownPlatformError
 from schema.platforms import Platform
+from schema.recipes import Rule, applicable, ruled_out
 from schema.states import BuildPolicy, BuildState
 
 log = logging.getLogger(__name__)
@@ -42,17 +46,19 @@ def resolve_project(
     platforms: Sequence[Platform],
     now: datetime,
     cooldown: Cooldown = _NO_COOLDOWN,
+    recipe_folders: Sequence[Path] = (),
 ) -> None:
     """Resolve every request of a project that is still to be resolved.
 
     platforms: what the farm builds for, where a request names none
+    recipe_folders: the operator's, before the shipped ones
     """
     project = session.get(Project, project_id)
     if project is None:  # a mistyped name that clients asked for, forgotten meanwhile
         return
     requests = session.scalars(select(Request).where(Request.project_id == project_id).order_by(Request.id)).all()
     withdraw_lost(session, project, requests, now)
-    scene = _look_around(session, project, cooldown)
+    scene = _look_around(session, project, cooldown, recipe_folders)
     for request in requests:
         if request.resolved_at is None:
             _resolve(session, request, scene, platforms=platforms, now=now)
@@ -71,6 +77,7 @@ class _Scene:
 
     sdists: the rows of source distributions, by file name
     removed: version and platform → a wheel that a person took off the index
+    rules: what people know of it
     """
 
     project: Project
@@ -79,9 +86,10 @@ class _Scene:
     built: Sequence[Built]
     removed: dict[tuple[str, str], Wheel]
     cooldown: Cooldown
+    rules: Sequence[Rule]
 
 
-def _look_around(session: Session, project: Project, cooldown: Cooldown) -> _Scene:
+def _look_around(session: Session, project: Project, cooldown: Cooldown, recipe_folders: Sequence[Path]) -> _Scene:
     sdists = select(UpstreamFile).where(UpstreamFile.project_id == project.id, UpstreamFile.kind == "sdist")
     wheels = session.scalars(select(Wheel).where(Wheel.project_id == project.id).options(joinedload(Wheel.build))).all()
     return _Scene(
@@ -93,7 +101,15 @@ def _look_around(session: Session, project: Project, cooldown: Cooldown) -> _Sce
         ],
         removed={(wheel.version, wheel.build.platform): wheel for wheel in wheels if wheel.removed_at is not None},
         cooldown=cooldown,
+        rules=_rules(project, recipe_folders),
     )
+
+
+def _rules(project: Project, folders: Sequence[Path]) -> Sequence[Rule]:
+    try:
+        return recipes.rules_for(NormalizedName(project.name), folders)
+    except SettingsError:
+        return ()  # its builds are held when they would be given out, and say what is wrong
 
 
 def _resolve(
@@ -141,7 +157,7 @@ def _resolve_on(
     choice = plan.choose(scene.files, specifier=SpecifierSet(specifier or request.specifier), platform=platform)
     build = _newest_build(session, scene.project, choice.version, platform)
     policy = stronger(request.policy, build.policy) if build else BuildPolicy(request.policy)
-    decision = plan.judge(choice, platform=platform, policy=policy, built=scene.built)
+    decision = _decision(choice, scene, platform, policy, now)
     if decision.version is None:
         return decision.reason
     removed = scene.removed.get((str(decision.version), str(platform)))
@@ -163,6 +179,19 @@ def _resolve_on(
     else:
         adjust.adjust(session, build, wish)
     return decision.reason if decision.verdict is Verdict.IMPOSSIBLE else ""
+
+
+def _decision(choice: Choice, scene: _Scene, platform: Platform, policy: BuildPolicy, now: datetime) -> Decision:
+    """What ``plan`` decides, and what people's rules make of it."""
+    rules: Sequence[Rule] = ()
+    if choice.version is not None:
+        rules = applicable(scene.rules, version=choice.version, platform=platform, today=now.date())
+    if any(rule.use_upstream_wheel for rule in rules):
+        policy = BuildPolicy.MISSING
+    decision = plan.judge(choice, platform=platform, policy=policy, built=scene.built)
+    if decision.verdict is Verdict.BUILD and (why := ruled_out(rules)):
+        return replace(decision, verdict=Verdict.IMPOSSIBLE, reason=f"{RULED_OUT}{why}")
+    return decision
 
 
 def _cools_until(request: Request, scene: _Scene, sdist: UpstreamFile | None, now: datetime) -> datetime | None:

@@ -19,5 +19,8 @@ UNASKED: Final = "nobody asks for it any more: "
 # Its recipe cannot be read.
 FAULTY_RECIPE: Final = "its recipe is faulty: "
 
+# A rule says not to build it; the rule and its reason follow.
+RULED_OUT: Final = "a rule keeps it from being built: "
+
 # An attempt failed; the class of the failure follows.
 AGAIN_AFTER: Final = "again after "

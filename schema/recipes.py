@@ -162,6 +162,11 @@ def combined(applied: Sequence[Actions]) -> Recipe:
     )
 
 
+def ruled_out(applied: Iterable[Rule]) -> str:
+    """Which of them says not to build, and why: ``NAME/ID: WHY``; "" where none does."""
+    return next((f"{rule.id}: {rule.why}" for rule in applied if rule.do_not_build), "")
+
+
 def size_of(name: str) -> int:
     """The number of the size that is called so."""
     return next(number for number, need in enumerate(sizes.NEEDS) if need.name == name)

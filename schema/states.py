@@ -30,7 +30,14 @@ TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
         {BuildState.QUEUED, BuildState.HELD, BuildState.FAILED, BuildState.UNNEEDED, BuildState.WITHDRAWN}
     ),
     BuildState.QUEUED: frozenset(
-        {BuildState.LEASED, BuildState.WAITING, BuildState.HELD, BuildState.UNNEEDED, BuildState.WITHDRAWN}
+        {
+            BuildState.LEASED,
+            BuildState.WAITING,
+            BuildState.FAILED,
+            BuildState.HELD,
+            BuildState.UNNEEDED,
+            BuildState.WITHDRAWN,
+        }
     ),
     BuildState.LEASED: frozenset(
         {

@@ -123,6 +123,34 @@ def test_a_job_carries_the_rules_that_hold_and_those_that_may_after_a_failure(da
         assert BuildJob.from_json(job.to_json()) == job
 
 
+def test_what_a_rule_says_not_to_build_is_not_given_out(database: Engine, tmp_path: Path) -> None:
+    (tmp_path / "demo.toml").write_text('[[rule]]\nid = "one"\nwhy = "it needs a board"\ndo_not_build = true\n')
+    dispatcher = replace(DISPATCHER, recipe_folders=(tmp_path,))
+    with transaction(database) as session:
+        rows.node(session)
+        build = rows.build(session)
+
+        assert dispatcher.dispatch(session) == []
+
+        assert build.state == BuildState.FAILED
+        assert build.reason == "a rule keeps it from being built: demo/one: it needs a board"
+
+
+def test_a_build_that_a_rule_calls_large_waits_for_a_node_that_has_room(database: Engine, tmp_path: Path) -> None:
+    (tmp_path / "demo.toml").write_text('[[rule]]\nid = "one"\nwhy = "its linker"\nmemory = "huge"\n')
+    dispatcher = replace(DISPATCHER, recipe_folders=(tmp_path,))
+    with transaction(database) as session:
+        rows.node(session, "small", memory_bytes=4 * 2**30)
+        rows.build(session, size=1)
+        assert dispatcher.dispatch(session) == []
+        assert dispatcher.dispatch(session) == []
+
+        rows.node(session, "big", memory_bytes=64 * 2**30)
+        [(node, job)] = dispatcher.dispatch(session)
+
+        assert (node, job.recipe.memory) == ("big", "huge")
+
+
 @pytest.mark.parametrize(("queued", "first"), [(4, "p3"), (3, "p0")])
 def test_the_score_decides_until_the_queue_is_too_short_to_fill_the_slots_twice(
     database: Engine, queued: int, first: str

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -153,6 +154,18 @@ def test_news_are_decided_about_before_the_back_fill_goes_on(database: Engine) -
         wider.turn()
 
     assert built(database)[3:5] == [("zz-new", "debian12"), ("zz-new", "debian13")]
+
+
+def test_a_rule_that_decides_what_is_built_has_everything_planned_again_and_another_does_not(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, farm=FarmSection(platforms=(HERE,), recipes=(tmp_path,)))
+    rule = '[[rule]]\nid = "one"\nwhy = "it needs a board"\n'
+    before = backfill.fingerprint(settings)
+
+    (tmp_path / "demo.toml").write_text(f"{rule}jobs = 1\n")
+    assert backfill.fingerprint(settings) == before
+
+    (tmp_path / "demo.toml").write_text(f"{rule}do_not_build = true\n")
+    assert backfill.fingerprint(settings) != before
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,15 +54,21 @@ def ask(database: Engine, text: str = "demo", **fields: Any) -> None:
         requests.add(session, Requirement(text), now=NOW, **{"policy": BuildPolicy.ALWAYS, **fields})
 
 
-def resolved(database: Engine, *platforms: Platform) -> list[tuple[str, str, str]]:
+def resolved(database: Engine, *platforms: Platform, recipes: Sequence[Path] = ()) -> list[tuple[str, str, str]]:
     """Resolve what is to be resolved; version, platform and state of every build."""
     with transaction(database) as session:
         for project_id in undecided.waiting(session):
             assert undecided.take(session, project_id)
-            resolve.resolve_project(session, project_id, platforms=platforms or (BOOKWORM,), now=NOW)
+            resolve.resolve_project(
+                session, project_id, platforms=platforms or (BOOKWORM,), now=NOW, recipe_folders=recipes
+            )
     with transaction(database) as session:
         found = session.scalars(select(Build).order_by(Build.id))
         return [(build.version, build.platform, build.state) for build in found]
+
+
+def states(database: Engine, recipes: Sequence[Path] = ()) -> list[str]:
+    return [state for *_, state in resolved(database, recipes=recipes)]
 
 
 def only(session: Session) -> Build:
@@ -358,6 +366,79 @@ def test_upstreams_wheel_spares_a_build_that_is_still_queued(database: Engine) -
     upstream_has(database, SDIST, WHEEL)
 
     assert resolved(database) == [("1.0", str(BOOKWORM), BuildState.UNNEEDED)]
+
+
+def rule(folder: Path, text: str) -> list[Path]:
+    """A folder with one rule about demo."""
+    (folder / "demo.toml").write_text(f'[[rule]]\nid = "one"\nwhy = "it needs a board"\n{text}\n')
+    return [folder]
+
+
+def test_what_a_rule_says_not_to_build_fails_with_the_rule_and_its_reason(database: Engine, tmp_path: Path) -> None:
+    folders = rule(tmp_path, "do_not_build = true")
+    ask(database)
+    upstream_has(database, SDIST)
+
+    assert resolved(database, recipes=folders) == [("1.0", "debian12-x86_64-cp311", "failed")]
+    assert problem(database) == "a rule keeps it from being built: demo/one: it needs a board"
+
+
+def test_a_rule_ends_the_waiting_of_a_queued_build_and_without_the_rule_it_is_queued_again(
+    database: Engine, tmp_path: Path
+) -> None:
+    ask(database)
+    upstream_has(database, SDIST)
+    assert states(database) == ["queued"]
+
+    folders = rule(tmp_path, "do_not_build = true")
+    upstream_has(database, SDIST, "demo-0.9.tar.gz")
+    assert states(database, folders) == ["failed"]
+
+    upstream_has(database, SDIST)
+    assert states(database) == ["queued"]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    ['versions = "<1.0"', 'platforms = ["debian13-*"]', "expires = 2026-11-20"],
+    ids=["version", "platform", "day"],
+)
+def test_a_rule_that_does_not_fit_keeps_nothing_from_being_built(database: Engine, tmp_path: Path, terms: str) -> None:
+    ask(database)
+    upstream_has(database, SDIST)
+
+    assert states(database, rule(tmp_path, f"do_not_build = true\n{terms}")) == ["queued"]
+
+
+def test_a_wheel_that_is_there_serves_whatever_a_rule_says(database: Engine, tmp_path: Path) -> None:
+    ask(database, policy=BuildPolicy.MISSING)
+    upstream_has(database, SDIST, WHEEL)
+
+    assert states(database, rule(tmp_path, "do_not_build = true")) == ["unneeded"]
+
+
+def test_a_rule_has_upstreams_wheel_serve_although_all_is_built_here(database: Engine, tmp_path: Path) -> None:
+    ask(database)
+    upstream_has(database, SDIST, WHEEL)
+
+    assert states(database, rule(tmp_path, "use_upstream_wheel = true")) == ["unneeded"]
+    with transaction(database) as session:
+        assert only(session).policy == "always"
+        assert only(session).reason == f"upstream has {WHEEL}"
+
+
+def test_where_upstream_has_no_wheel_that_rule_changes_nothing(database: Engine, tmp_path: Path) -> None:
+    ask(database)
+    upstream_has(database, SDIST)
+
+    assert states(database, rule(tmp_path, "use_upstream_wheel = true")) == ["queued"]
+
+
+def test_a_faulty_file_of_rules_is_left_to_the_dispatcher_to_tell(database: Engine, tmp_path: Path) -> None:
+    ask(database)
+    upstream_has(database, SDIST)
+
+    assert states(database, rule(tmp_path, "nonsense = true")) == ["queued"]
 
 
 def test_a_wanted_extra_has_the_requirements_read_again(database: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schema import causes
 from schema.db.models import Attempt, Build
 from schema.db.why.answers import Said, clause, ended
 from schema.db.why.reasons import Actor, Reason
@@ -70,6 +71,10 @@ def failed(build: Build, scene: Scene) -> Said:
     """Why the build failed, and what helps."""
     if build.reason.startswith(_NEEDS):
         return _without_requirement(build)
+    if build.reason.startswith(causes.RULED_OUT):
+        why = clause(build.reason.removeprefix(causes.RULED_OUT), otherwise="it gives no reason")
+        text = f"Not built, for a rule says so ({why}): take the rule away, then {_retry(build)}."
+        return Said(Reason.RULED_OUT, Actor.OPERATOR, text)
     last = scene.last_attempt(build)
     if build.sdist_id is None and last is None:
         why = clause(build.reason, otherwise="upstream has no source distribution of it")

@@ -106,6 +106,7 @@ class Reason(StrEnum):
     FAILED_LOST = "failed-lost"
     FAILED_CANCELLED = "failed-cancelled"
     REQUIREMENT_FAILED = "requirement-failed"
+    RULED_OUT = "ruled-out"
     FAILED = "failed"
 
     # Set aside until a person acts

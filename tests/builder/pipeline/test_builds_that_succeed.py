@@ -127,6 +127,12 @@ def test_a_recipe_reaches_the_build(attempt: Attempts) -> None:
     assert "GREETING=hello" in attempt.log
 
 
+def test_a_recipe_says_how_many_compile_jobs_run_at_once(attempt: Attempts) -> None:
+    built = attempt("good-pure", recipe=Recipe(jobs=2))
+
+    assert (built.environment["MAKEFLAGS"], built.environment["CMAKE_BUILD_PARALLEL_LEVEL"]) == ("-j2", "2")
+
+
 def test_what_is_worth_telling_of_a_wheel_stands_beside_its_check(attempt: Attempts) -> None:
     built = attempt("brings-pth")
 

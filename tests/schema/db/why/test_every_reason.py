@@ -998,6 +998,23 @@ def test_a_failure_of_which_nothing_was_recorded(session: Session) -> None:
     )
 
 
+@covers(Reason.RULED_OUT)
+def test_a_build_that_a_rule_keeps_from_being_built(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "cffi.toml").write_text('[[rule]]\nid = "board"\nwhy = "it needs a board"\ndo_not_build = true\n')
+    entries.node(session)
+    project = entries.project(session)
+    build = entries.build(session, project, sdist_id=entries.sdist(session, project).id)
+    dispatch.Dispatcher(recipe_folders=[tmp_path], limits=Limits(), lease_s=90, silent_after_s=90).dispatch(session)
+
+    says(
+        ask(session),
+        Reason.RULED_OUT,
+        Actor.OPERATOR,
+        "Not built, for a rule says so (cffi/board: it needs a board): take the rule away, then"
+        f" `wheelfarm retry {build.id}`.",
+    )
+
+
 # --- set aside until a person acts
 
 
