@@ -14,7 +14,7 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, crash, needs, publish, transfer
+from master import builds, crash, needs, publish, rule_counts, transfer
 from master.hear import log_path
 from master.store import Store, write_atomically
 from schema import outbox
@@ -249,6 +249,7 @@ def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: B
         attempt, at=result.finished_at, outcome=outcome, failure_class=failure_class, message=result.message
     )
     builds.keep_details(attempt, result)
+    rule_counts.count(session, attempt)
     scoring.learn(session, build, result.resources, built=False)
     if result.missing and failure_class is FailureClass.REQUIREMENT:
         needs.wait(session, build, result.missing)

@@ -13,7 +13,7 @@ from packaging.version import Version
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from master import builds, recipes
+from master import builds, recipes, rule_counts
 from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
@@ -79,7 +79,7 @@ class Dispatcher:
     def _grant(self, session: Session, node: NodeName, chosen: Sequence[Candidate], *, at: datetime) -> list[BuildJob]:
         known = {item.id: found for item in chosen if (found := self._recipe(session, item, at.date())) is not None}
         fences = lease_many(session, list(known), node=node, at=at, lease_s=self.lease_s)
-        return [
+        jobs = [
             BuildJob(
                 build_id=item.id,
                 fence=fences[item.id],
@@ -97,6 +97,8 @@ class Dispatcher:
             for item in chosen
             if item.id in fences
         ]
+        rule_counts.remember(session, jobs)
+        return jobs
 
     def _recipe(self, session: Session, item: Candidate, today: date) -> tuple[Recipe, tuple[Rule, ...]] | None:
         """What holds from the start, and what may after a failure; None where that keeps it from beginning now."""

@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import builds, crash, materials, rebuilds
+from master import builds, crash, materials, rebuilds, rule_counts
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -89,6 +89,7 @@ def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, co
     attempt = builds.attempt_of(session, accepted.lease)
     builds.end_attempt(attempt, at=accepted.result.finished_at, outcome=AttemptOutcome.BUILT)
     builds.keep_details(attempt, accepted.result)
+    rule_counts.count(session, attempt)
     scoring.learn(session, build, accepted.result.resources, built=True)
     materials.keep(session, build, accepted.result.materials)
     facts = accepted.facts

@@ -120,6 +120,14 @@ class Rule(Actions):
             and self.build_instead != str(version)
         )
 
+    @property
+    def applies(self) -> str:
+        """When it holds, in words."""
+        after = f"after {' or '.join(self.after)}" if self.after else "from the start"
+        log = f" with {self.log!r} in the log" if self.log else ""
+        platforms = f" on {', '.join(self.platforms)}" if self.platforms else ""
+        return f"{self.versions or 'any version'}{platforms}, {after}{log}"
+
     def follows(self, failure: Failed) -> bool:
         """Whether it is to be tried after that failure."""
         failure_class, log = failure

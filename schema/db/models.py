@@ -269,6 +269,7 @@ class Attempt(Base):
 
     steps: list of ``schema.jobs.Step`` as JSON; materials, environment, resources: as in ``BuildResult``
     log_bytes: how much of the log the master holds
+    rules: the ids of the rules that its recipe was made of
     """
 
     __tablename__ = "attempts"
@@ -289,8 +290,25 @@ class Attempt(Base):
     environment: Mapped[Data] = mapped_column(default=dict)
     resources: Mapped[Data] = mapped_column(default=dict)
     log_bytes: Mapped[int] = mapped_column(default=0)
+    rules: Mapped[Data] = mapped_column(default=list, server_default="[]")
 
     build: Mapped[Build] = relationship(back_populates="attempts")
+
+
+class RuleCount(Base):
+    """What came of a rule of people's recipes (``master.rule_counts``).
+
+    id: farm-wide, ``NAME/ID``; it stays when the rule goes
+    uses: attempts with it that ended; successes: those that gave a wheel; used_at: when the last one ended
+    """
+
+    __tablename__ = "rule_counts"
+    __table_args__ = (CheckConstraint("successes BETWEEN 0 AND uses", name="successes_are_uses"),)
+
+    id: Mapped[Name] = mapped_column(primary_key=True)
+    uses: Mapped[int] = mapped_column(default=0)
+    successes: Mapped[int] = mapped_column(default=0)
+    used_at: Mapped[Moment | None]
 
 
 class BuildMaterial(Base):

@@ -24,7 +24,7 @@ from master.which import Which
 from schema import outbox
 from schema.attest import statement
 from schema.attest.authority import Authority, NodeKey
-from schema.db.models import Attempt, Build, DirtyPage, Node, Project, Wheel
+from schema.db.models import Attempt, Build, DirtyPage, Node, Project, RuleCount, Wheel
 from schema.db.session import transaction
 from schema.errors import StoreError, TransferError
 from schema.jobs import BuildJob, BuildResult, Lease, Limits, Material, Outcome, Sdist, Step, WheelFile
@@ -250,6 +250,27 @@ def test_what_a_build_took_is_kept_for_the_next_of_its_project(shed: Shed, wheel
     shed.collector.collect(N1, lease)
 
     assert (shed.build(lease).size, shed.build(lease).expected_s) == (2, 600.0)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_what_came_of_the_rules_of_an_attempt_is_counted(shed: Shed, wheel: Path, *, built: bool) -> None:
+    lease = shed.leased()
+    with transaction(shed.database) as session:
+        builds.attempt_of(session, lease).rules = ["demo/one"]
+
+    def ended(result: BuildResult) -> BuildResult:
+        if built:
+            return result
+        return replace(result, outcome=Outcome.FAILED, wheel=None, failure_class=FailureClass.BUILD)
+
+    shed.leave(lease, wheel, result=ended)
+
+    shed.collector.collect(N1, lease)
+    shed.collector.collect(N1, lease)
+
+    with transaction(shed.database) as session:
+        counted = session.scalars(select(RuleCount)).one()
+        assert (counted.id, counted.uses, counted.successes) == ("demo/one", 1, int(built))
 
 
 def test_a_result_of_a_lease_that_is_gone_changes_nothing(shed: Shed, wheel: Path) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
+from schema.attest import statement
 from schema.errors import WireError
-from schema.jobs import BuildJob
+from schema.jobs import BuildJob, WheelFile
 from schema.platforms import Platform
 from schema.recipes import MOST_REMEDIES, Recipe, Rule, applicable, combined, remedies
 from schema.states import FailureClass
@@ -305,3 +307,22 @@ def test_a_recipe_takes_a_remedy_on_top() -> None:
 
 def test_no_rules_make_an_empty_recipe() -> None:
     assert combined([]) == Recipe()
+
+
+def test_the_signed_statement_names_the_rules_that_were_applied() -> None:
+    job = replace(signing.job(), recipe=combined([rule()]))
+
+    signed = statement.provenance(
+        job=job,
+        farm=signing.FARM,
+        node=signing.NODE,
+        wheel=WheelFile(filename=signing.WHEEL, sha256=signing.sha256(signing.BYTES), size_bytes=len(signing.BYTES)),
+        started_at=datetime(2026, 11, 27, tzinfo=UTC),
+        finished_at=datetime(2026, 11, 27, tzinfo=UTC),
+        materials=signing.MATERIALS,
+        environment={},
+        log_sha256=signing.sha256(b"log"),
+        isolation="none",
+    )
+
+    assert signed["predicate"]["buildDefinition"]["externalParameters"]["recipe"]["rules"] == ["demo/one"]

@@ -65,6 +65,7 @@ def _add_columns() -> None:
         table.add_column(sa.Column("disk_free_bytes", sa.BigInteger(), nullable=False, server_default="0"))
     with op.batch_alter_table("attempts") as table:
         table.alter_column("failure_class", existing_type=sa.String(length=16), type_=sa.String(length=32))
+        table.add_column(sa.Column("rules", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("builds", sa.Column("origin", sa.String(length=16), nullable=False, server_default="scope"))
     op.execute(
         "UPDATE builds SET origin = CASE priority WHEN 0 THEN 'person' WHEN 10 THEN 'list' ELSE 'dependency' END"
@@ -115,6 +116,15 @@ def _add_tables() -> None:
         sa.PrimaryKeyConstraint("build_id", "name", name=op.f("pk_build_materials")),
     )
     op.create_index("ix_build_materials_name_build_id", "build_materials", ["name", "build_id"])
+    op.create_table(
+        "rule_counts",
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("uses", sa.Integer(), nullable=False),
+        sa.Column("successes", sa.Integer(), nullable=False),
+        sa.Column("used_at", Instant(), nullable=True),
+        sa.CheckConstraint("successes BETWEEN 0 AND uses", name=op.f("ck_rule_counts_successes_are_uses")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rule_counts")),
+    )
     op.create_table(
         "build_counts",
         sa.Column("platform", sa.String(length=255), nullable=False),
