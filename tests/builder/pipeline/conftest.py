@@ -19,9 +19,10 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from builder import build as building
-from builder.build import Built, Workshop
+from builder.build import Built
 from builder.images import Image
 from builder.log import Log
+from builder.workshop import Workshop
 from schema.jobs import BuildJob, Limits, Sdist, Step
 from schema.names import Sha256, node_name
 from schema.recipes import Recipe
