@@ -249,7 +249,7 @@ def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: B
         attempt, at=result.finished_at, outcome=outcome, failure_class=failure_class, message=result.message
     )
     builds.keep_details(attempt, result)
-    rule_counts.count(session, attempt)
+    rule_counts.count(session, attempt, result)
     scoring.learn(session, build, result.resources, built=False)
     if result.missing and failure_class is FailureClass.REQUIREMENT:
         needs.wait(session, build, result.missing)

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from schema import fields, rule_keys
 from schema.messages import Json, Message, checked
-from schema.recipes import Actions, actions, done
+from schema.recipes import Actions, Rule, actions, done
 from schema.states import FailureClass
 
 # So many tries one attempt may have, and so many remedies may be in effect in one of them.
@@ -102,6 +102,12 @@ class Try(Message):
             evidence=fields.text(data.get("evidence", ""), limit=2000),
             line=fields.maybe(data.get("line"), fields.count),
         )
+
+
+def of_rule(rule: Rule) -> Remedy:
+    """The rule as a remedy."""
+    does = {name: getattr(rule, name) for name in done(rule)}
+    return Remedy(rung=Rung.RULE, why=rule.why, rule=rule.id, **does)
 
 
 def remedies(data: object) -> tuple[Remedy, ...]:

@@ -11,8 +11,8 @@ from builder.heal import requirements
 from builder.heal.ladder import Failed
 from schema.jobs import BuildJob
 from schema.missing import Missing, MissingKind
-from schema.recipes import Actions, Rule
-from schema.remedies import Remedy, Rung
+from schema.recipes import Actions
+from schema.remedies import Remedy, Rung, of_rule
 from schema.states import FailureClass
 
 # So many packages that ship the same thing are tried one after the other.
@@ -128,12 +128,6 @@ class Rungs:
         """The names of the actions that are in effect."""
         in_effect = (self.job.recipe, *failed.remedies)
         return {item.name for item in fields(Actions) for action in in_effect if getattr(action, item.name)}
-
-
-def of_rule(rule: Rule) -> Remedy:
-    """The rule as a remedy."""
-    does = {item.name: getattr(rule, item.name) for item in fields(Actions)}
-    return Remedy(rung=Rung.RULE, why=rule.why, rule=rule.id, **does)
 
 
 def _packages(failed: Failed) -> set[str]:
