@@ -95,6 +95,7 @@ def _leave_wheel(attempt: Attempt, bench: Bench, built: building.Built) -> Build
         log_sha256=log_sha256,
         tries=built.tries,
         remedies=built.remedies,
+        runtime_packages=built.runtime_packages,
         wheel=wheel,
         materials=built.materials,
         environment=dict(built.environment),

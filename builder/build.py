@@ -38,7 +38,7 @@ class Built:
     environment: the variables that the build saw
     resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
     recipe: what was in effect, remedies included
-    remedies, tries: as in ``BuildResult``
+    remedies, tries, runtime_packages: as in ``BuildResult``
     """
 
     wheel: Path
@@ -50,6 +50,7 @@ class Built:
     recipe: Recipe
     remedies: tuple[Remedy, ...]
     tries: tuple[Try, ...]
+    runtime_packages: tuple[str, ...]
     folder: contextlib.ExitStack
 
     def __enter__(self) -> Self:
@@ -104,6 +105,7 @@ def build(
             recipe=work.recipe,
             remedies=work.ladder.remedies,
             tries=tuple(work.ladder.tries),
+            runtime_packages=made.runtime_packages,
             folder=stack.pop_all(),
         )
 

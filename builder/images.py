@@ -14,7 +14,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Image:
 
     packages: Debian package → version; python: the full version of its interpreter
     added: (package, version, sha256 of its .deb) of what a derived image has beyond its base
+    libraries: shared library, as programs ask for it at run time → the added package that ships it
     """
 
     name: str
@@ -39,6 +40,7 @@ class Image:
     packages: dict[str, str]
     python: str
     added: tuple[tuple[str, str, str], ...] = ()
+    libraries: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -80,6 +82,7 @@ def read(folder: Path) -> Image:
             packages=dict(data["packages"]),
             python=data["python"],
             added=tuple(tuple(item) for item in data.get("added", ())),
+            libraries=dict(data.get("libraries", {})),
         )
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ImageError(

@@ -28,12 +28,17 @@ from schema.wheels.check import Expected, WheelFacts, check
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A wheel in the job's folder, and what went into it; environment: the variables that the build saw."""
+    """A wheel in the job's folder, and what went into it.
+
+    environment: the variables that the build saw
+    runtime_packages: Debian packages with the libraries that it needs and neither has nor finds in the plain image
+    """
 
     wheel: Path
     facts: WheelFacts
     materials: tuple[Material, ...]
     environment: Mapping[str, str]
+    runtime_packages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +85,21 @@ class Pipeline:
         with self.steps.step("check"):
             wheel, facts = self._check(wheel, source.epoch)
         with self.steps.step("import"):
-            self.steps.note(importing.check_import(self.room, self.base, wheel))
-        return Made(wheel=wheel, facts=facts, materials=self._materials(image, house), environment=environment)
+            runtime = tuple(sorted({image.libraries[name] for name in facts.needed if name in image.libraries}))
+            self._import(wheel, runtime)
+        return Made(
+            wheel=wheel,
+            facts=facts,
+            materials=self._materials(image, house),
+            environment=environment,
+            runtime_packages=runtime,
+        )
+
+    def _import(self, wheel: Path, runtime: tuple[str, ...]) -> None:
+        """In the plain image with nothing but the packages that a user must have too, and is told of."""
+        image = debian.with_packages(self.base, runtime, log=self.room.log, cancelled=self.room.cancelled)
+        imported = importing.check_import(self.room, image, wheel)
+        self.steps.note("; ".join((imported, *([f"needs {', '.join(runtime)}"] if runtime else []))))
 
     def _supply(self) -> Supply:
         shop, job = self.workshop, self.job

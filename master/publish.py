@@ -114,7 +114,9 @@ def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, co
     compared = comparison if earlier is not None and comparison and comparison.filename == earlier.filename else None
     if earlier is not None and compared is not None and _is_repeat(session, build, earlier, compared):
         return
-    session.add(_row(session, build, facts, provenance_sha256))
+    row = _row(session, build, facts, provenance_sha256)
+    row.runtime_packages = list(accepted.result.runtime_packages)
+    session.add(row)
     session.flush()
     crash.point("wheel-row-added")
     builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}")

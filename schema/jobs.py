@@ -13,7 +13,7 @@ from typing import Self
 
 from packaging.utils import NormalizedName, parse_wheel_filename
 
-from schema import fields, names
+from schema import fields, names, rule_keys
 from schema.errors import WireError
 from schema.messages import Json, Message, checked
 from schema.names import NodeName, Sha256
@@ -335,6 +335,7 @@ class BuildResult(Message):
     failure_class, message: None and empty for a built wheel; evidence: the line of the log that says why
     line: the number of that line, from 1; None where there is none
     tries: each try at the build, in their order; remedies: those in effect in the one that gave the wheel
+    runtime_packages: Debian packages that the wheel needs where it is used, for libraries that it does not have
     missing: build requirements that the upstream has no usable wheel of, such as ``cython>=3``
     environment: the variables that the build saw
     resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
@@ -354,6 +355,7 @@ class BuildResult(Message):
     line: int | None = None
     tries: tuple[Try, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    runtime_packages: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     wheel: WheelFile | None = None
     materials: tuple[Material, ...] = ()
@@ -382,6 +384,7 @@ class BuildResult(Message):
             line=fields.maybe(data.get("line"), fields.count),
             tries=tuple(Try.from_json(item) for item in fields.items(data.get("tries", ()), limit=MOST_TRIES)),
             remedies=remedies(data.get("remedies", ())),
+            runtime_packages=rule_keys.debian_packages(data.get("runtime_packages", ())),
             missing=tuple(
                 fields.requirement(item) for item in fields.items(data.get("missing", ()), limit=MOST_MISSING)
             ),

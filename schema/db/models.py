@@ -350,6 +350,7 @@ class Wheel(Base):
     view: ``debian12-x86_64`` for a ``linux_*`` wheel, None for a portable one
     yanked: None, or the reason; removed_at: a tombstone: the name stays taken
     repeated: whether another build of the same sdist gave the same bytes; None where it was not tried
+    runtime_packages: Debian packages that it needs where it is used, for libraries that it does not have
     """
 
     __tablename__ = "wheels"
@@ -379,6 +380,7 @@ class Wheel(Base):
     removed_because: Mapped[LongText] = mapped_column(default="")
     repeated: Mapped[bool | None]
     repeated_note: Mapped[LongText] = mapped_column(default="")
+    runtime_packages: Mapped[Data] = mapped_column(default=list, server_default="[]")
 
     project: Mapped[Project] = relationship(back_populates="wheels")
     build: Mapped[Build] = relationship(back_populates="wheels")
