@@ -264,8 +264,11 @@ def _contradictions(rule: Rule) -> Iterator[str]:
             yield f"{alone}: is decided before anything is built, so it cannot come after a failure"
     if rule.skip_tests and not (rule.environment or rule.config_settings):
         yield "skip_tests: is only a note; the environment or config_settings must leave the tests out"
-    if rule.build_instead and not (rule.after or rule.versions):
-        yield "build_instead: say of which versions (versions), or after which failures (after)"
+    if rule.build_instead and len(named) > 1:
+        others = ", ".join(name for name in named if name != "build_instead")
+        yield f"build_instead: {others} would be for the other version; say them in a rule of its own for that version"
+    if rule.build_instead and not rule.after:
+        yield "build_instead: say after which failures (after)"
     if rule.build_instead and rule.versions and _among(rule.versions, Version(rule.build_instead)):
         yield f"build_instead: {rule.build_instead} is itself among the versions {rule.versions}"
 

@@ -64,7 +64,7 @@ def test_a_rule_that_is_in_effect_is_not_tried_again() -> None:
 
 
 def test_a_rule_that_builds_another_version_is_not_the_nodes_to_follow() -> None:
-    other = rule(build_instead="0.9")
+    other = rule(build_instead="0.9", jobs=None)
 
     assert Rung.RULE not in {remedy.rung for remedy in remedies_for(job(other), failed(FailureClass.BUILD))}
 
