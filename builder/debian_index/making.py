@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,11 +16,15 @@ from builder import apt, images, process
 from builder.bootstrap import Progress
 from builder.debian_index import archive, depends
 from builder.images import Image
+from schema.errors import ImageError, LimitExceededError, NodeError
 from schema.platforms import DEBIAN_ARCHITECTURES
+from schema.states import FailureClass
 
 _NAME = "debian-index.sqlite"
 # A suite that is out changes at a point release, every two months or so; its security updates bring no new files.
 _FRESH = timedelta(days=7)
+# An archive that does not answer keeps each who asks it waiting; so builds do not ask it each.
+_PAUSE = timedelta(hours=1)
 _FORMAT = "1"
 _TRIPLETS = {
     "x86_64": "x86_64-linux-gnu",
@@ -41,22 +47,41 @@ CREATE TABLE binary_of (name TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROW
 """
 
 
-def make(image: Image, *, progress: Progress, fresh: timedelta = _FRESH) -> Path:
+def make(
+    image: Image, *, progress: Progress, fresh: timedelta = _FRESH, cancelled: threading.Event | None = None
+) -> Path:
     """The index of the image's suite, made anew if there is none or it is older than *fresh*.
 
+    Where that fails and there is an older one, *progress* is told, and the older one serves.
+
     image: a base image, not a derived one
-    Raise ImageError if the archive cannot be reached, ProcessError if what came from it cannot be read.
+    Raise LimitExceededError (CANCELLED) once *cancelled* is set, ImageError if there is no index and none can be made.
     """
+    cancelled = cancelled or threading.Event()
     index = image.folder / _NAME
     if _is_fresh(index, fresh):
         return index
-    with images.locked(image.folder, "debian-index"):
-        # Another process may have made it while we waited.
-        if not _is_fresh(index, fresh):
-            with images.unfinished(image.folder, "debian-index") as making:
-                making.chmod(0o755)
-                _make(making, image, progress)
-                (making / _NAME).rename(index)
+    try:
+        with images.locked(image.folder, "debian-index", cancelled=cancelled):
+            # Another process may have made it while we waited.
+            if not _is_fresh(index, fresh):
+                with images.unfinished(image.folder, "debian-index") as making:
+                    making.chmod(0o755)
+                    _make(making, image, progress, cancelled)
+                    (making / _NAME).rename(index)
+    except (NodeError, OSError, sqlite3.Error) as err:
+        if cancelled.is_set():
+            raise LimitExceededError("cancelled", failure_class=FailureClass.CANCELLED) from err
+        if not _is_readable(known := about(index)):
+            raise ImageError(
+                f"no index of what {image.platform.distribution.title} packages: {err}",
+                advice=f"look at the package sources in {image.folder}/apt/sources.list.d, and try again",
+            ) from err
+        progress(f"going on with the index of {known['made_at'][:10]}: {err}", None)
+        # When it was tried last.
+        with contextlib.suppress(OSError):
+            os.utime(index)
+        return index
     progress("done", 1.0)
     return index
 
@@ -71,28 +96,39 @@ def about(index: Path) -> dict[str, str]:
 
 
 def _is_fresh(index: Path, fresh: timedelta) -> bool:
-    known = about(index)
+    """Whether it will do: it is new, or a newer one could not be had a short while ago."""
+    known, now = about(index), datetime.now(UTC)
+    if not _is_readable(known):
+        return False
+    tried_at = datetime.fromtimestamp(index.stat().st_mtime, UTC)
+    return now - datetime.fromisoformat(known["made_at"]) < fresh or now - tried_at < min(fresh, _PAUSE)
+
+
+def _is_readable(known: dict[str, str]) -> bool:
     try:
-        made_at = datetime.fromisoformat(known["made_at"])
+        datetime.fromisoformat(known["made_at"])
     except (KeyError, ValueError):
         return False
-    return known.get("format") == _FORMAT and datetime.now(UTC) - made_at < fresh
+    return known.get("format") == _FORMAT
 
 
-def _make(making: Path, image: Image, progress: Progress) -> None:
+def _make(making: Path, image: Image, progress: Progress, cancelled: threading.Event) -> None:
     progress("fetching the suite's lists of files and sources", 0.0)
     architecture, triplet = DEBIAN_ARCHITECTURES[image.platform.arch], _TRIPLETS[image.platform.arch]
-    found = apt.fetch_indexes(making, image.root, architecture, sources=image.folder / "apt")
+    suite = image.platform.distribution.suite
+    found = apt.fetch_indexes(
+        making, image.root, architecture, suite, sources=image.folder / "apt", cancelled=cancelled
+    )
     with contextlib.closing(sqlite3.connect(making / _NAME)) as database:
         database.executescript(_TABLES)
         for number, file in enumerate(found["contents"]):
             progress("reading the lists of files", 0.2 + 0.6 * number / len(found["contents"]))
-            with process.reading(apt.cat_file(file)) as stream:
+            with process.reading(apt.cat_file(file), cancelled=cancelled) as stream:
                 database.executemany("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?)", _rows(stream, triplet, database))
         progress("reading the list of sources", 0.8)
         popularity: Counter[str] = Counter()
         for file in found["sources"]:
-            with process.reading(apt.cat_file(file)) as stream:
+            with process.reading(apt.cat_file(file), cancelled=cancelled) as stream:
                 for source in archive.sources(stream):
                     _keep(source, database)
                     popularity.update(set(depends.names(source.build_depends)))
