@@ -47,7 +47,7 @@ Dir::Cache "{folder}/cache";
 """
 # Targets of our own, so that sources without deb-src do, and nothing else is fetched.
 _INDEXES = """\
-Acquire::IndexTargets::deb::Packages::DefaultEnabled "false";
+Acquire::IndexTargets::deb::Packages::KeepCompressed "true";
 Acquire::IndexTargets::deb::Translations::DefaultEnabled "false";
 Acquire::IndexTargets::deb::contents {
   MetaKey "$(COMPONENT)/Contents-$(ARCHITECTURE)";
@@ -148,7 +148,7 @@ def fetch(
 def fetch_indexes(
     folder: Path, root: Path, architecture: str, suite: str, *, sources: Path, cancelled: threading.Event
 ) -> dict[str, list[Path]]:
-    """The suite's Contents and Sources, which apt has verified: ``contents`` and ``sources`` → files for ``cat_file``.
+    """The suite's ``contents``, ``sources`` and ``packages``, which apt has verified → files for ``cat_file``.
 
     folder: a scratch folder, which all of it happens in; sources: the image's ``apt/``
     Raise ImageError if the archive cannot be reached, has no such indexes of *suite*, or once *cancelled* is set.
@@ -157,10 +157,11 @@ def fetch_indexes(
     settings = _settings(folder, root, architecture, more=_INDEXES)
     update = _update(settings, folder / "updated", cancelled)
     said = process.run(["apt-get", *settings, "indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(FILENAME)"])
-    found: dict[str, list[Path]] = {"contents": [], "sources": []}
+    found: dict[str, list[Path]] = {"contents": [], "sources": [], "packages": []}
     whole = set()
     for line in said.splitlines():
         kind, release, file = [*line.split(" ", 2), "", ""][:3]
+        kind = kind.lower()
         if kind in found and Path(file).is_file():
             found[kind].append(Path(file))
             if release == suite:
@@ -209,7 +210,8 @@ def _update(settings: Sequence[str], stamp: Path, cancelled: threading.Event) ->
     try:
         said = process.run(["apt-get", *settings, "update"], timeout_s=600, cancelled=cancelled)
     except ProcessError as err:
-        raise ImageError(f"the package lists could not be fetched: {err}") from err
+        reasons = [line.removeprefix("E: ") for line in err.output.splitlines() if line.startswith("E: ")]
+        raise ImageError(f"the package lists could not be fetched: {reasons[0] if reasons else err}") from err
     stamp.touch()
     return said
 

@@ -19,7 +19,7 @@ from builder.images import Image
 from schema.errors import ImageError, LimitExceededError
 from schema.missing import Missing, MissingKind
 from schema.states import FailureClass
-from tests.builder.debian_index.conftest import CONTENTS, SOURCES, Archive
+from tests.builder.debian_index.conftest import CONTENTS, INDEXES, Archive
 
 LBER = Missing(kind=MissingKind.HEADER, name="lber.h")
 
@@ -44,14 +44,27 @@ def test_what_the_archive_lists_can_be_asked(small_image: Image) -> None:
     index = making.make(small_image, progress=quiet)
 
     assert asking.lookup(index, LBER)[0].package == "libldap-dev"
-    assert asking.build_depends(index, "python-ldap") == ("libldap-dev", "libsasl2-dev")
-    assert what_is_left(small_image) == ["apt", "debian-index.sqlite", "root"]
-    assert making.about(index)["files"] == "4"
+    assert asking.build_depends(index, "python-ldap") == ("libldap2-dev", "libsasl2-dev")
+    assert what_is_left(small_image) == ["apt", "debian-index-2.sqlite", "root"]
+    assert making.about(index)["files"] == "7"
+
+
+def test_updates_alone_make_no_index(small_image: Image, archive: Archive) -> None:
+    archive.publish(suite="bookworm-updates", **INDEXES)
+    archive.publish()
+    sources = small_image.folder / "apt/sources.list.d/image.sources"
+    sources.write_text(sources.read_text().replace("Suites: bookworm", "Suites: bookworm bookworm-updates"))
+
+    with pytest.raises(ImageError, match="gave no Contents"):
+        making.make(small_image, progress=quiet)
+
+    archive.publish(**INDEXES)
+    assert making.about(making.make(small_image, progress=quiet))["files"] == "7"
 
 
 def test_an_index_is_made_once_and_anew_when_it_is_old(small_image: Image, archive: Archive) -> None:
     index = making.make(small_image, progress=quiet)
-    archive.publish(contents=CONTENTS.replace("libldap-dev", "libldap2-dev"), sources=SOURCES)
+    archive.publish(**INDEXES | {"contents": CONTENTS.replace("libldap-dev", "libldap2-dev")})
     archive.asked.clear()
 
     making.make(small_image, progress=quiet)
@@ -65,15 +78,16 @@ def test_an_index_is_made_once_and_anew_when_it_is_old(small_image: Image, archi
 @pytest.mark.parametrize(
     ("has", "said"),
     [
-        ({"sources": SOURCES}, "gave no Contents of bookworm"),
-        ({"contents": CONTENTS}, "gave no Sources of bookworm"),
-        ({}, "gave no Contents and no Sources of bookworm"),
+        (["sources", "packages"], "gave no Contents of bookworm"),
+        (["contents", "packages"], "gave no Sources of bookworm"),
+        (["contents", "sources"], "gave no Packages of bookworm"),
+        ([], "gave no Contents and no Sources and no Packages of bookworm"),
     ],
 )
 def test_an_archive_without_the_lists_is_said_to_have_none(
-    small_image: Image, archive: Archive, has: dict[str, str], said: str
+    small_image: Image, archive: Archive, has: list[str], said: str
 ) -> None:
-    archive.publish(**has)
+    archive.publish(**{name: INDEXES[name] for name in has})
 
     with pytest.raises(ImageError, match=said) as raised:
         making.make(small_image, progress=quiet)
@@ -101,7 +115,9 @@ def test_an_archive_without_the_suite_or_without_a_signature_is_refused(
 def test_a_server_that_does_not_answer_is_named(small_image: Image, archive: Archive) -> None:
     archive.close()
 
-    with pytest.raises(ImageError, match=r"gave no Contents and no Sources of bookworm: .*Connection refused"):
+    with pytest.raises(
+        ImageError, match=r"gave no Contents and no Sources and no Packages of bookworm: .*Connection refused"
+    ):
         making.make(small_image, progress=quiet)
 
     assert what_is_left(small_image) == ["apt", "root"]
@@ -121,7 +137,7 @@ def test_an_old_index_serves_where_no_new_one_can_be_made_and_is_not_tried_by_ea
     assert found == index
     assert told[-1].startswith(f"going on with the index of {day}: the image's package sources gave no Contents")
     assert asking.lookup(index, LBER)[0].package == "libldap-dev"
-    assert what_is_left(small_image) == ["apt", "debian-index.sqlite", "root"]
+    assert what_is_left(small_image) == ["apt", "debian-index-2.sqlite", "root"]
 
     archive.asked.clear()
     assert making.make(small_image, progress=quiet) == index
@@ -133,7 +149,7 @@ def test_an_old_index_serves_where_no_new_one_can_be_made_and_is_not_tried_by_ea
 
 @pytest.mark.parametrize("broken", [b"", b"no database at all", b"SQLite format 3\0" + b"\xff" * 200])
 def test_a_broken_index_is_made_anew(small_image: Image, broken: bytes) -> None:
-    (small_image.folder / "debian-index.sqlite").write_bytes(broken)
+    (small_image.folder / "debian-index-2.sqlite").write_bytes(broken)
 
     index = making.make(small_image, progress=quiet)
 
@@ -170,7 +186,9 @@ def test_a_cancelled_build_does_not_wait_for_another_that_makes_the_index(
     assert archive.asked == []
 
 
-@pytest.mark.parametrize("step", ["reading the lists of files", "reading the list of sources"])
+@pytest.mark.parametrize(
+    "step", ["reading the lists of files", "reading the list of sources", "reading the list of packages"]
+)
 def test_a_cancelled_build_reads_no_further(small_image: Image, cancelled: threading.Event, step: str) -> None:
     def stop(told: str, _done: float | None) -> None:
         if told == step:
