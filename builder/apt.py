@@ -47,7 +47,7 @@ Dir::Cache "{folder}/cache";
 """
 # Targets of our own, so that sources without deb-src do, and nothing else is fetched.
 _INDEXES = """\
-Acquire::IndexTargets::deb::Packages::DefaultEnabled "false";
+Acquire::IndexTargets::deb::Packages::KeepCompressed "true";
 Acquire::IndexTargets::deb::Translations::DefaultEnabled "false";
 Acquire::IndexTargets::deb::contents {
   MetaKey "$(COMPONENT)/Contents-$(ARCHITECTURE)";
@@ -145,23 +145,34 @@ def fetch(
     return sorted(archives.glob("*.deb"))
 
 
-def fetch_indexes(folder: Path, root: Path, architecture: str, *, sources: Path) -> dict[str, list[Path]]:
-    """The suite's Contents and Sources, which apt has verified: ``contents`` and ``sources`` → files for ``cat_file``.
+def fetch_indexes(
+    folder: Path, root: Path, architecture: str, suite: str, *, sources: Path, cancelled: threading.Event
+) -> dict[str, list[Path]]:
+    """The suite's ``contents``, ``sources`` and ``packages``, which apt has verified → files for ``cat_file``.
 
     folder: a scratch folder, which all of it happens in; sources: the image's ``apt/``
-    Raise ImageError if the archive cannot be reached or has no such indexes.
+    Raise ImageError if the archive cannot be reached, has no such indexes of *suite*, or once *cancelled* is set.
     """
     shutil.copytree(sources / "sources.list.d", folder / "sources.list.d")
     settings = _settings(folder, root, architecture, more=_INDEXES)
-    _update(settings, folder / "updated", threading.Event())
-    said = process.run(["apt-get", *settings, "indextargets", "--format", "$(CREATED_BY) $(FILENAME)"])
-    found: dict[str, list[Path]] = {"contents": [], "sources": []}
+    update = _update(settings, folder / "updated", cancelled)
+    said = process.run(["apt-get", *settings, "indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(FILENAME)"])
+    found: dict[str, list[Path]] = {"contents": [], "sources": [], "packages": []}
+    whole = set()
     for line in said.splitlines():
-        kind, _, file = line.partition(" ")
+        kind, release, file = [*line.split(" ", 2), "", ""][:3]
+        kind = kind.lower()
         if kind in found and Path(file).is_file():
             found[kind].append(Path(file))
-    if missing := [kind for kind, files in found.items() if not files]:
-        raise ImageError(f"the image's package sources have no {' and no '.join(missing)} index")
+            if release == suite:
+                whole.add(kind)
+    # Updates without the suite itself would make an index that knows next to nothing.
+    if missing := [kind.title() for kind in found if kind not in whole]:
+        reasons = [line.removeprefix("W: ") for line in update.splitlines() if line.startswith("W: Failed to fetch")]
+        raise ImageError(
+            f"the image's package sources gave no {' and no '.join(missing)} of {suite}"
+            + (f": {reasons[0]}" if reasons else "")
+        )
     return found
 
 
@@ -194,12 +205,15 @@ def _refuse_unknown(err: ProcessError) -> None:
         ) from err
 
 
-def _update(settings: Sequence[str], stamp: Path, cancelled: threading.Event) -> None:
+def _update(settings: Sequence[str], stamp: Path, cancelled: threading.Event) -> str:
+    """What apt said: it takes an archive that does not answer for no error."""
     try:
-        process.run(["apt-get", *settings, "update"], timeout_s=600, cancelled=cancelled)
+        said = process.run(["apt-get", *settings, "update"], timeout_s=600, cancelled=cancelled)
     except ProcessError as err:
-        raise ImageError(f"the package lists could not be fetched: {err}") from err
+        reasons = [line.removeprefix("E: ") for line in err.output.splitlines() if line.startswith("E: ")]
+        raise ImageError(f"the package lists could not be fetched: {reasons[0] if reasons else err}") from err
     stamp.touch()
+    return said
 
 
 def _settings(folder: Path, root: Path, architecture: str, *, more: str = "") -> list[str]:

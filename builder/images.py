@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,9 +21,13 @@ from pathlib import Path
 
 from builder import apt, inspection, process, toolbox
 from builder.bootstrap import Progress, bootstrap
-from schema.errors import ImageError
+from schema.errors import ImageError, LimitExceededError
 from schema.names import Sha256, sha256
 from schema.platforms import Platform
+from schema.states import FailureClass
+
+# A lock that another process holds is looked at again and again, so that the wait can be cancelled.
+_LOOK_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +170,20 @@ def check(image: Image) -> list[str]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """Only one process at a time makes what *name* stands for; others wait and then find it."""
+def locked(folder: Path, name: str, *, cancelled: threading.Event | None = None) -> Iterator[None]:
+    """Only one process at a time makes what *name* stands for; others wait and then find it.
+
+    Raise LimitExceededError (CANCELLED) if *cancelled* is set while it waits.
+    """
     with (folder / f".{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while cancelled is not None:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if cancelled.wait(_LOOK_AGAIN_S):
+                raise LimitExceededError("cancelled", failure_class=FailureClass.CANCELLED)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

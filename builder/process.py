@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import selectors
 import shutil
@@ -13,9 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from schema.errors import NodeError, ToolMissingError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _TICK_S = 0.2
 _TAIL_LINES = 12
@@ -87,25 +91,41 @@ def run(
 
 
 @contextlib.contextmanager
-def reading(argv: Sequence[str]) -> Iterator[BinaryIO]:
+def reading(argv: Sequence[str], *, cancelled: threading.Event | None = None) -> Iterator[BinaryIO]:
     """What one of our own tools prints, as a stream, for more than memory should hold.
 
-    Raise ProcessError at the end if it exits non-zero; it is killed if it is not read to its end.
+    Raise ProcessError at the end if it exits non-zero, and while it is read once *cancelled* is set; it is killed if it
+    is not read to its end.
     """
     need(argv[0])
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(
-            [*_DIES_WITH_US, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+            [*_DIES_WITH_US, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, bufsize=0
         ) as source:
             assert source.stdout is not None  # noqa: S101 - for mypy: we asked for a pipe
             try:
-                yield cast("BinaryIO", source.stdout)
+                yield io.BufferedReader(_Cancellable(argv, cast("io.FileIO", source.stdout), cancelled), _CHUNK_BYTES)
             except BaseException:
                 source.kill()
                 raise
         if source.returncode:
             said.seek(0)
             raise ProcessError(argv, f"exited with {source.returncode}", said.read().decode(errors="replace")[-2000:])
+
+
+class _Cancellable(io.RawIOBase):
+    """Looks at each chunk whether anybody still wants it."""
+
+    def __init__(self, argv: Sequence[str], pipe: io.FileIO, cancelled: threading.Event | None) -> None:
+        self._argv, self._pipe, self._cancelled = argv, pipe, cancelled
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        if self._cancelled is not None and self._cancelled.is_set():
+            raise ProcessError(self._argv, "was cancelled", "")
+        return self._pipe.readinto(buffer)
 
 
 def remove(path: Path) -> None:

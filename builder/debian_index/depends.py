@@ -16,16 +16,22 @@ _PROFILES = {"nocheck", "nodoc"}
 
 
 def names(text: str, architecture: str | None = None) -> Iterator[str]:
-    """The package of each relation of *text*: its first alternative that holds.
+    """The package of each relation of *text*: its first alternative that holds."""
+    return (alternatives[0] for alternatives in relations(text, architecture))
+
+
+def relations(text: str, architecture: str | None = None) -> Iterator[tuple[str, ...]]:
+    """The alternatives of each relation of *text* that hold, as it orders them; no relation of which none does.
 
     architecture: Debian's name of the one to build for; None: whatever the restrictions say
     """
     for relation in text.split(","):
-        for alternative in relation.split("|"):
-            found = _RELATION.fullmatch(alternative)
-            if found is not None and apt.is_name(found["name"]) and _holds(found, architecture):
-                yield found["name"]
-                break
+        alternatives = [found for item in relation.split("|") if (found := _RELATION.fullmatch(item))]
+        holding = tuple(
+            found["name"] for found in alternatives if apt.is_name(found["name"]) and _holds(found, architecture)
+        )
+        if holding:
+            yield holding
 
 
 def _holds(relation: re.Match[str], architecture: str | None) -> bool:

@@ -15,7 +15,7 @@ TRIPLET = "x86_64-linux-gnu"
 
 def read(*lines: str | bytes) -> list[Shipped]:
     stream = b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines)
-    return list(archive.shipped(io.BytesIO(stream), TRIPLET))
+    return list(archive.shipped(io.BytesIO(stream), TRIPLET, "3.11"))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,16 @@ def test_what_builds_ask_for_is_kept(path: str, kind: MissingKind, name: str) ->
         "usr/lib/arm-linux-gnueabihf/libjpeg.so  libdevel/libjpeg62-turbo-dev",
         "usr/x86_64-w64-mingw32/include/zlib.h  libdevel/libz-mingw-w64-dev",
         "usr/include/wine/zlib.h  libdevel/wine-dev",
+        "usr/include/pypy3.9/Python.h  python/some-dev",
+        "usr/lib/python3/dist-packages/numpy/core/include/numpy/arrayobject.h  python/python3-numpy",
+        "usr/include/python3.10/Python.h  libdevel/libpython3.10-dev",
+        "usr/bin/python3.12-config  python/python3.12-dev",
+        "usr/lib/x86_64-linux-gnu/pkgconfig/python-3.12.pc  libdevel/libpython3.12-dev",
+        "usr/lib/x86_64-linux-gnu/libpython2.7.so  libdevel/libpython2.7-dev",
+        "usr/bin/aarch64-linux-gnu-gcc  devel/gcc-aarch64-linux-gnu",
+        "usr/bin/i686-linux-gnu-ld  devel/binutils-i686-linux-gnu",
+        "usr/bin/arm-none-eabi-ld  devel/binutils-arm-none-eabi",
+        "usr/include/x32/zlib.h  libdevel/libc6-dev-x32",
         "usr/include/lber.h  libdevel/..,libdevel/-x,libdevel/UPPER",
         "usr/include/" + "a" * 600 + ".h  libdevel/some-dev",
         "usr/include/a\x1b[31m.h  libdevel/some-dev",
@@ -57,6 +67,19 @@ def test_what_builds_ask_for_is_kept(path: str, kind: MissingKind, name: str) ->
 )
 def test_what_no_build_could_use_is_left_out_and_the_next_line_is_read(line: str | bytes) -> None:
     assert [file.name for file in read(line, "usr/include/zlib.h  libdevel/zlib1g-dev")] == ["zlib.h"]
+
+
+@pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        ("usr/include/python3.11/Python.h", "libpython3.11-dev"),
+        ("usr/bin/python3-config", "python3-dev"),
+        ("usr/bin/x86_64-linux-gnu-ld", "binutils-x86-64-linux-gnu"),
+        ("usr/lib/x86_64-linux-gnu/libboost_python311.so", "libboost-python1.74-dev"),
+    ],
+)
+def test_what_is_this_machines_and_its_interpreters_is_kept(path: str, package: str) -> None:
+    assert [file.packages for file in read(f"{path}  some/{package}")] == [(package,)]
 
 
 def test_a_line_without_end_is_skipped_whole() -> None:
@@ -99,6 +122,39 @@ Version: 2"""
     assert first.binaries == ("python3-m2crypto", "python-m2crypto-doc")
     assert list(depends.names(first.build_depends)) == ["debhelper-compat", "libssl-dev", "swig", "gcc"]
     assert (last.name, last.build_depends) == ("last", "")
+
+
+def test_packages_are_read_with_what_they_provide_and_depend_on() -> None:
+    text = """Package: libcurl4-gnutls-dev
+Version: 7.88.1-10
+Provides: libcurl-dev,
+ libcurl4-dev (= 7.88.1)
+Depends: libcurl3-gnutls (= 7.88.1-10)
+Description: more
+ Provides: nothing
+
+Package: -evil
+Version: 1
+
+Version: 1
+
+Package: no-version
+
+Package: zlib1g-dev
+Version: 1:1.2.13"""
+
+    first, last = archive.binaries(io.BytesIO(text.encode()))
+
+    assert (first.name, first.version) == ("libcurl4-gnutls-dev", "7.88.1-10")
+    assert list(depends.names(first.provides)) == ["libcurl-dev", "libcurl4-dev"]
+    assert list(depends.names(first.depends)) == ["libcurl3-gnutls"]
+    assert (last.name, last.version, last.provides, last.depends) == ("zlib1g-dev", "1:1.2.13", "", "")
+
+
+def test_alternatives_are_told_as_they_stand() -> None:
+    text = "a-dev [arm64] | b-dev | c-dev (>= 2), d-dev [arm64], e-dev"
+
+    assert list(depends.relations(text, "amd64")) == [("b-dev", "c-dev"), ("e-dev",)]
 
 
 @pytest.mark.parametrize(

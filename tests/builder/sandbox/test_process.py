@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import threading
 import time
@@ -51,6 +52,30 @@ def test_a_tool_can_be_cancelled(cancelled: threading.Event) -> None:
 
     with pytest.raises(ProcessError, match="cancelled"):
         process.run(["sleep", "60"], cancelled=cancelled)
+
+    assert time.monotonic() - started < 5
+
+
+def test_what_a_tool_prints_is_read_as_a_stream_to_its_end() -> None:
+    with process.reading(["seq", "100000"]) as stream:
+        assert [int(line) for line in stream] == list(range(1, 100_001))
+
+    with (
+        pytest.raises(ProcessError, match="sh exited with 3: it broke"),
+        process.reading(["sh", "-c", "echo half; echo it broke >&2; exit 3"]) as stream,
+    ):
+        assert stream.read() == b"half\n"
+
+
+def test_reading_what_a_tool_prints_without_end_can_be_cancelled(cancelled: threading.Event) -> None:
+    threading.Timer(0.3, cancelled.set).start()
+    started = time.monotonic()
+
+    with (
+        pytest.raises(ProcessError, match="yes was cancelled"),
+        process.reading(["yes"], cancelled=cancelled) as stream,
+    ):
+        collections.deque(stream, maxlen=0)
 
     assert time.monotonic() - started < 5
 
