@@ -188,7 +188,11 @@ class _Work:
 
     def _index(self) -> Path:
         """The index of the suite; made, if there is none, while the build waits."""
-        return making.make(self.base, progress=lambda what, _: self.room.log.step(f"Debian's lists: {what}"))
+        return making.make(
+            self.base,
+            progress=lambda what, _: self.room.log.step(f"Debian's lists: {what}"),
+            cancelled=self.room.cancelled,
+        )
 
     def _say_what_builds(self) -> None:
         self.room.log.step(

@@ -13,6 +13,7 @@ from packaging.version import Version
 from sqlalchemy.orm import Session
 
 from master import recipes, requests
+from schema.causes import INSTEAD
 from schema.db.models import Build
 from schema.errors import SettingsError, UsageError
 from schema.platforms import Platform
@@ -22,7 +23,7 @@ from schema.states import BuildPolicy, BuildState
 
 log = logging.getLogger(__name__)
 
-_MOST_REASON = 1000
+_MOST_REASON = 2000
 
 
 def follow(session: Session, build: Build, failure: Failed, *, recipe_folders: Sequence[Path], today: date) -> None:
@@ -45,8 +46,8 @@ def follow(session: Session, build: Build, failure: Failed, *, recipe_folders: S
     except UsageError as err:
         log.warning("build %s: %s is not built instead: %s", build.id, rule.build_instead, err)
         return
-    instead = f"; {rule.build_instead} is built instead: {rule.why} ({rule.id})"
-    build.reason = one_line(build.reason, limit=_MOST_REASON - len(instead)) + instead
+    instead = f"{INSTEAD}{rule.build_instead}, for {rule.why} ({rule.id}); it failed with "
+    build.reason = instead + one_line(build.reason, limit=_MOST_REASON - len(instead))
     session.flush()
 
 

@@ -22,5 +22,8 @@ FAULTY_RECIPE: Final = "its recipe is faulty: "
 # A rule says not to build it; the rule and its reason follow.
 RULED_OUT: Final = "a rule keeps it from being built: "
 
+# It failed, and a rule has another version built; that version, the rule and its reason follow, then the failure.
+INSTEAD: Final = "built instead: "
+
 # An attempt failed; the class of the failure follows.
 AGAIN_AFTER: Final = "again after "

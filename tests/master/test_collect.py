@@ -344,7 +344,9 @@ def test_after_a_failure_that_a_rule_is_for_another_version_is_asked_for_and_the
     build = fails(shed, wheel, FailureClass.TESTS, INSTEAD)
 
     assert build.state == BuildState.FAILED
-    assert build.reason == "tests: FAIL: pwhash; 0.9 is built instead: 0.9 has no such test (demo/older)"
+    assert build.reason == (
+        "built instead: 0.9, for 0.9 has no such test (demo/older); it failed with tests: FAIL: pwhash"
+    )
     assert asked_for(shed) == [
         ("==0.9", rows.PLATFORM, "instead of demo 1.0, which failed: rule demo/older"),
     ]

@@ -85,6 +85,12 @@ def failed(build: Build, scene: Scene) -> Said:
     failure = FailureClass(last.failure_class)
     actor, advice = _ADVICE[failure]
     tells = f"{failure}: {clause(last.evidence or last.message, otherwise='it left no message')}"
+    if build.reason.startswith(causes.INSTEAD):
+        other = build.reason.removeprefix(causes.INSTEAD).partition("; it failed with ")[0]
+        text = (
+            f"Failed on {last.node}{_nth(build, scene)} ({tells}); built instead: {clause(other, otherwise='another')}."
+        )
+        return Said(Reason.INSTEAD, Actor.NOBODY, text)
     text = f"Failed on {last.node}{_nth(build, scene)} ({tells}): {_filled(advice, build)}."
     return Said(Reason(f"failed-{failure}"), actor, text)
 

@@ -107,6 +107,7 @@ class Reason(StrEnum):
     FAILED_CANCELLED = "failed-cancelled"
     REQUIREMENT_FAILED = "requirement-failed"
     RULED_OUT = "ruled-out"
+    INSTEAD = "built-instead"
     FAILED = "failed"
 
     # Set aside until a person acts

@@ -15,7 +15,7 @@ from packaging.version import Version
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import builds, dispatch, needs, operate, requests, resolve, steer, unasked, withdraw
+from master import builds, dispatch, fallback, needs, operate, requests, resolve, steer, unasked, withdraw
 from master.which import Which
 from schema.causes import DAMAGED
 from schema.cooldown import Cooldown
@@ -1012,6 +1012,23 @@ def test_a_build_that_a_rule_keeps_from_being_built(session: Session, tmp_path: 
         Actor.OPERATOR,
         "Not built, for a rule says so (cffi/board: it needs a board): take the rule away, then"
         f" `wheelfarm retry {build.id}`.",
+    )
+
+
+@covers(Reason.INSTEAD)
+def test_a_build_in_whose_place_a_rule_has_another_version_built(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "cffi.toml").write_text(
+        '[[rule]]\nid = "older"\nwhy = "1.16 needs no such header"\nafter = ["header"]\nbuild_instead = "1.16"\n'
+    )
+    build = failed(session, FailureClass.HEADER)
+    builds.fail(session, build, failure_class=FailureClass.HEADER, message="it is broken", retry_s=60)
+    fallback.follow(session, build, (FailureClass.HEADER, ""), recipe_folders=[tmp_path], today=now(session).date())
+
+    says(
+        [answer for answer in ask(session) if answer.build_id == build.id],
+        Reason.INSTEAD,
+        Actor.NOBODY,
+        "Failed on pi4 (header: it is broken); built instead: 1.16, for 1.16 needs no such header (cffi/older).",
     )
 
 
