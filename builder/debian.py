@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,8 @@ _FORMAT = 2
 _LIBRARY = re.compile(
     r" \./(?:usr/)?lib/(?:[\w.-]+-linux-gnu\w*/)?(lib[^/ ]+\.so\.[0-9.]+|lib[^/ ]+-[0-9.]+\.so)(?: ->|$)"
 )
+# No job takes so long, by far, that it would still be in an image that nobody asked for since.
+_KEPT, _UNUSED_S = 40, 86_400.0
 # Run the image's own ldconfig on the image alone, as whoever owns it.
 _LDCONFIG = ("bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--uid", "0", "--gid", "0")
 
@@ -63,7 +67,28 @@ def _made(
             if not (folder / key / "image.json").is_file():
                 log.step(f"adding Debian packages: {' '.join(wanted)}")
                 _derive(image, folder, key, wanted, cancelled)
+                trim(folder)
+    os.utime(folder / key / "image.json")
     return images.read(folder / key)
+
+
+def trim(folder: Path, *, keep: int = _KEPT, unused_s: float = _UNUSED_S) -> None:
+    """Remove derived images that no job has asked for in so long, but for those asked for last.
+
+    Most are for one project's one try, and healing makes many. A job may still be in one that it asked for just now.
+    """
+    used = {entry: _used_at(entry) for entry in folder.iterdir() if not entry.name.startswith(".")}
+    for entry in sorted(used, key=used.__getitem__, reverse=True)[keep:]:
+        if time.time() - used[entry] > unused_s:
+            (entry / "image.json").unlink(missing_ok=True)  # from now on it does not count
+            process.remove(entry)
+
+
+def _used_at(derived: Path) -> float:
+    try:
+        return (derived / "image.json").stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancelled: threading.Event) -> None:
