@@ -6,10 +6,11 @@
 # make bench-master         what the master costs as the catalogue grows (ROWS=10000000 PROJECTS=700000: up to all of PyPI)
 # make bench-plan           what deciding about a project costs as the farm grows (ROWS=1000000: builds)
 # make bench-makespan       ten small C projects on two slots: how well the farm fills them
+# make bench-heal           real projects built from the plain image: how many turn green without a person, by what
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan
+.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan bench-heal
 
 # The first Python that is new enough; empty where there is none.
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -41,6 +42,11 @@ bench-plan: .venv/.ready
 bench-makespan: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run
 	@exec .venv/bin/python -m bench.makespan
+
+bench-heal: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run
+	@.venv/bin/wheelfarm image make debian12-$$(uname -m)
+	@exec .venv/bin/python -m bench.heal $(NAMES)
 
 SEED ?= 1
 SEEDS ?= 1

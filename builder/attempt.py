@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from builder import build as building
 from builder import outbox
 from builder.log import Log
+from builder.workshop import Workshop
 from schema.attest import statement
 from schema.attest.authority import NodeKey
 from schema.errors import JobError, NodeError, TrustError
@@ -44,7 +45,7 @@ class Bench:
     node: NodeName
     key: NodeKey
     isolation: str
-    workshop: building.Workshop
+    workshop: Workshop
     outbox: Path
 
 
@@ -72,7 +73,7 @@ def _leave_wheel(attempt: Attempt, bench: Bench, built: building.Built) -> Build
     finished_at = datetime.now(UTC)
     signed = bench.key.sign(
         statement.provenance(
-            job=attempt.job,
+            job=replace(attempt.job, recipe=built.recipe),
             farm=bench.farm,
             node=bench.node,
             wheel=wheel,
@@ -92,6 +93,9 @@ def _leave_wheel(attempt: Attempt, bench: Bench, built: building.Built) -> Build
         finished_at=finished_at,
         steps=attempt.steps,
         log_sha256=log_sha256,
+        tries=built.tries,
+        remedies=built.remedies,
+        runtime_packages=built.runtime_packages,
         wheel=wheel,
         materials=built.materials,
         environment=dict(built.environment),
@@ -115,6 +119,8 @@ def _leave_failure(attempt: Attempt, bench: Bench, outcome: Outcome, err: Except
         failure_class=failure_class,
         message=str(err)[:2000],
         evidence=getattr(err, "evidence", "")[:2000],
+        line=getattr(err, "line", None),
+        tries=getattr(err, "tries", ()),
         missing=getattr(err, "missing", ()),
         resources=dict(getattr(err, "resources", {})),
     )

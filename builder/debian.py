@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from schema.names import Sha256, sha256_of
 from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
 
+# Of what is recorded of a derived image; one of an older format is not used again.
+_FORMAT = 2
+_LIBRARY = re.compile(
+    r" \./(?:usr/)?lib/(?:[\w.-]+-linux-gnu\w*/)?(lib[^/ ]+\.so\.[0-9.]+|lib[^/ ]+-[0-9.]+\.so)(?: ->|$)"
+)
 # Run the image's own ldconfig on the image alone, as whoever owns it.
 _LDCONFIG = ("bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--uid", "0", "--gid", "0")
 
@@ -32,7 +38,7 @@ def with_packages(image: Image, packages: Sequence[str], *, log: Log, cancelled:
     wanted = [name for name in apt.check_names(packages) if name not in image.packages]
     if not wanted:
         return image
-    key = hashlib.sha256(json.dumps([image.digest, wanted]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([_FORMAT, image.digest, wanted]).encode()).hexdigest()[:16]
     folder = image.folder / "derived"
     cancelled_error = LimitExceededError("cancelled", failure_class=FailureClass.CANCELLED)
     if cancelled.is_set():
@@ -73,9 +79,21 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
         (making / "tools").symlink_to(image.tools.resolve())
         digest = hashlib.sha256(json.dumps([image.digest, added]).encode()).hexdigest()
         packages = image.packages | {name: version for name, version, _ in added}
-        images.write(replace(image, folder=making, digest=Sha256(digest), packages=packages, added=added))
+        new = [deb for deb in debs if apt.identity(deb)[0] not in image.packages]
+        libraries = {name: package for deb in new for name, package in _libraries(deb)}
+        images.write(
+            replace(image, folder=making, digest=Sha256(digest), packages=packages, added=added, libraries=libraries)
+        )
         making.chmod(0o755)
         making.rename(folder / key)
+
+
+def _libraries(deb: Path) -> Iterator[tuple[str, str]]:
+    """The shared libraries in a .deb that the dynamic linker finds by name, each with the package."""
+    package, _ = apt.identity(deb)
+    for line in process.run(["dpkg-deb", "--contents", str(deb)]).splitlines():
+        if found := _LIBRARY.search(line):
+            yield found[1], package
 
 
 def _unpack(deb: Path, root: Path) -> None:

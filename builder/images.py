@@ -15,7 +15,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Image:
 
     packages: Debian package → version; python: the full version of its interpreter
     added: (package, version, sha256 of its .deb) of what a derived image has beyond its base
+    libraries: shared library, as programs ask for it at run time → the added package that ships it
     """
 
     name: str
@@ -44,6 +45,7 @@ class Image:
     packages: dict[str, str]
     python: str
     added: tuple[tuple[str, str, str], ...] = ()
+    libraries: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -85,6 +87,7 @@ def read(folder: Path) -> Image:
             packages=dict(data["packages"]),
             python=data["python"],
             added=tuple(tuple(item) for item in data.get("added", ())),
+            libraries=dict(data.get("libraries", {})),
         )
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ImageError(

@@ -21,6 +21,7 @@ from builder import build as building
 from builder import images, isolation, machine, outbox, tasks
 from builder.attempt import Attempt, Bench, carry_out
 from builder.log import Log
+from builder.workshop import Workshop
 from schema import outbox as outboxes
 from schema import wire
 from schema.attest.authority import NodeKey
@@ -146,7 +147,7 @@ class Node:
             node=self.name,
             key=NodeKey.open(settings.node_keys),
             isolation=" ".join(f"{key}={value}" for key, value in sorted(self._isolation.items())),
-            workshop=building.Workshop.from_settings(settings, uid=uid),
+            workshop=Workshop.from_settings(settings, uid=uid),
             outbox=settings.outbox,
         )
 

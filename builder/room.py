@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder import collecting, sandbox
+from builder import collecting, process, sandbox
 from builder.diagnose import diagnose
 from builder.images import Image
 from builder.inside.refusal import REFUSED
@@ -117,6 +117,15 @@ class Room:
         if finished.exit_code == REFUSED:
             raise _refusal(answer)
         return Answer(data=answer, output=output, begin=begin)
+
+    def start_over(self, *, keep: Path) -> None:
+        """Empty the job's folder for another try, but for our scripts and the file *keep*, which lies in ``kept``."""
+        for path in self.folder.path.iterdir():
+            if path not in {self.kept, self._scripts}:
+                process.remove(path)
+        for path in self.kept.iterdir():
+            if path != keep:
+                process.remove(path)
 
     def _owns(self, folder: Path) -> bool:
         """Whether it goes with the job; pip's cache does not."""

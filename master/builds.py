@@ -245,7 +245,8 @@ def _could_go_elsewhere(session: Session, build: Build, policy: RetryPolicy) -> 
 def keep_details(attempt: Attempt, result: BuildResult) -> None:
     """What people may want to know about a finished attempt."""
     details = result.to_json()
-    attempt.evidence = result.evidence
+    attempt.evidence, attempt.line = result.evidence, result.line
+    attempt.tries = details["tries"]
     attempt.steps = details["steps"]
     attempt.materials = details["materials"]
     attempt.environment = details["environment"]

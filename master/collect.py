@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, crash, needs, publish, rule_counts, transfer
+from master import builds, crash, fallback, needs, publish, rule_counts, transfer
 from master.hear import log_path
 from master.store import Store, write_atomically
 from schema import outbox
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 # So often is a result fetched again whose bytes are not the promised ones, before its node is to blame.
 _TRANSFERS_AGAIN = 3
+# So many bytes from a log's end are looked through for what a rule wants to see.
+_MOST_LOG = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class Collector:
     """Everything that taking a result needs; ``collect`` may be called again after any fault.
 
     retry_s: the unit of the pauses before a build is tried again
+    recipe_folders: the operator's, before the shipped ones
     damaged: how often the bytes of a result were not the promised ones
     """
 
@@ -61,6 +64,7 @@ class Collector:
     farm: str
     limits: Limits
     retry_s: float = 60.0
+    recipe_folders: Sequence[Path] = ()
     damaged: Counter[tuple[NodeName, Lease]] = field(default_factory=Counter)
 
     def collect(self, node: NodeName, lease: Lease) -> None:
@@ -99,7 +103,7 @@ class Collector:
         crash.point("log-kept")
         if result.wheel is None:
             with transaction(self.database) as session:
-                _end_without_wheel(session, node, lease, result, retry_s=self.retry_s)
+                self._end_without_wheel(session, node, lease, result, log_bytes)
             return
         limit_bytes = self.limits.wheel_bytes
         with transfer.copied(entry, result.wheel, into=self.store.folder, limit_bytes=limit_bytes) as wheel:
@@ -160,6 +164,34 @@ class Collector:
                 "platform": (said.platform, str(claimed.expected.platform)),
                 "file name": (said.filename, wheel.filename if wheel else None),
             },
+        )
+
+    def _end_without_wheel(
+        self, session: Session, node: NodeName, lease: Lease, result: BuildResult, log_bytes: bytes
+    ) -> None:
+        build = builds.held_by(session, lease, node, for_update=True)
+        if build is None:
+            return
+        attempt = builds.attempt_of(session, lease)
+        failure_class = result.failure_class or FailureClass.NODE
+        if result.outcome is Outcome.NODE:
+            failure_class = FailureClass.NODE
+        cancelled = result.outcome is Outcome.CANCELLED
+        outcome = AttemptOutcome.CANCELLED if cancelled else AttemptOutcome.FAILED
+        builds.end_attempt(
+            attempt, at=result.finished_at, outcome=outcome, failure_class=failure_class, message=result.message
+        )
+        builds.keep_details(attempt, result)
+        rule_counts.count(session, attempt, result)
+        scoring.learn(session, build, result.resources, built=False)
+        if result.missing and failure_class is FailureClass.REQUIREMENT:
+            needs.wait(session, build, result.missing)
+            return
+        message = result.evidence or result.message
+        builds.fail(session, build, failure_class=failure_class, message=message, retry_s=self.retry_s)
+        said = log_bytes[-_MOST_LOG:].decode(errors="replace")
+        fallback.follow(
+            session, build, (failure_class, said), recipe_folders=self.recipe_folders, today=now(session).date()
         )
 
     def _give_back(self, node: NodeName, lease: Lease) -> None:
@@ -233,26 +265,3 @@ def _agree(node: NodeName, error: type[FarmError], known: Mapping[str, tuple[str
     for what, (theirs, ours) in known.items():
         if theirs != ours:
             raise error(f"the statement of node {node} names the {what} {theirs!r}; it is {ours!r}")
-
-
-def _end_without_wheel(session: Session, node: NodeName, lease: Lease, result: BuildResult, *, retry_s: float) -> None:
-    build = builds.held_by(session, lease, node, for_update=True)
-    if build is None:
-        return
-    attempt = builds.attempt_of(session, lease)
-    failure_class = result.failure_class or FailureClass.NODE
-    if result.outcome is Outcome.NODE:
-        failure_class = FailureClass.NODE
-    cancelled = result.outcome is Outcome.CANCELLED
-    outcome = AttemptOutcome.CANCELLED if cancelled else AttemptOutcome.FAILED
-    builds.end_attempt(
-        attempt, at=result.finished_at, outcome=outcome, failure_class=failure_class, message=result.message
-    )
-    builds.keep_details(attempt, result)
-    rule_counts.count(session, attempt)
-    scoring.learn(session, build, result.resources, built=False)
-    if result.missing and failure_class is FailureClass.REQUIREMENT:
-        needs.wait(session, build, result.missing)
-        return
-    message = result.evidence or result.message
-    builds.fail(session, build, failure_class=failure_class, message=message, retry_s=retry_s)

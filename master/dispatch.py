@@ -13,7 +13,7 @@ from packaging.version import Version
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from master import builds, recipes, rule_counts
+from master import builds, recipes, rule_counts, what_worked
 from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
@@ -28,6 +28,7 @@ from schema.jobs import BuildJob, FarmWheel, Limits, Sdist
 from schema.names import NodeName, Sha256
 from schema.platforms import Platform
 from schema.recipes import Recipe, Rule, applicable, combined, remedies, ruled_out, size_of
+from schema.remedies import Remedy
 from schema.states import BuildState
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,15 @@ _HEARD = (
     .where(Node.state == "active", Node.heard_at >= bindparam("since"))
     .order_by(Node.name)
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Knowledge:
+    """What a job says of how to build; as in ``BuildJob``."""
+
+    recipe: Recipe
+    remedies: tuple[Rule, ...]
+    known: tuple[Remedy, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +98,12 @@ class Dispatcher:
                 platform=item.platform,
                 sdist=sdist_of(item),
                 build_number=item.build_number,
-                recipe=known[item.id][0],
+                recipe=known[item.id].recipe,
                 limits=self.limits,
                 wheels=self.wheels(session, session.get_one(Build, item.id)) if item.needs else (),
                 before=at,
-                remedies=known[item.id][1],
+                remedies=known[item.id].remedies,
+                known=known[item.id].known,
             )
             for item in chosen
             if item.id in fences
@@ -100,7 +111,7 @@ class Dispatcher:
         rule_counts.remember(session, jobs)
         return jobs
 
-    def _recipe(self, session: Session, item: Candidate, today: date) -> tuple[Recipe, tuple[Rule, ...]] | None:
+    def _recipe(self, session: Session, item: Candidate, today: date) -> _Knowledge | None:
         """What holds from the start, and what may after a failure; None where that keeps it from beginning now."""
         try:
             rules = recipes.rules_for(NormalizedName(item.project), self.recipe_folders)
@@ -118,7 +129,13 @@ class Dispatcher:
             session.get_one(Build, item.id).size = size  # a node that has room for it takes it the next time
             session.flush()
             return None
-        return recipe, remedies(rules, version=version, platform=platform, today=today)
+        return _Knowledge(
+            recipe=recipe,
+            remedies=remedies(rules, version=version, platform=platform, today=today),
+            known=what_worked.recall(
+                session, item.project_id, version=version, platform=platform, rules=rules, today=today
+            ),
+        )
 
 
 def desks(session: Session, *, heard_since: datetime) -> list[Desk]:

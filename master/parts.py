@@ -111,6 +111,7 @@ def adopt(settings: Settings, session: Session, names: Iterable[str]) -> None:
 
 def _collector(settings: Settings, database: Engine, store: Store) -> Collector:
     return Collector(
+        recipe_folders=settings.farm.recipes,
         database=database,
         store=store,
         logs=settings.logs,

@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import builds, crash, materials, rebuilds, rule_counts
+from master import builds, crash, materials, rebuilds, rule_counts, what_worked
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -89,9 +89,10 @@ def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, co
     attempt = builds.attempt_of(session, accepted.lease)
     builds.end_attempt(attempt, at=accepted.result.finished_at, outcome=AttemptOutcome.BUILT)
     builds.keep_details(attempt, accepted.result)
-    rule_counts.count(session, attempt)
+    rule_counts.count(session, attempt, accepted.result)
     scoring.learn(session, build, accepted.result.resources, built=True)
     materials.keep(session, build, accepted.result.materials)
+    what_worked.remember(session, build, accepted.result.remedies)
     facts = accepted.facts
     taken = session.get(Wheel, facts.filename)
     if taken is not None and taken.sha256 == facts.sha256 and taken.removed_at is None:
@@ -113,7 +114,9 @@ def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, co
     compared = comparison if earlier is not None and comparison and comparison.filename == earlier.filename else None
     if earlier is not None and compared is not None and _is_repeat(session, build, earlier, compared):
         return
-    session.add(_row(session, build, facts, provenance_sha256))
+    row = _row(session, build, facts, provenance_sha256)
+    row.runtime_packages = list(accepted.result.runtime_packages)
+    session.add(row)
     session.flush()
     crash.point("wheel-row-added")
     builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}")

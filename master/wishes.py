@@ -8,21 +8,23 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import Requirement
 from sqlalchemy import Engine, Select, func, select, text
 from sqlalchemy.orm import Session
 
 from master import lists, lock_file, marks, requests, unasked
 from master.requirements_file import read_requirements
+from schema import names
 from schema.db.models import Mark, Request
 from schema.db.session import now as clock
 from schema.db.session import transaction
-from schema.errors import FarmError
+from schema.errors import FarmError, UsageError
 from schema.platforms import Platform
 from schema.printable import one_line
 from schema.settings import Settings
@@ -66,6 +68,34 @@ def read(file: Path, *, platforms: Sequence[Platform]) -> list[Wish]:
             for item in found.projects
         ]
     return [Wish(requirement=item) for item in read_requirements(file)]
+
+
+def on_platform(files: Iterable[Path], platform: Platform) -> list[Requirement]:
+    """What *files* ask for on one platform: markers are evaluated and gone, and each project is there once, in order.
+
+    What several lines say of a project counts together, as it does for an installer. Raise what ``read`` raises.
+    """
+    found: dict[str, Requirement] = {}
+    for file in files:
+        for wish in read(file, platforms=[platform]):
+            if wish.platforms and platform not in wish.platforms:
+                continue
+            if _applies(wish.requirement, platform, file):
+                name = names.project_name(wish.requirement.name)
+                joined = found.setdefault(name, Requirement(name))
+                joined.specifier &= wish.requirement.specifier
+                joined.extras |= wish.requirement.extras
+    return list(found.values())
+
+
+def _applies(requirement: Requirement, platform: Platform, file: Path) -> bool:
+    try:
+        return requirement.marker is None or requirement.marker.evaluate(dict(platform.marker_environment))
+    except (UndefinedComparison, UndefinedEnvironmentName) as err:
+        raise UsageError(
+            f"{file}: {requirement.name}: the marker cannot be evaluated: {requirement.marker}",
+            advice="compare versions with versions; extras and groups mean something in a lock file only",
+        ) from err
 
 
 class Files:

@@ -29,10 +29,13 @@ BuildResult.
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from schema.missing import Missing
 from schema.states import FailureClass
+
+if TYPE_CHECKING:
+    from schema.remedies import Try
 
 
 class FarmError(Exception):
@@ -83,7 +86,7 @@ class JobError(FarmError):
     evidence: the line of the log that says why, where there is one; line: its number in the log, from 1
     lacks: the header, program or other thing that was missing, where the evidence names it; it stays on the node
     missing: build requirements that the upstream has no usable wheel of, as in ``schema.jobs.BuildResult``
-    resources: what the build had used by then, as in ``schema.jobs.BuildResult``
+    resources: what the build had used by then; tries: what was tried; both as in ``schema.jobs.BuildResult``
     """
 
     failure_class: FailureClass = FailureClass.BUILD
@@ -105,6 +108,7 @@ class JobError(FarmError):
         self.lacks = lacks
         self.missing = missing
         self.resources: dict[str, float] = {}
+        self.tries: tuple[Try, ...] = ()
         if failure_class is not None:
             self.failure_class = failure_class
 

@@ -13,12 +13,13 @@ from typing import Self
 
 from packaging.utils import NormalizedName, parse_wheel_filename
 
-from schema import fields, names
+from schema import fields, names, rule_keys
 from schema.errors import WireError
 from schema.messages import Json, Message, checked
 from schema.names import NodeName, Sha256
 from schema.platforms import Platform
 from schema.recipes import MOST_REMEDIES, Recipe, Rule
+from schema.remedies import MOST_TRIES, Remedy, Try, remedies
 from schema.states import FailureClass
 
 # So many missing build requirements a result may name, and so many wheels for them a job may carry.
@@ -118,6 +119,7 @@ class BuildJob(Message):
     wheels: the farm's own, for build requirements that the upstream has no usable wheel of
     before: build requirements that were uploaded later do not count; None where no time is known
     remedies: rules that the recipe is not made of yet: each for after a failure that it fits, in this order
+    known: what turned this project green before, the last time: tried first
     """
 
     build_id: int
@@ -132,6 +134,7 @@ class BuildJob(Message):
     wheels: tuple[FarmWheel, ...] = ()
     before: datetime | None = None
     remedies: tuple[Rule, ...] = ()
+    known: tuple[Remedy, ...] = ()
 
     @classmethod
     @checked
@@ -152,6 +155,7 @@ class BuildJob(Message):
             remedies=tuple(
                 Rule.from_json(item) for item in fields.items(data.get("remedies", ()), limit=MOST_REMEDIES)
             ),
+            known=remedies(data.get("known", ())),
         )
 
     @property
@@ -329,6 +333,9 @@ class BuildResult(Message):
     """The whole outcome of one attempt; it stands as ``result.json`` in the node's outbox.
 
     failure_class, message: None and empty for a built wheel; evidence: the line of the log that says why
+    line: the number of that line, from 1; None where there is none
+    tries: each try at the build, in their order; remedies: those in effect in the one that gave the wheel
+    runtime_packages: Debian packages that the wheel needs where it is used, for libraries that it does not have
     missing: build requirements that the upstream has no usable wheel of, such as ``cython>=3``
     environment: the variables that the build saw
     resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
@@ -345,6 +352,10 @@ class BuildResult(Message):
     failure_class: FailureClass | None = None
     message: str = ""
     evidence: str = ""
+    line: int | None = None
+    tries: tuple[Try, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    runtime_packages: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     wheel: WheelFile | None = None
     materials: tuple[Material, ...] = ()
@@ -370,6 +381,10 @@ class BuildResult(Message):
             failure_class=fields.maybe(data.get("failure_class"), FailureClass),
             message=fields.text(data.get("message", "")),
             evidence=fields.text(data.get("evidence", "")),
+            line=fields.maybe(data.get("line"), fields.count),
+            tries=tuple(Try.from_json(item) for item in fields.items(data.get("tries", ()), limit=MOST_TRIES)),
+            remedies=remedies(data.get("remedies", ())),
+            runtime_packages=rule_keys.debian_packages(data.get("runtime_packages", ())),
             missing=tuple(
                 fields.requirement(item) for item in fields.items(data.get("missing", ()), limit=MOST_MISSING)
             ),

@@ -32,6 +32,8 @@ Failed = tuple[FailureClass, str]
 class Actions(Message):
     """What is done differently.
 
+    build_requirements: required for the build beside what the project lists
+    requirements_as_of_upload: of build requirements, only releases count that were there when the sdist was uploaded
     jobs: compile jobs at once, 1 … 64; None: as many as the build itself takes
     memory: the name of a size (``schema.sizes``) that the build counts as at least; None: of what it took so far
     skip_tests: the bundled tests are left out; a note for people, since what leaves them out is the environment
@@ -44,6 +46,8 @@ class Actions(Message):
     environment: dict[str, str] = field(default_factory=dict)
     config_settings: dict[str, str] = field(default_factory=dict)
     build_constraints: tuple[str, ...] = ()
+    build_requirements: tuple[str, ...] = ()
+    requirements_as_of_upload: bool = False
     jobs: int | None = None
     memory: str | None = None
     skip_tests: bool = False
@@ -51,15 +55,25 @@ class Actions(Message):
     use_upstream_wheel: bool = False
     do_not_build: bool = False
 
+    @property
+    def rule_ids(self) -> tuple[str, ...]:
+        """The rules that it comes from."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe(Actions):
-    """What the rules that hold for one build add up to.
+    """What the rules and remedies that hold for one build add up to.
 
-    rules: their ids, in the order in which they were applied
+    rules: the ids of the rules, in the order in which they were applied
     """
 
     rules: tuple[str, ...] = ()
+
+    @property
+    def rule_ids(self) -> tuple[str, ...]:
+        """The rules that it adds up."""
+        return self.rules
 
     @classmethod
     @checked
@@ -68,7 +82,7 @@ class Recipe(Actions):
         applied = data.get("rules") or ()
         if not isinstance(applied, (list, tuple)) or len(applied) > _MOST_APPLIED:
             raise ValueError(f"rules: not a list of at most {_MOST_APPLIED} ids")
-        return cls(rules=tuple(map(rule_keys.rule_id, applied)), **_read(data, _ACTIONS))
+        return cls(rules=tuple(map(rule_keys.rule_id, applied)), **actions(data))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +135,11 @@ class Rule(Actions):
         )
 
     @property
+    def rule_ids(self) -> tuple[str, ...]:
+        """Its own."""
+        return (self.id,)
+
+    @property
     def applies(self) -> str:
         """When it holds, in words."""
         after = f"after {' or '.join(self.after)}" if self.after else "from the start"
@@ -153,26 +172,38 @@ def remedies(found: Iterable[Rule], *, version: Version, platform: Platform, tod
 def combined(applied: Sequence[Actions]) -> Recipe:
     """What they add up to: of a single value the last counts, lists are joined, of sizes the largest is taken.
 
-    A Recipe among them brings the ids of the rules that it is made of.
+    Each brings the ids of the rules that it comes from.
     """
     return Recipe(
         debian_packages=_joined(item.debian_packages for item in applied),
         environment={name: value for item in applied for name, value in item.environment.items()},
         config_settings={name: value for item in applied for name, value in item.config_settings.items()},
         build_constraints=_joined(item.build_constraints for item in applied),
+        build_requirements=_joined(item.build_requirements for item in applied),
+        requirements_as_of_upload=any(item.requirements_as_of_upload for item in applied),
         jobs=_last(item.jobs for item in applied),
         memory=max(filter(None, (item.memory for item in applied)), key=size_of, default=None),
         skip_tests=any(item.skip_tests for item in applied),
         build_instead=_last(item.build_instead for item in applied),
         use_upstream_wheel=any(item.use_upstream_wheel for item in applied),
         do_not_build=any(item.do_not_build for item in applied),
-        rules=_joined(_ids(item) for item in applied),
+        rules=_joined(item.rule_ids for item in applied),
     )
 
 
 def ruled_out(applied: Iterable[Rule]) -> str:
     """Which of them says not to build, and why: ``NAME/ID: WHY``; "" where none does."""
     return next((f"{rule.id}: {rule.why}" for rule in applied if rule.do_not_build), "")
+
+
+def done(item: Actions) -> tuple[str, ...]:
+    """The names of the actions that it has."""
+    return tuple(action.name for action in fields(Actions) if getattr(item, action.name))
+
+
+def actions(data: Json) -> dict[str, Any]:
+    """The actions that *data* names, by their names; raise ValueError that begins with the key."""
+    return _read(data, _ACTIONS)
 
 
 def size_of(name: str) -> int:
@@ -185,6 +216,8 @@ _ACTIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "environment": rule_keys.environment,
     "config_settings": rule_keys.config_settings,
     "build_constraints": rule_keys.constraints,
+    "build_requirements": rule_keys.constraints,
+    "requirements_as_of_upload": rule_keys.switch,
     "jobs": rule_keys.jobs,
     "memory": rule_keys.size,
     "skip_tests": rule_keys.switch,
@@ -219,20 +252,23 @@ def _read(data: Json, parsers: Mapping[str, Callable[[Any], Any]]) -> dict[str, 
 
 def _contradictions(rule: Rule) -> Iterator[str]:
     """What cannot be meant."""
-    actions = [item.name for item in fields(Actions) if getattr(rule, item.name)]
-    if not actions:
+    named = done(rule)
+    if not named:
         yield f"id: the rule does nothing; it needs one of {', '.join(_ACTIONS)}"
     if rule.log and not rule.after:
         yield "log: there is no log before the first attempt; say after which failures (after)"
     for alone in ("do_not_build", "use_upstream_wheel"):
-        if alone in actions and len(actions) > 1:
-            yield f"{alone}: contradicts {', '.join(name for name in actions if name != alone)}"
-        if alone in actions and rule.after:
+        if alone in named and len(named) > 1:
+            yield f"{alone}: contradicts {', '.join(name for name in named if name != alone)}"
+        if alone in named and rule.after:
             yield f"{alone}: is decided before anything is built, so it cannot come after a failure"
     if rule.skip_tests and not (rule.environment or rule.config_settings):
         yield "skip_tests: is only a note; the environment or config_settings must leave the tests out"
-    if rule.build_instead and not (rule.after or rule.versions):
-        yield "build_instead: say of which versions (versions), or after which failures (after)"
+    if rule.build_instead and len(named) > 1:
+        others = ", ".join(name for name in named if name != "build_instead")
+        yield f"build_instead: {others} would be for the other version; say them in a rule of its own for that version"
+    if rule.build_instead and not rule.after:
+        yield "build_instead: say after which failures (after)"
     if rule.build_instead and rule.versions and _among(rule.versions, Version(rule.build_instead)):
         yield f"build_instead: {rule.build_instead} is itself among the versions {rule.versions}"
 
@@ -243,12 +279,6 @@ def _among(versions: str, version: Version) -> bool:
 
 def _is_for(platform: Platform, pattern: str) -> bool:
     return names.fits(canonicalize_name(str(platform)), pattern)
-
-
-def _ids(item: Actions) -> tuple[str, ...]:
-    if isinstance(item, Recipe):
-        return item.rules
-    return (item.id,) if isinstance(item, Rule) else ()
 
 
 def _joined(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -198,6 +198,20 @@ class NodeSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealSection:
+    """What a node tries by itself when a build fails; what people know (recipes) is tried in any case.
+
+    tries: at one build in one attempt, the first one included; 1: no build is tried again
+    debian: whether packages may be added that ship what was missing, or that Debian builds the project with
+    older_requirements: whether build requirements may be held back, or one be added that the project forgot to list
+    """
+
+    tries: int = 8
+    debian: bool = True
+    older_requirements: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesSection:
     """folder: one folder an image; outside any checkout, so that several farms share them."""
 

@@ -23,11 +23,13 @@ from schema.errors import FarmError, SettingsError
 from schema.jobs import Limits
 from schema.names import node_name
 from schema.platforms import Platform
+from schema.remedies import MOST_TRIES
 from schema.score import Weights
 from schema.sections import (
     AlarmsSection,
     DatabaseSection,
     FarmSection,
+    HealSection,
     ImagesSection,
     KeepSection,
     NodeSection,
@@ -61,6 +63,7 @@ class Settings:
     redis: RedisSection = field(default_factory=RedisSection)
     web: WebSection = field(default_factory=WebSection)
     node: NodeSection = field(default_factory=NodeSection)
+    heal: HealSection = field(default_factory=HealSection)
     images: ImagesSection = field(default_factory=ImagesSection)
     timing: TimingSection = field(default_factory=TimingSection)
     limits: Limits = field(default_factory=Limits)
@@ -238,6 +241,8 @@ def _checked(settings: Settings, *, file: Path) -> Settings:
         raise SettingsError(f"{file}: farm.platforms: must name at least one platform, such as debian12-x86_64-cp311")
     if not 1 <= settings.web.port <= 65535:  # noqa: PLR2004 - TCP
         raise SettingsError(f"{file}: web.port: {settings.web.port} is not a port from 1 to 65535")
+    if not 1 <= settings.heal.tries <= MOST_TRIES:
+        raise SettingsError(f"{file}: heal.tries: {settings.heal.tries} is not from 1 to {MOST_TRIES}")
     if settings.node.slots < 1:
         raise SettingsError(f"{file}: node.slots: must be at least 1")
     try:

@@ -19,6 +19,7 @@ from schema.db.why.surroundings import Rules, scene
 from schema.errors import WireError
 from schema.jobs import Material, Step
 from schema.printable import one_line
+from schema.remedies import Try
 from schema.score import Term
 from schema.states import OPEN_STATES
 from web import farm
@@ -36,6 +37,24 @@ class TimedStep:
     seconds: float
     running: bool
     share: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownTry:
+    """One try of an attempt, fit to be shown.
+
+    added: what it had beyond the try before: where that comes from, and why
+    ended: a class of failures, or "built"; evidence: the line that says why, line: its number in the log
+    """
+
+    number: int
+    added: Sequence[tuple[str, str]]
+    from_memory: bool
+    ended: str
+    evidence: str
+    line: int | None
+    seconds: float
+    helped: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +81,13 @@ class BuildPage:
     def steps(self) -> list[TimedStep]:
         """Of the attempt; a step that never ended counts up to the attempt's end."""
         return timed(self.attempt) if self.attempt else []
+
+    @property
+    def tries(self) -> list[ShownTry]:
+        """Of the attempt; none where it was tried once, with nothing but its recipe."""
+        found = [made for item in _listed(self.attempt.tries if self.attempt else []) if (made := _try(item))]
+        shown = [_shown(number, made) for number, made in enumerate(found, 1)]
+        return shown if len(shown) > 1 or any(item.added for item in shown) else []
 
     @property
     def materials(self) -> list[Material]:
@@ -139,6 +165,26 @@ def _step(item: object) -> Step | None:
         return Step.from_json(item)
     except WireError:
         return None
+
+
+def _try(item: object) -> Try | None:
+    try:
+        return Try.from_json(item)
+    except WireError:
+        return None
+
+
+def _shown(number: int, made: Try) -> ShownTry:
+    return ShownTry(
+        number=number,
+        added=[(remedy.rule or str(remedy.rung), one_line(remedy.why)) for remedy in made.added],
+        from_memory=made.from_memory,
+        ended=str(made.failure_class or "built"),
+        evidence=one_line(made.evidence),
+        line=made.line,
+        seconds=made.seconds,
+        helped=made.helped,
+    )
 
 
 def _material(item: object) -> Material | None:

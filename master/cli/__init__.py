@@ -7,7 +7,20 @@ from pathlib import Path
 
 import click
 
-from master.cli import changes, feeds, keeping, knowledge, machines, order, processes, questions, scope, steering, trust
+from master.cli import (
+    changes,
+    feeds,
+    installing,
+    keeping,
+    knowledge,
+    machines,
+    order,
+    processes,
+    questions,
+    scope,
+    steering,
+    trust,
+)
 from schema import door
 from schema.door import Door, Group
 
@@ -21,7 +34,20 @@ def farm(context: click.Context, *, settings_file: Path | None) -> None:
     context.obj = Door(settings_file)
 
 
-for part in (processes, changes, steering, questions, feeds, scope, order, knowledge, machines, keeping, trust):
+for part in (
+    processes,
+    changes,
+    steering,
+    questions,
+    installing,
+    feeds,
+    scope,
+    order,
+    knowledge,
+    machines,
+    keeping,
+    trust,
+):
     part.add_to(farm)
 
 

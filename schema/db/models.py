@@ -270,6 +270,7 @@ class Attempt(Base):
     steps: list of ``schema.jobs.Step`` as JSON; materials, environment, resources: as in ``BuildResult``
     log_bytes: how much of the log the master holds
     rules: the ids of the rules that its recipe was made of
+    line: the number of the evidence's line in the log, from 1; tries: list of ``schema.remedies.Try`` as JSON
     """
 
     __tablename__ = "attempts"
@@ -291,6 +292,8 @@ class Attempt(Base):
     resources: Mapped[Data] = mapped_column(default=dict)
     log_bytes: Mapped[int] = mapped_column(default=0)
     rules: Mapped[Data] = mapped_column(default=list, server_default="[]")
+    line: Mapped[int | None]
+    tries: Mapped[Data] = mapped_column(default=list, server_default="[]")
 
     build: Mapped[Build] = relationship(back_populates="attempts")
 
@@ -309,6 +312,21 @@ class RuleCount(Base):
     uses: Mapped[int] = mapped_column(default=0)
     successes: Mapped[int] = mapped_column(default=0)
     used_at: Mapped[Moment | None]
+
+
+class WhatWorked(Base):
+    """The remedies with which a project was last built on a platform (``master.what_worked``); none: there is no row.
+
+    version: of that build; remedies: list of ``schema.remedies.Remedy`` as JSON
+    """
+
+    __tablename__ = "what_worked"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    platform: Mapped[Name] = mapped_column(primary_key=True)
+    version: Mapped[Name]
+    remedies: Mapped[Data]
+    built_at: Mapped[Moment]
 
 
 class BuildMaterial(Base):
@@ -332,6 +350,7 @@ class Wheel(Base):
     view: ``debian12-x86_64`` for a ``linux_*`` wheel, None for a portable one
     yanked: None, or the reason; removed_at: a tombstone: the name stays taken
     repeated: whether another build of the same sdist gave the same bytes; None where it was not tried
+    runtime_packages: Debian packages that it needs where it is used, for libraries that it does not have
     """
 
     __tablename__ = "wheels"
@@ -361,6 +380,7 @@ class Wheel(Base):
     removed_because: Mapped[LongText] = mapped_column(default="")
     repeated: Mapped[bool | None]
     repeated_note: Mapped[LongText] = mapped_column(default="")
+    runtime_packages: Mapped[Data] = mapped_column(default=list, server_default="[]")
 
     project: Mapped[Project] = relationship(back_populates="wheels")
     build: Mapped[Build] = relationship(back_populates="wheels")

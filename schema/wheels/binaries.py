@@ -76,12 +76,17 @@ class Compiled:
         return frozenset(names | {elf.soname for _, elf in self.loadable if elf.soname})
 
     @property
-    def external(self) -> tuple[str, ...]:
-        """Libraries that neither the wheel has nor any manylinux policy promises."""
-        policy = platform_tag.newest_policy(self.platform.arch)
-        known = self.bundled | (policy.libraries if policy else frozenset())
+    def needed(self) -> tuple[str, ...]:
+        """Libraries that the wheel needs and does not have."""
         needed = {library for _, elf in self.loadable for library in elf.needed}
-        return tuple(sorted(library for library in needed - known if not platform_tag.is_loader(library)))
+        return tuple(sorted(library for library in needed - self.bundled if not platform_tag.is_loader(library)))
+
+    @property
+    def external(self) -> tuple[str, ...]:
+        """Those of them that no manylinux policy promises either."""
+        policy = platform_tag.newest_policy(self.platform.arch)
+        promised = policy.libraries if policy else frozenset()
+        return tuple(library for library in self.needed if library not in promised)
 
 
 def findings(compiled: Compiled, *, is_pure: bool) -> Iterator[Finding]:

@@ -48,7 +48,7 @@ class WheelFacts:
     requires_dist: normalised PEP 508 requirements
     portable: runs on other distributions too (no ``linux_*`` tag)
     extensions: its compiled members
-    needed: libraries that neither the wheel has nor any manylinux policy promises
+    needed: libraries that it needs and does not have; external: those of them that no manylinux policy promises
     notes: what breaks no rule but is worth telling
     """
 
@@ -66,6 +66,7 @@ class WheelFacts:
     portable: bool
     extensions: tuple[str, ...]
     needed: tuple[str, ...]
+    external: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -254,7 +255,8 @@ def _facts(wheel: WheelArchive, name: _Name, told: metadata.CoreMetadata, compil
         requires_dist=told.requires_dist,
         portable=not any(tag.platform.startswith("linux_") for tag in name.tags),
         extensions=tuple(binary.name for binary in compiled.binaries if not binary.is_device_code),
-        needed=compiled.external,
+        needed=compiled.needed,
+        external=compiled.external,
     )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, select
 from builder import outbox as node_outbox
 from master import builds, hear, steer
 from master.collect import Collector
+from master.dispatch import Dispatcher
 from master.enrol import enrol
 from master.keep.scrub import Shelf, scrub
 from master.store import Store
@@ -24,12 +25,13 @@ from master.which import Which
 from schema import outbox
 from schema.attest import statement
 from schema.attest.authority import Authority, NodeKey
-from schema.db.models import Attempt, Build, DirtyPage, Node, Project, RuleCount, Wheel
+from schema.db.models import Attempt, Build, DirtyPage, Node, Project, Request, RuleCount, Wheel
 from schema.db.session import transaction
 from schema.errors import StoreError, TransferError
 from schema.jobs import BuildJob, BuildResult, Lease, Limits, Material, Outcome, Sdist, Step, WheelFile
 from schema.names import NodeName, Sha256, sha256_of
 from schema.platforms import Platform
+from schema.remedies import Remedy, Rung, Try
 from schema.states import BuildState, FailureClass
 from tests import rows
 from tests.schema.wheels.forge import canonical, members, write
@@ -271,6 +273,99 @@ def test_what_came_of_the_rules_of_an_attempt_is_counted(shed: Shed, wheel: Path
     with transaction(shed.database) as session:
         counted = session.scalars(select(RuleCount)).one()
         assert (counted.id, counted.uses, counted.successes) == ("demo/one", 1, int(built))
+
+
+LIBRARY = Remedy(rung=Rung.DEBIAN, why="lber.h is missing", debian_packages=("libldap-dev",))
+BARE = Try(seconds=1.0, failure_class=FailureClass.HEADER, evidence="fatal error: lber.h: No such file", line=7)
+
+
+def test_what_was_tried_is_kept_with_the_attempt_and_what_worked_goes_with_the_next_job(
+    shed: Shed, wheel: Path
+) -> None:
+    lease = shed.leased()
+    tries = (BARE, Try(seconds=2.0, added=(LIBRARY,), helped=True))
+    shed.leave(lease, wheel, result=lambda built: replace(built, tries=tries, remedies=(LIBRARY,)))
+
+    shed.collector.collect(N1, lease)
+
+    with transaction(shed.database) as session:
+        kept = builds.attempt_of(session, lease).tries
+        assert tuple(map(Try.from_json, kept)) == tries
+        again = rows.build(session, session.get_one(Project, shed.project_id), version="1.1")
+        dispatcher = Dispatcher(recipe_folders=(), limits=Limits(), lease_s=90, silent_after_s=1e9)
+        node = session.get_one(Node, "n1")
+        node.slots, node.heard_at = 1, again.created_at
+        [(_, job)] = dispatcher.dispatch(session)
+        assert (job.build_id, job.known) == (again.id, (LIBRARY,))
+
+
+def test_packages_that_a_wheel_needs_where_it_is_used_are_kept_with_it(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    shed.leave(lease, wheel, result=lambda built: replace(built, runtime_packages=("libxrender1",)))
+
+    shed.collector.collect(N1, lease)
+
+    with transaction(shed.database) as session:
+        assert session.scalars(select(Wheel.runtime_packages)).one() == ["libxrender1"]
+
+
+INSTEAD = """
+[[rule]]
+id = "older"
+why = "0.9 has no such test"
+after = ["tests"]
+log = "gcc -c demo.c"
+build_instead = "0.9"
+"""
+
+
+def fails(shed: Shed, wheel: Path, failure_class: FailureClass, recipe: str) -> Build:
+    """A build that ended so, of a farm with that recipe."""
+    (shed.folder / "demo.toml").write_text(recipe)
+    shed.collector = replace(shed.collector, recipe_folders=(shed.folder,))
+    lease = shed.leased()
+
+    def ended(result: BuildResult) -> BuildResult:
+        return replace(result, outcome=Outcome.FAILED, wheel=None, failure_class=failure_class, message="FAIL: pwhash")
+
+    shed.leave(lease, wheel, result=ended)
+    shed.collector.collect(N1, lease)
+    return shed.build(lease)
+
+
+def asked_for(shed: Shed) -> list[tuple[str, str, str]]:
+    with transaction(shed.database) as session:
+        return [(item.specifier, item.platform, item.because) for item in session.scalars(select(Request))]
+
+
+def test_after_a_failure_that_a_rule_is_for_another_version_is_asked_for_and_the_build_says_so(
+    shed: Shed, wheel: Path
+) -> None:
+    build = fails(shed, wheel, FailureClass.TESTS, INSTEAD)
+
+    assert build.state == BuildState.FAILED
+    assert build.reason == "tests: FAIL: pwhash; 0.9 is built instead: 0.9 has no such test (demo/older)"
+    assert asked_for(shed) == [
+        ("==0.9", rows.PLATFORM, "instead of demo 1.0, which failed: rule demo/older"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "recipe"),
+    [
+        (FailureClass.HEADER, INSTEAD),
+        (FailureClass.TESTS, INSTEAD.replace("gcc -c demo.c", "something else")),
+        (FailureClass.TESTS, INSTEAD.replace("why", 'versions = "<1.0"\nwhy')),
+        (FailureClass.TESTS, INSTEAD.replace("why", 'expires = "2020-01-01"\nwhy')),
+        (FailureClass.TESTS, "this is no recipe"),
+        (FailureClass.NODE, INSTEAD.replace('"tests"', '"node"')),  # it is tried again elsewhere
+    ],
+)
+def test_otherwise_no_other_version_is_built(shed: Shed, wheel: Path, failure_class: FailureClass, recipe: str) -> None:
+    build = fails(shed, wheel, failure_class, recipe)
+
+    assert "instead" not in build.reason
+    assert asked_for(shed) == []
 
 
 def test_a_result_of_a_lease_that_is_gone_changes_nothing(shed: Shed, wheel: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,8 +13,10 @@ from master import builds, rule_counts
 from master.dispatch import Dispatcher
 from schema.db.models import Attempt, RuleCount
 from schema.db.session import transaction
-from schema.jobs import Lease, Limits
+from schema.jobs import BuildResult, Lease, Limits, Outcome
+from schema.names import NodeName, Sha256
 from schema.recipes import Rule
+from schema.remedies import Remedy, Rung, Try
 from schema.states import AttemptOutcome, FailureClass
 from tests import rows
 
@@ -21,14 +24,41 @@ NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 RULE = Rule.parse({"id": "demo/one", "why": "it needs it", "jobs": 1})
 
 
-def ended(session: Session, outcome: AttemptOutcome, failure: FailureClass | None = None) -> Attempt:
-    """An attempt with two rules that has ended, and was counted."""
-    project = rows.project(session, f"p{session.query(Attempt).count()}")
+def ended(
+    session: Session,
+    outcome: AttemptOutcome,
+    failure: FailureClass | None = None,
+    *,
+    tried: Sequence[str] = (),
+    lasting: Sequence[str] = (),
+) -> Attempt:
+    """An attempt with two rules that has ended, and was counted; tried, lasting: further ones of the node's."""
+    known = session.query(Attempt).count()
+    project = rows.project(session, f"p{known}" if known else "demo")
     rules = ["demo/one", "demo/two"]
     attempt = rows.attempt(session, rows.build(session, project), outcome=AttemptOutcome.RUNNING, rules=rules)
     builds.end_attempt(attempt, at=NOW, outcome=outcome, failure_class=failure)
-    rule_counts.count(session, attempt)
+    rule_counts.count(session, attempt, result(attempt, tried=tried, lasting=lasting))
     return attempt
+
+
+def result(attempt: Attempt, *, tried: Sequence[str] = (), lasting: Sequence[str] = ()) -> BuildResult:
+    """What the node says: the rules that it tried by itself, and those that the wheel was built with."""
+    return BuildResult(
+        node=NodeName("n1"),
+        lease=Lease(build_id=attempt.build_id, fence=attempt.fence),
+        outcome=Outcome.FAILED,
+        started_at=NOW,
+        finished_at=NOW,
+        steps=(),
+        log_sha256=Sha256("0" * 64),
+        tries=tuple(Try(seconds=1, added=(_as_remedy(rule),)) for rule in tried),
+        remedies=tuple(map(_as_remedy, lasting)),
+    )
+
+
+def _as_remedy(rule: str) -> Remedy:
+    return Remedy(rung=Rung.RULE, rule=rule, why="it needs it", jobs=1)
 
 
 def counted(session: Session, rule: str = "demo/one") -> tuple[int, int] | None:
@@ -61,6 +91,23 @@ def test_an_attempt_that_was_lost_or_cancelled_says_nothing_about_its_rules(data
         ended(session, AttemptOutcome.CANCELLED)
 
         assert counted(session) is None
+
+
+def test_a_rule_that_the_node_tried_counts_and_is_a_success_where_the_wheel_was_built_with_it(
+    database: Engine,
+) -> None:
+    with transaction(database) as session:
+        ended(session, AttemptOutcome.BUILT, tried=["demo/three", "demo/four"], lasting=["demo/four"])
+
+        assert counted(session, "demo/three") == (1, 0)
+        assert counted(session, "demo/four") == (1, 1)
+
+
+def test_a_rule_of_another_project_that_a_node_says_it_tried_is_not_counted(database: Engine) -> None:
+    with transaction(database) as session:
+        ended(session, AttemptOutcome.BUILT, tried=["other/one"], lasting=["other/one"])
+
+        assert counted(session, "other/one") is None
 
 
 def test_a_job_that_is_given_out_leaves_the_ids_of_its_rules_with_the_attempt(database: Engine, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, select
 from master import requests, wishes
 from schema.db.models import Build, Mark, Project, Request
 from schema.db.session import transaction
+from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.sections import FarmSection, WatchSection
 from schema.settings import Settings
@@ -148,3 +149,36 @@ def test_the_files_are_read_once_a_day_only(database: Engine, tmp_path: Path) ->
     files = wishes.Files(settings)
 
     assert (files.turn(database), files.turn(database)) == (True, False)
+
+
+def asked(folder: Path, text: str, *more: tuple[str, str]) -> list[str]:
+    files = [write(folder, "requirements.txt", text), *(write(folder, name, content) for name, content in more)]
+    return [str(item) for item in wishes.on_platform(files, HERE)]
+
+
+def test_markers_are_evaluated_for_the_platform_not_for_this_machine(tmp_path: Path) -> None:
+    arm = Platform.parse("debian11-armv7l-cp39")
+    text = """tomli; python_version < "3.11"
+cffi; platform_machine == "armv7l"
+click; platform_machine == "x86_64" and python_full_version == "3.11.2"
+"""
+
+    assert asked(tmp_path, text) == ["click"]
+    assert [str(item) for item in wishes.on_platform([tmp_path / "requirements.txt"], arm)] == ["tomli", "cffi"]
+
+
+def test_what_several_lines_and_files_say_of_a_project_counts_together(tmp_path: Path) -> None:
+    found = asked(
+        tmp_path,
+        "Celery[redis]>=5\n-r more.txt\n",
+        ("more.txt", "celery[SQS]<6\nclick\n"),
+        ("pylock.web.toml", LOCK),
+        ("mine.toml", 'projects = ["cffi"]\nplatforms = ["debian12-aarch64-cp311"]\n'),
+    )
+
+    assert found == ["celery[SQS,redis]<6,>=5", "click==8.3.1"]
+
+
+def test_a_marker_that_cannot_be_evaluated_is_refused_with_its_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"requirements\.txt: click: the marker cannot be evaluated: \"x\" in extras"):
+        asked(tmp_path, 'click; "x" in extras\n')

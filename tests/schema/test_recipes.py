@@ -41,8 +41,9 @@ WHOLE: dict[str, Any] = {
     "build_constraints": ["cython<3"],
     "jobs": 2,
     "memory": "large",
+    "build_requirements": ["numpy"],
+    "requirements_as_of_upload": True,
     "skip_tests": True,
-    "build_instead": "1.1.2",
 }
 
 
@@ -159,8 +160,12 @@ def test_a_faulty_key_is_named_with_what_is_allowed(changed: dict[str, Any], sai
         ({"environment": {}, "do_not_build": True, "after": ["build"]}, "do_not_build: is decided before"),
         ({"environment": {}, "use_upstream_wheel": True, "after": ["build"]}, "use_upstream_wheel: is decided before"),
         ({"environment": {}, "debian_packages": ["gcc"], "skip_tests": True}, "skip_tests: is only a note"),
-        ({"build_instead": "1.1"}, "build_instead: say of which versions"),
-        ({"build_instead": "1.1", "versions": "<2"}, "build_instead: 1.1 is itself among the versions <2"),
+        ({"environment": {}, "build_instead": "1.1"}, "build_instead: say after which failures"),
+        ({"build_instead": "1.1", "after": ["build"]}, "build_instead: environment would be for the other version"),
+        (
+            {"environment": {}, "build_instead": "1.1", "versions": "<2", "after": ["build"]},
+            "build_instead: 1.1 is itself among the versions <2",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(terms: dict[str, Any], said: str) -> None:
@@ -243,7 +248,7 @@ def test_after_a_failure_what_held_from_the_start_still_holds_and_the_order_stay
 
 
 def test_the_version_that_is_built_instead_is_not_replaced_by_itself() -> None:
-    instead = rule(after=["memory"], build_instead="1.1.2")
+    instead = rule(after=["memory"], build_instead="1.1.2", environment={})
 
     assert from_the_start(instead, failures=[KILLED], version=Version("1.1.2")) == []
 
@@ -280,7 +285,8 @@ def test_rules_add_up_to_one_recipe() -> None:
         build_constraints=["setuptools<60"],
         jobs=1,
         memory="large",
-        build_instead="1.1.2",
+        build_requirements=["numpy"],
+        requirements_as_of_upload=True,
         after=["build"],
     )
 
@@ -289,10 +295,11 @@ def test_rules_add_up_to_one_recipe() -> None:
         environment={"A": "second", "B": "first"},
         config_settings={"x": "1"},
         build_constraints=("cython<3", "setuptools<60"),
+        build_requirements=("numpy",),
+        requirements_as_of_upload=True,
         jobs=1,
         memory="huge",
         skip_tests=True,
-        build_instead="1.1.2",
         rules=("demo/one", "demo/two"),
     )
 

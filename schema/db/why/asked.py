@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 
 from schema.db.models import Project, Request
 from schema.db.why import crew
@@ -56,14 +58,25 @@ def notes(project: Project, *, platform: str) -> list[Answer]:
     return [_of_project(Said(Reason(project.status), Actor.NOBODY, text), project, project.status, platform)]
 
 
-def unrequested(name: str, platform: str, version: str = "") -> Answer:
-    """Nobody asked for it, and the command that does."""
-    pin = f"{name}=={version}" if version else name
+def unrequested(wish: str, platform: str) -> Answer:
+    """Nobody asked for it, and the command that does.
+
+    wish: as ``wheelfarm request`` takes it, such as ``name==version``
+    """
     option = f" --platform {platform}" if platform else ""
     where = f" on {platform}" if platform else ""
-    text = f"Nobody has asked for {pin}{where} yet: `wheelfarm request {pin}{option}` does."
-    said = Said(Reason.UNREQUESTED, Actor.REQUESTER, text)
-    return answered(said, state="unrequested", platform=platform, version="")
+    text = f"Nobody has asked for {wish}{where} yet: `wheelfarm request {shlex.quote(wish)}{option}` does."
+    return answered(Said(Reason.UNREQUESTED, Actor.REQUESTER, text), state="unrequested", platform=platform)
+
+
+def impossible(wish: str, platform: str, *, problem: str, specifier: str, versions: Sequence[str]) -> Answer:
+    """No version can be had, whoever asks.
+
+    problem: as the planner tells it; versions: what upstream lists
+    """
+    reason, actor, why = _meaning(problem, specifier, versions)
+    said = Said(reason, actor, f"{wish} cannot be had on {platform}: {ended(why)}")
+    return answered(said, state="unresolved", platform=platform)
 
 
 def about_request(project: Project, platform: str, request: Request, scene: Scene) -> Answer:
@@ -73,19 +86,24 @@ def about_request(project: Project, platform: str, request: Request, scene: Scen
     asked = f"{wish} was requested on {moment(request.created_at)}{because}"
     problem = problem_on(request.problem, platform)
     if problem:
-        reason, actor = next(
-            ((found, actor) for text, found, actor in _PROBLEMS if text in problem),
-            (Reason.UNRESOLVED, Actor.REQUESTER),
-        )
-        if reason is Reason.NO_VERSION and (others := nearest(request.specifier, scene.versions)):
-            problem = f"{problem.partition(';')[0]}; {others}"
-        said = Said(reason, actor, f"{asked}, but {ended(problem)}")
+        reason, actor, why = _meaning(problem, request.specifier, scene.versions)
+        said = Said(reason, actor, f"{asked}, but {ended(why)}")
     elif request.resolved_at is None:
         said = _undecided(project, asked, scene)
     else:
         said = _without_build(asked, platform, scene)
     state = "requested" if said.actor is Actor.FARM or said.reason is Reason.NO_LEADER else "unresolved"
     return answered(said, state=state, platform=platform, since=request.created_at)
+
+
+def _meaning(problem: str, specifier: str, versions: Sequence[str]) -> tuple[Reason, Actor, str]:
+    """What the planner's *problem* means, who must act, and how it is told."""
+    reason, actor = next(
+        ((found, actor) for text, found, actor in _PROBLEMS if text in problem), (Reason.UNRESOLVED, Actor.REQUESTER)
+    )
+    if reason is Reason.NO_VERSION and (others := nearest(specifier, versions)):
+        problem = f"{problem.partition(';')[0]}; {others}"
+    return reason, actor, problem
 
 
 def problem_on(problem: str, platform: str) -> str:

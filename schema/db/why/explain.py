@@ -40,8 +40,9 @@ def why(
     """
     project = session.scalar(select(Project).where(Project.name == project_name))
     only, pinned = str(platform or ""), str(version or "")
+    wish = _wish(project_name, pinned)
     if project is None:
-        return [asked.unrequested(project_name, only, pinned)]
+        return [asked.unrequested(wish, only)]
     builds = _newest_builds(session, project, version)
     requests = _requests(session, project, version)
     found = replace(
@@ -54,11 +55,13 @@ def why(
         here = [build for build in builds if build.platform == name]
         covering = [item for item in requests if item.platform in {"", name}]
         answers += [about(build, found) for build in here]
+        if pinned and not here:
+            covering = _still_asking(session, project, name, covering)
         if not here:
             answers += _without_builds(project, name, pinned, covering=covering, scene=found, blocked=blocked)
         elif not blocked:
             answers += [asked.about_request(project, name, item, found) for item in _unmet(covering, here)]
-    return answers or [asked.unrequested(project.name, only, pinned)]
+    return answers or [asked.unrequested(wish, only)]
 
 
 def newest_first(versions: Iterable[str]) -> list[str]:
@@ -86,6 +89,17 @@ def _requests(session: Session, project: Project, version: Version | None) -> li
     """The project's; those that a *version* would meet, where one is named."""
     rows = session.scalars(select(Request).where(Request.project_id == project.id).order_by(Request.id))
     return [item for item in rows if version is None or _fits(item.specifier, [str(version)])]
+
+
+def _still_asking(session: Session, project: Project, platform: str, requests: Sequence[Request]) -> list[Request]:
+    """Those that the build of another version has not met already: a request gets the newest that fits, not each."""
+    wanted = select(Build.version).where(Build.project_id == project.id, Build.platform == platform)
+    built = session.scalars(wanted).all()
+    return [
+        item
+        for item in requests
+        if item.every_release or item.problem or item.resolved_at is None or not _fits(item.specifier, built)
+    ]
 
 
 def _listed(session: Session, project: Project, requests: Sequence[Request]) -> Sequence[str]:
@@ -116,6 +130,10 @@ def _platforms(builds: Sequence[Build], requests: Sequence[Request], farm: Seque
     return sorted(names - {""})
 
 
+def _wish(name: str, version: str) -> str:
+    return f"{name}=={version}" if version else name
+
+
 def _without_builds(
     project: Project, platform: str, version: str, *, covering: Sequence[Request], scene: Scene, blocked: bool
 ) -> list[Answer]:
@@ -123,7 +141,7 @@ def _without_builds(
     if served := _served(platform, version, scene):
         return served
     if not covering:
-        return [] if blocked else [asked.unrequested(project.name, platform, version)]
+        return [] if blocked else [asked.unrequested(_wish(project.name, version), platform)]
     troubled = next((item for item in reversed(covering) if asked.problem_on(item.problem, platform)), None)
     if troubled is None and blocked:
         return []

@@ -19,12 +19,14 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from builder import build as building
-from builder.build import Built, Workshop
+from builder.build import Built
 from builder.images import Image
 from builder.log import Log
+from builder.workshop import Workshop
 from schema.jobs import BuildJob, Limits, Sdist, Step
 from schema.names import Sha256, node_name
 from schema.recipes import Recipe
+from schema.sections import HealSection
 from tests.builder.pipeline.archives import sdist_of, with_module
 from tests.upstream import FakeUpstream, metadata_text, wheel_bytes
 
@@ -60,12 +62,14 @@ def workspace() -> Iterator[Path]:
 
 @pytest.fixture
 def workshop(image: Image, workspace: Path, upstream: FakeUpstream) -> Workshop:
+    """That tries everything once."""
     return Workshop(
         images=image.folder.parent,
         workspace=workspace,
         uid=64900 if os.geteuid() == 0 else None,
         index_url=upstream.url,
         node=node_name("tester"),
+        heal=HealSection(tries=1),
     )
 
 

@@ -25,7 +25,8 @@ from tests.upstream import FakeUpstream
 NODE = """
 import json, sys, threading
 from pathlib import Path
-from builder.build import Workshop, build
+from builder.build import build
+from builder.workshop import Workshop
 from builder.log import Log
 from schema.jobs import BuildJob
 job, images, workspace, uid, log = sys.argv[1:]

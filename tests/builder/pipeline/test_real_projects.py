@@ -9,7 +9,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from builder.build import Workshop
+from builder.workshop import Workshop
 from master.pages import Page
 from master.recipes import rules_for
 from master.upstream import Upstream

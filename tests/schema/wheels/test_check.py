@@ -74,6 +74,7 @@ def test_all_facts_of_a_pure_wheel_are_found_out(tmp_path: Path) -> None:
         portable=True,
         extensions=(),
         needed=(),
+        external=(),
     )
 
 

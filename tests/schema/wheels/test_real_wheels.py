@@ -64,7 +64,7 @@ def test_a_real_wheel_is_repacked_to_the_same_bytes_twice_and_has_no_findings(
     found = check(one, job)
     assert found.tags == tags
     assert bool(found.extensions) != (project in ("click", "setuptools", "six"))
-    assert found.needed == ()
+    assert found.external == ()
     with zipfile.ZipFile(raw) as before, zipfile.ZipFile(one) as after:
         assert after.testzip() is None
         assert sorted(_contents(before)) == sorted(_contents(after))

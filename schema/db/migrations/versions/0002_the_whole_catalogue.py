@@ -66,6 +66,9 @@ def _add_columns() -> None:
     with op.batch_alter_table("attempts") as table:
         table.alter_column("failure_class", existing_type=sa.String(length=16), type_=sa.String(length=32))
         table.add_column(sa.Column("rules", sa.JSON(), nullable=False, server_default="[]"))
+        table.add_column(sa.Column("line", sa.Integer(), nullable=True))
+        table.add_column(sa.Column("tries", sa.JSON(), nullable=False, server_default="[]"))
+    op.add_column("wheels", sa.Column("runtime_packages", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("builds", sa.Column("origin", sa.String(length=16), nullable=False, server_default="scope"))
     op.execute(
         "UPDATE builds SET origin = CASE priority WHEN 0 THEN 'person' WHEN 10 THEN 'list' ELSE 'dependency' END"
@@ -124,6 +127,16 @@ def _add_tables() -> None:
         sa.Column("used_at", Instant(), nullable=True),
         sa.CheckConstraint("successes BETWEEN 0 AND uses", name=op.f("ck_rule_counts_successes_are_uses")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rule_counts")),
+    )
+    op.create_table(
+        "what_worked",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("platform", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.String(length=255), nullable=False),
+        sa.Column("remedies", sa.JSON(), nullable=False),
+        sa.Column("built_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_what_worked_project_id_projects")),
+        sa.PrimaryKeyConstraint("project_id", "platform", name=op.f("pk_what_worked")),
     )
     op.create_table(
         "build_counts",

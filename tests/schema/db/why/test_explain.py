@@ -100,6 +100,29 @@ def test_upstream_trouble_comes_before_what_is_known_of_the_builds(session: Sess
     assert [answer.state for answer in _ask(session)] == ["upstream-error", "published"]
 
 
+def test_a_request_that_got_a_newer_release_does_not_ask_for_an_older_one(session: Session) -> None:
+    project = entries.project(session)
+    entries.build(session, project, "1.17.1")
+    entries.request(session, project)
+
+    (answer,) = _ask(session, version=Version("1.16.0"))
+
+    assert answer.sentence.endswith(f" yet: `wheelfarm request cffi==1.16.0 --platform {HERE}` does.")
+
+
+@pytest.mark.parametrize("values", [{"every_release": True}, {"resolved_at": None}])
+def test_a_request_for_every_release_or_not_yet_decided_asks_for_older_ones_too(
+    session: Session, values: dict[str, Any]
+) -> None:
+    project = entries.project(session)
+    entries.build(session, project, "1.17.1")
+    entries.request(session, project, **values)
+
+    (answer,) = _ask(session, version=Version("1.16.0"))
+
+    assert answer.sentence.startswith("cffi was requested on ")
+
+
 @pytest.mark.parametrize(("platform", "option"), [(HERE, f" --platform {HERE}"), ("", "")])
 def test_a_project_that_nobody_asked_for_tells_the_command(session: Session, platform: str, option: str) -> None:
     answer = _only(session, "left-pad", platform)

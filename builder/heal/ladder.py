@@ -1,0 +1,134 @@
+"""Which remedy is tried next: depth first, each remedy kept only if the failure became another one.
+
+A try that failed as one before it did shows that its newest remedy does nothing: it is dropped, and the next one for
+the same failure is tried. A try that failed differently has come further: its remedies are kept, and the new failure
+gets remedies of its own. Bounded in tries, and in time: no try begins that could not run as long as the one before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from schema.errors import JobError
+from schema.remedies import Remedy, Rung, Try
+from schema.states import FailureClass
+
+# After these there is nothing left to try with, or nobody who wants it.
+_FINAL = frozenset({FailureClass.CANCELLED, FailureClass.SDIST, FailureClass.TIMEOUT, FailureClass.LOG})
+_VARIES = re.compile(r"[0-9a-fA-F]{6,}|\d+")
+_LONGEST_EVIDENCE = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """How a try ended: the error, the text that its log had, and the remedies that were in effect."""
+
+    error: JobError
+    log: str
+    remedies: tuple[Remedy, ...]
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Equal for two failures that are the same one, numbers and digests aside."""
+        error = self.error
+        what = (
+            f"{error.lacks.kind} {error.lacks.name}" if error.lacks else _VARIES.sub("#", error.evidence or str(error))
+        )
+        return str(error.failure_class), what
+
+
+# The remedies for a failure, best first; asked for one at a time, since an answer may cost a look-up.
+Candidates = Callable[[Failed], Iterator[Remedy]]
+
+
+@dataclass(slots=True)
+class _Level:
+    """A failure that was reached, and what is left to try against it."""
+
+    failed: Failed
+    left: Iterator[Remedy]
+
+
+@dataclass(slots=True, kw_only=True)
+class Ladder:
+    """The tries of one job.
+
+    known: what worked before: in effect in the first try, and dropped with it
+    most: tries in all
+    remedies: in effect in the present try
+    tries: those that have ended
+    """
+
+    candidates: Candidates
+    known: tuple[Remedy, ...] = ()
+    most: int
+    remedies: tuple[Remedy, ...] = field(init=False)
+    tries: list[Try] = field(init=False, default_factory=list)
+    _levels: list[_Level] = field(init=False, default_factory=list)
+    _seen: set[tuple[str, str]] = field(init=False, default_factory=set)
+    _reached: list[Failed] = field(init=False, default_factory=list)
+    _added: tuple[Remedy, ...] = field(init=False)
+    _from_memory: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.remedies = self._added = self.known
+        self._from_memory = bool(self.known)
+
+    def built(self, *, seconds: float) -> None:
+        """The present try gave the wheel."""
+        self._note(Try(seconds=seconds, helped=bool(self._added)))
+
+    def failed(self, error: JobError, *, log: str, seconds: float, left_s: float) -> bool:
+        """The present try failed; whether there is another, which then is the present one.
+
+        log: what this try wrote; seconds: how long it took; left_s: how long the job may still take
+        """
+        failed = Failed(error=error, log=log, remedies=self.remedies)
+        new = failed.identity not in self._seen
+        self._note(
+            Try(
+                seconds=seconds,
+                helped=new and bool(self._added) and not self._from_memory,
+                failure_class=error.failure_class,
+                evidence=(error.evidence or str(error))[:_LONGEST_EVIDENCE],
+                line=error.line,
+            )
+        )
+        stop = error.failure_class in _FINAL or len(self.tries) >= self.most or left_s < seconds
+        if self._from_memory:
+            # What it failed with may be of the remedies' own making: it says nothing of the bare build.
+            self._from_memory, self.remedies, self._added = False, (), ()
+            if stop:
+                self._reached.append(failed)
+            return not stop
+        if new:
+            self._seen.add(failed.identity)
+            self._reached.append(failed)
+            self._levels.append(_Level(failed, self.candidates(failed)))
+        return not stop and self._next()
+
+    @property
+    def verdict(self) -> JobError:
+        """The failure that the build ends with: the one that was reached with most remedies for what was missing."""
+        final = [failed for failed in self._reached if failed.error.failure_class is FailureClass.CANCELLED]
+        return (final or [max(self._reached, key=lambda failed: _solved(failed.remedies))])[0].error
+
+    def _next(self) -> bool:
+        while self._levels:
+            level = self._levels[-1]
+            remedy = next(level.left, None)
+            if remedy is not None:
+                self.remedies, self._added = (*level.failed.remedies, remedy), (remedy,)
+                return True
+            self._levels.pop()
+        return False
+
+    def _note(self, ended: Try) -> None:
+        self.tries.append(replace(ended, added=self._added, from_memory=self._from_memory))
+
+
+def _solved(remedies: tuple[Remedy, ...]) -> int:
+    """How many of them answer what was really missing; older build requirements are a guess."""
+    return sum(remedy.rung in {Rung.RULE, Rung.DEBIAN} for remedy in remedies)

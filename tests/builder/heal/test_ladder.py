@@ -1,0 +1,160 @@
+"""What is tried next, and which failure a build ends with that nothing heals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+
+from builder.heal.ladder import Failed, Ladder
+from schema.errors import JobError
+from schema.missing import Missing, MissingKind
+from schema.remedies import Remedy, Rung
+from schema.states import FailureClass
+
+
+def lacks(name: str) -> JobError:
+    return JobError(
+        f"{name} is missing",
+        failure_class=FailureClass.HEADER,
+        evidence=f"demo.c:1: fatal error: {name}: No such file",
+        line=12,
+        lacks=Missing(kind=MissingKind.HEADER, name=name),
+    )
+
+
+def broken(evidence: str, failure_class: FailureClass = FailureClass.BUILD) -> JobError:
+    return JobError(evidence, failure_class=failure_class, evidence=evidence)
+
+
+def package(name: str, rung: Rung = Rung.DEBIAN) -> Remedy:
+    return Remedy(rung=rung, why=f"needs {name}", debian_packages=(name,))
+
+
+def ladder(known: Mapping[str, Sequence[Remedy]], *, memory: Sequence[Remedy] = (), most: int = 20) -> Ladder:
+    """One that knows remedies by what is missing, or by the evidence."""
+
+    def candidates(failed: Failed) -> Iterator[Remedy]:
+        error = failed.error
+        yield from known.get(error.lacks.name if error.lacks else error.evidence, ())
+
+    return Ladder(candidates=candidates, known=tuple(memory), most=most)
+
+
+def fails(found: Ladder, error: JobError, *, left_s: float = 1000.0) -> list[str] | None:
+    """The packages of the next try; None if there is none."""
+    again = found.failed(error, log="", seconds=1.0, left_s=left_s)
+    return [name for remedy in found.remedies for name in remedy.debian_packages] if again else None
+
+
+def test_a_remedy_after_which_something_else_is_missing_is_kept() -> None:
+    found = ladder({"a.h": [package("a-dev")], "b.h": [package("b-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h")) == ["a-dev", "b-dev"]
+    found.built(seconds=2.0)
+    assert [item.helped for item in found.tries] == [False, True, True]
+    assert [item.failure_class for item in found.tries] == [FailureClass.HEADER, FailureClass.HEADER, None]
+
+
+def test_a_remedy_that_changes_nothing_is_dropped_for_the_next() -> None:
+    found = ladder({"a.h": [package("wrong-dev"), package("right-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["wrong-dev"]
+    assert fails(found, lacks("a.h")) == ["right-dev"]
+    found.built(seconds=1.0)
+    assert [item.helped for item in found.tries] == [False, False, True]
+
+
+def test_numbers_and_digests_do_not_make_another_failure() -> None:
+    found = ladder({"line 1, /tmp/0a1b2c3d": [package("a-dev")]})
+
+    assert fails(found, broken("line 1, /tmp/0a1b2c3d")) == ["a-dev"]
+    assert fails(found, broken("line 27, /tmp/ffee0011")) is None
+
+
+def test_where_a_way_ends_the_other_remedies_of_the_earlier_failure_are_tried() -> None:
+    found = ladder({"a.h": [package("a1-dev"), package("a2-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a1-dev"]
+    assert fails(found, broken("a dead end")) == ["a2-dev"]
+    assert fails(found, broken("another dead end")) is None
+
+
+def test_a_failure_that_comes_again_further_down_is_not_healed_twice() -> None:
+    found = ladder({"a.h": [package("a-dev")], "b.h": [package("b-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h")) == ["a-dev", "b-dev"]
+    assert fails(found, lacks("a.h")) is None
+
+
+def test_the_build_ends_with_the_failure_that_was_reached_by_what_was_missing() -> None:
+    found = ladder(
+        {"a.h": [package("a-dev")], "broken": [Remedy(rung=Rung.REQUIREMENTS, why="w", build_constraints=("x<1",))]}
+    )
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, broken("broken")) == ["a-dev"]
+    assert fails(found, broken("only a consequence of older build requirements")) is None
+    assert str(found.verdict) == "broken"
+
+
+def test_the_first_failure_stands_where_nothing_helped() -> None:
+    found = ladder({"first": [package("a-dev", Rung.BUILD_DEPENDS)]})
+
+    fails(found, broken("first"))
+    fails(found, broken("second"))
+    assert str(found.verdict) == "first"
+
+
+def test_what_worked_before_is_in_effect_in_the_first_try() -> None:
+    found = ladder({}, memory=[package("a-dev")])
+
+    assert found.remedies == (package("a-dev"),)
+    found.built(seconds=1.0)
+    assert [(item.from_memory, item.helped) for item in found.tries] == [(True, True)]
+
+
+def test_what_worked_before_is_dropped_as_a_whole_when_it_fails_and_its_failure_says_nothing() -> None:
+    found = ladder({"a.h": [package("a-dev")]}, memory=[package("old-dev"), package("older-dev")])
+
+    assert fails(found, lacks("a.h")) == []
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    fails(found, broken("end"))
+    assert [(item.from_memory, item.helped) for item in found.tries] == [(True, False), (False, False), (False, True)]
+
+
+@pytest.mark.parametrize("final", [FailureClass.CANCELLED, FailureClass.SDIST, FailureClass.TIMEOUT, FailureClass.LOG])
+def test_after_some_failures_nothing_is_tried(final: FailureClass) -> None:
+    found = ladder({"over": [package("a-dev")]})
+
+    assert fails(found, broken("over", final)) is None
+    assert found.verdict.failure_class is final
+
+
+def test_a_cancelled_build_ends_as_cancelled_whatever_failed_before() -> None:
+    found = ladder({"a.h": [package("a-dev")]})
+
+    fails(found, lacks("a.h"))
+    fails(found, broken("cancelled", FailureClass.CANCELLED))
+    assert found.verdict.failure_class is FailureClass.CANCELLED
+
+
+def test_there_are_so_many_tries_and_no_more() -> None:
+    found = ladder({"a.h": [package("a1"), package("a2"), package("a3")]}, most=3)
+
+    assert [fails(found, lacks("a.h")) for _ in range(3)] == [["a1"], ["a2"], None]
+    assert len(found.tries) == 3
+
+
+def test_no_try_begins_that_could_not_run_as_long_as_the_one_before() -> None:
+    assert fails(ladder({"a.h": [package("a-dev")]}), lacks("a.h"), left_s=0.5) is None
+
+
+def test_each_try_tells_the_evidence_and_its_line() -> None:
+    found = ladder({})
+    fails(found, lacks("a.h"))
+
+    [only] = found.tries
+    assert (only.evidence, only.line, only.seconds) == ("demo.c:1: fatal error: a.h: No such file", 12, 1.0)
