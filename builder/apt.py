@@ -45,7 +45,8 @@ Dir::State "{folder}/state";
 Dir::State::Status "{root}/var/lib/dpkg/status";
 Dir::Cache "{folder}/cache";
 """
-# Targets of our own, so that sources without deb-src do, and nothing else is fetched.
+# Targets of our own, so that sources without deb-src do, and nothing else is fetched. Ubuntu has one Contents for all
+# components.
 _INDEXES = """\
 Acquire::IndexTargets::deb::Packages::KeepCompressed "true";
 Acquire::IndexTargets::deb::Translations::DefaultEnabled "false";
@@ -53,6 +54,15 @@ Acquire::IndexTargets::deb::contents {
   MetaKey "$(COMPONENT)/Contents-$(ARCHITECTURE)";
   ShortDescription "Contents-$(ARCHITECTURE)";
   Description "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents";
+  Optional "true";
+  KeepCompressed "true";
+};
+Acquire::IndexTargets::deb::contents-of-all {
+  MetaKey "Contents-$(ARCHITECTURE)";
+  ShortDescription "Contents-$(ARCHITECTURE)";
+  Description "$(RELEASE) $(ARCHITECTURE) Contents";
+  Identifier "contents";
+  Fallback-Of "contents";
   Optional "true";
   KeepCompressed "true";
 };
@@ -131,17 +141,17 @@ def fetch(
     settings = _settings(folder, root, architecture)
     archives, stamp = folder / "cache" / "archives", folder / "updated"
     argv = ["apt-get", *settings, "--yes", "--download-only", "--no-install-recommends", "--no-remove", "install", "--"]
-    if not stamp.exists() or time.time() - stamp.stat().st_mtime > _STALE_S:
-        _update(settings, stamp, cancelled)
+    is_stale = not stamp.exists() or time.time() - stamp.stat().st_mtime > _STALE_S
+    unreached = _update(settings, stamp, cancelled) if is_stale else ""
     process.remove(archives)
     (archives / "partial").mkdir(parents=True)
     try:
         process.run([*argv, *packages], timeout_s=1800, cancelled=cancelled)
     except ProcessError as err:
-        _refuse_unknown(err)
+        _refuse_unknown(err, unreached)
         # What the lists name may have been replaced in the archive since.
-        _update(settings, stamp, cancelled)
-        _try_again([*argv, *packages], cancelled)
+        unreached = _update(settings, stamp, cancelled)
+        _try_again([*argv, *packages], unreached, cancelled)
     return sorted(archives.glob("*.deb"))
 
 
@@ -155,8 +165,8 @@ def fetch_indexes(
     """
     shutil.copytree(sources / "sources.list.d", folder / "sources.list.d")
     settings = _settings(folder, root, architecture, more=_INDEXES)
-    update = _update(settings, folder / "updated", cancelled)
-    said = process.run(["apt-get", *settings, "indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(FILENAME)"])
+    unreached = _update(settings, folder / "updated", cancelled)
+    said = process.run(["apt-get", *settings, "indextargets", "--format", "$(IDENTIFIER) $(RELEASE) $(FILENAME)"])
     found: dict[str, list[Path]] = {"contents": [], "sources": [], "packages": []}
     whole = set()
     for line in said.splitlines():
@@ -168,10 +178,9 @@ def fetch_indexes(
                 whole.add(kind)
     # Updates without the suite itself would make an index that knows next to nothing.
     if missing := [kind.title() for kind in found if kind not in whole]:
-        reasons = [line.removeprefix("W: ") for line in update.splitlines() if line.startswith("W: Failed to fetch")]
         raise ImageError(
             f"the image's package sources gave no {' and no '.join(missing)} of {suite}"
-            + (f": {reasons[0]}" if reasons else "")
+            + (f": {unreached}" if unreached else "")
         )
     return found
 
@@ -188,16 +197,19 @@ def identity(deb: Path) -> tuple[str, str]:
     return name, version
 
 
-def _try_again(argv: Sequence[str], cancelled: threading.Event) -> None:
+def _try_again(argv: Sequence[str], unreached: str, cancelled: threading.Event) -> None:
     try:
         process.run(argv, timeout_s=1800, cancelled=cancelled)
     except ProcessError as err:
-        _refuse_unknown(err)
+        _refuse_unknown(err, unreached)
         raise ImageError(f"Debian packages could not be fetched: {err}") from err
 
 
-def _refuse_unknown(err: ProcessError) -> None:
+def _refuse_unknown(err: ProcessError, unreached: str) -> None:
+    """Raise JobError if there is no such package, ImageError if that cannot be known."""
     if unknown := _UNKNOWN.search(err.output):
+        if unreached:
+            raise ImageError(f"the package lists could not be fetched: {unreached}") from err
         name = next(filter(None, unknown.groups()))
         raise JobError(
             f"the image's distribution has no package {name}; mend the recipe",
@@ -206,14 +218,17 @@ def _refuse_unknown(err: ProcessError) -> None:
 
 
 def _update(settings: Sequence[str], stamp: Path, cancelled: threading.Event) -> str:
-    """What apt said: it takes an archive that does not answer for no error."""
+    """Fetch the lists; the first that could not be fetched, in apt's words, which goes on without it; "" for none."""
     try:
         said = process.run(["apt-get", *settings, "update"], timeout_s=600, cancelled=cancelled)
     except ProcessError as err:
         reasons = [line.removeprefix("E: ") for line in err.output.splitlines() if line.startswith("E: ")]
         raise ImageError(f"the package lists could not be fetched: {reasons[0] if reasons else err}") from err
+    unreached = [line.removeprefix("W: ") for line in said.splitlines() if line.startswith("W: Failed to fetch")]
+    if unreached:
+        return unreached[0]
     stamp.touch()
-    return said
+    return ""
 
 
 def _settings(folder: Path, root: Path, architecture: str, *, more: str = "") -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import click
+from packaging.utils import NormalizedName
 
 from builder import images, isolation, node, trying
+from builder.debian_index import making, telling
 from builder.images import Image
 from schema import log
 from schema.door import (
@@ -27,6 +30,8 @@ from schema.door import (
 )
 from schema.door import run as run_command
 from schema.errors import UsageError
+from schema.missing import MissingKind
+from schema.names import project_name
 from schema.platforms import Platform
 
 
@@ -108,10 +113,14 @@ def make(door: Door, *, name: str, as_json: bool) -> None:
         if as_json:
             answer(json.dumps({"step": step, "done": done}))
         else:
-            progress(f"{'' if done is None else f'{done:4.0%} '}{step}")
+            _tell(step, done)
 
     made = images.make(door.settings.images.folder, name, progress=tell)
     answer(json.dumps(_about(made))) if as_json else answer(f"{made.name}: {made.folder} ({made.digest})")
+
+
+def _tell(step: str, done: float | None) -> None:
+    progress(f"{'' if done is None else f'{done:4.0%} '}{step}")
 
 
 @image.command("check")
@@ -123,6 +132,60 @@ def check_image(door: Door, *, name: str, as_json: bool) -> int:
     problems = images.check(images.find(door.settings.images.folder, name))
     answer_json({"name": name, "problems": problems}) if as_json else answer("\n".join(problems) or f"{name} is whole")
     return 1 if problems else 0
+
+
+@farm_node.command()
+@click.argument("words", nargs=-1, metavar="[NAME]...")
+@click.option("--header", multiple=True, metavar="FILE", help="As C includes it: gssapi/gssapi.h.")
+@click.option("--program", multiple=True, metavar="NAME", help="Such as krb5-config.")
+@click.option("--library", multiple=True, metavar="NAME", help="As the linker is told: gssapi_krb5.")
+@click.option("--pkg-config", multiple=True, metavar="MODULE", help="Such as libsystemd.")
+@click.option("--cmake", multiple=True, metavar="NAME", help="Such as Qt5, for Qt5Config.cmake.")
+@click.option(
+    "--project", "projects", type=project_name, multiple=True, metavar="NAME", help="What Debian builds it with."
+)
+@for_platform
+@click.option("--refresh", is_flag=True, help="Fetch Debian's lists anew first; else once a week.")
+@as_json
+@pass_door
+def packages(
+    door: Door,
+    /,
+    *,
+    words: tuple[str, ...],
+    projects: tuple[NormalizedName, ...],
+    platform: Platform | None,
+    refresh: bool,
+    as_json: bool,
+    **named: tuple[str, ...],
+) -> int:
+    """Which Debian packages bring what a build misses, best first, and what Debian builds a project with.
+
+    A NAME without an option is taken for what it looks like: zlib.h, libsystemd.pc, libjpeg.so, krb5-config; else for
+    a library or program of that name. Each option can be given several times. Exit 1 if one of them has no package.
+    """
+    wanted = [telling.missing(MissingKind(kind.replace("_", "-")), name) for kind in named for name in named[kind]]
+    for word in words:
+        guessed, meaning = telling.guess(word)
+        wanted.append(guessed)
+        progress(f"{word}: taken for {meaning}")
+    if not wanted and not projects:
+        raise UsageError(
+            "what does the build miss?", advice="write --header lber.h, --program pg_config, … or --project"
+        )
+    chosen = platform or door.settings.farm.platforms[0]
+    image = images.find(door.settings.images.folder, chosen.view)
+    index = making.make(image, progress=_tell, fresh=timedelta(0) if refresh else making.FRESH)
+    told = telling.ask(index, wanted, projects)
+    suite, architecture, made_at = (told.about[key] for key in ("suite", "architecture", "made_at"))
+    progress(f"{chosen.distribution.title} ({suite}) for {architecture}, as its lists were on {made_at[:10]}")
+    recipe = told.packages(image.packages)
+    if as_json:
+        answer_json(told.to_json() | {"debian_packages": recipe})
+    else:
+        answer(columns(("ASKED", "PACKAGE", "VERSION", "BY", "WHY"), told.rows()))
+        progress(f"for a recipe: debian_packages = {json.dumps(recipe)}")
+    return 0 if told.is_whole else 1
 
 
 @farm_node.command("try")

@@ -20,7 +20,7 @@ from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
 
 # A suite that is out changes at a point release, every two months or so; its security updates bring no new files.
-_FRESH = timedelta(days=7)
+FRESH = timedelta(days=7)
 # An archive that does not answer keeps each who asks it waiting; so builds do not ask it each.
 _PAUSE = timedelta(hours=1)
 _FORMAT = "2"
@@ -51,7 +51,7 @@ CREATE TABLE binary_of (name TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROW
 
 
 def make(
-    image: Image, *, progress: Progress, fresh: timedelta = _FRESH, cancelled: threading.Event | None = None
+    image: Image, *, progress: Progress, fresh: timedelta = FRESH, cancelled: threading.Event | None = None
 ) -> Path:
     """The index of the image's suite, made anew if there is none or it is older than *fresh*.
 

@@ -39,6 +39,9 @@ def test_the_images_of_the_machine_are_listed_by_both_commands(farm: Farm, modul
         (["image", "check", "debian11-s390x"], 1, "there is no image debian11-s390x"),
         (["try", "click"], 2, "which version of click?"),
         (["try", "not a name==1"], 2, "not a project name"),
+        (["packages"], 2, "what does the build miss?"),
+        (["packages", "--header", "; rm -rf"], 2, "no header that a package could bring"),
+        (["packages", "--platform", "debian11-s390x-cp39", "zlib.h"], 1, "wheelfarm image make debian11-s390x"),
         (["frobnicate"], 2, "No such command"),
     ],
 )

@@ -73,9 +73,13 @@ class Archive:
         return f"http://127.0.0.1:{self._server.server_port}/"
 
     def publish(self, *, suite: str = "bookworm", **indexes: str) -> None:
-        """Let the suite have these of ``contents``, ``sources`` and ``packages``, and no others."""
+        """Let the suite have these of ``contents``, ``sources`` and ``packages``, and no others.
+
+        contents_of_all: the files of all components, as Ubuntu has them
+        """
         paths = {
             "contents": "main/Contents-amd64",
+            "contents_of_all": "Contents-amd64",
             "sources": "main/source/Sources",
             "packages": "main/binary-amd64/Packages",
         }

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import images
+from builder import apt, images
 from builder.debian_index import asking, making
 from builder.images import Image
-from schema.errors import ImageError, LimitExceededError
+from schema.errors import ImageError, JobError, LimitExceededError
 from schema.missing import Missing, MissingKind
 from schema.states import FailureClass
 from tests.builder.debian_index.conftest import CONTENTS, INDEXES, Archive
@@ -47,6 +47,15 @@ def test_what_the_archive_lists_can_be_asked(small_image: Image) -> None:
     assert asking.build_depends(index, "python-ldap") == ("libldap2-dev", "libsasl2-dev")
     assert what_is_left(small_image) == ["apt", "debian-index-2.sqlite", "root"]
     assert making.about(index)["files"] == "7"
+
+
+def test_one_list_of_the_files_of_all_components_does_too(small_image: Image, archive: Archive) -> None:
+    files = CONTENTS.replace("libdevel/", "universe/libdevel/")
+    archive.publish(contents_of_all=files, sources=INDEXES["sources"], packages=INDEXES["packages"])
+
+    index = making.make(small_image, progress=quiet)
+
+    assert asking.lookup(index, LBER)[0].package == "libldap-dev"
 
 
 def test_updates_alone_make_no_index(small_image: Image, archive: Archive) -> None:
@@ -121,6 +130,23 @@ def test_a_server_that_does_not_answer_is_named(small_image: Image, archive: Arc
         making.make(small_image, progress=quiet)
 
     assert what_is_left(small_image) == ["apt", "root"]
+
+
+@pytest.mark.slow  # as above
+def test_a_package_is_not_called_unknown_where_the_archive_does_not_answer(
+    small_image: Image, archive: Archive, cancelled: threading.Event
+) -> None:
+    archive.close()
+
+    with pytest.raises(ImageError, match=r"lists could not be fetched: .*Connection refused"):
+        apt.fetch(small_image.folder / "apt", small_image.root, "amd64", ["libldap-dev"], cancelled=cancelled)
+
+
+def test_a_package_that_the_archive_does_not_have_is_called_unknown(
+    small_image: Image, cancelled: threading.Event
+) -> None:
+    with pytest.raises(JobError, match="no package libnowhere-dev"):
+        apt.fetch(small_image.folder / "apt", small_image.root, "amd64", ["libnowhere-dev"], cancelled=cancelled)
 
 
 def test_an_old_index_serves_where_no_new_one_can_be_made_and_is_not_tried_by_each_build(
