@@ -46,19 +46,19 @@ def lock(wanted: Sequence[Requirement], *, sources: Sources, database: Engine, s
         held = {item.name: item for item in constraints.held_back(session, platform)}
     limits = {name: SpecifierSet(f"<={item.newest_wheel.public}") for name, item in held.items()}
     found = solve(wanted, sources, limits)
-    if not isinstance(found, Solution):
-        raise UnsolvableError("\n".join(_missing(found, sources, database, settings)))
-    return Lock(platform=platform, pins=found.pins, notes=tuple(_notes(found, sources, held)))
-
-
-def _missing(lacks: Sequence[Lack], sources: Sources, database: Engine, settings: Settings) -> Iterator[str]:
-    """A line for each, below one that says what they are."""
-    verb = "has" if len(lacks) == 1 else "have"
-    yield f"{len(lacks)} of the projects to be installed {verb} no wheel for {sources.platform}:"
+    lacks = found.lacks if isinstance(found, Solution) else found
     with transaction(database) as session:
-        for lack in lacks:
-            by = f" ({one_line(lack.by)} needs it)" if lack.by else ""
-            yield f"{lack.need}{by}: {_why_missing(session, lack, sources, settings)}"
+        told = [_lacking(session, lack, sources, settings) for lack in lacks]
+    if not isinstance(found, Solution):
+        verb = "has" if len(lacks) == 1 else "have"
+        head = f"{len(lacks)} of the projects to be installed {verb} no wheel for {platform}:"
+        raise UnsolvableError("\n".join([head, *told]))
+    return Lock(platform=platform, pins=found.pins, notes=(*_replaced(found, sources, held), *told))
+
+
+def _lacking(session: Session, lack: Lack, sources: Sources, settings: Settings) -> str:
+    by = f" ({one_line(lack.by)} needs it)" if lack.by else ""
+    return f"{lack.need}{by}: {_why_missing(session, lack, sources, settings)}"
 
 
 def _why_missing(session: Session, lack: Lack, sources: Sources, settings: Settings) -> str:
@@ -70,17 +70,18 @@ def _why_missing(session: Session, lack: Lack, sources: Sources, settings: Setti
     return row.sentence
 
 
-def _notes(solution: Solution, sources: Sources, held: Mapping[str, HeldBack]) -> Iterator[str]:
+def _replaced(solution: Solution, sources: Sources, held: Mapping[str, HeldBack]) -> Iterator[str]:
     """Of each pin that is older than what pip would take, were it allowed to build."""
     for pin in solution.pins:
         offers, limit = sources.offers(pin.name), held.get(pin.name)
         newest = offers.choose(solution.ranges[pin.name]).version
         if newest is None or newest <= pin.version:
             continue
+        lacks = ", ".join(str(lack.need) for lack in solution.lacks if lack.by == f"{pin.name} {newest}")
         if limit is not None and limit.version == newest:
             why = f"which is {limit.reason}"
-        elif offers.own_wheel(newest) or offers.upstream_wheel(newest):
-            why = "for that does not fit with the rest"
-        else:
+        elif offers.own_wheel(newest) is None and offers.upstream_wheel(newest) is None:
             why = f"which has no wheel for {sources.platform}"
+        else:
+            why = f"which needs {lacks}" if lacks else "for that does not fit with the rest"
         yield one_line(f"{pin} instead of {newest}, {why}")

@@ -6,8 +6,9 @@ machine that it runs on, and uv knows no armv7l and no i686, and no glibc as new
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
 
@@ -24,7 +25,6 @@ from master.sources import Sources
 from schema.errors import UnsolvableError
 from schema.printable import one_line
 
-_MOST_ROUNDS = 100_000
 _MOST_CAUSES = 10
 
 # A project, and the extras of it that are asked for: each set of extras counts as a project of its own to resolvelib.
@@ -94,30 +94,48 @@ class Solution:
     """Wheels that fit together.
 
     pins: one of each project, by name; ranges: name → what was asked of it, by all that need it
+    lacks: what newer releases would need, and has no wheel
     """
 
     pins: tuple[Pin, ...]
     ranges: Mapping[NormalizedName, SpecifierSet]
+    lacks: tuple[Lack, ...] = ()
 
 
 def solve(
-    wanted: Iterable[Requirement], sources: Sources, limits: Mapping[str, SpecifierSet]
+    wanted: Iterable[Requirement],
+    sources: Sources,
+    limits: Mapping[str, SpecifierSet],
+    *,
+    most_tried: int = 100_000,
+    most_stepped_back: int = 1_000,
 ) -> Solution | tuple[Lack, ...]:
     """Wheels for *wanted*, whose markers were evaluated, and for all that they need; else each requirement without one.
 
+    Where what a release needs has no wheel, older releases are tried, as pip does, but not without end: each costs the
+    upstream a request.
+
     limits: name → versions that are allowed, as in a constraints file
+    most_tried: wheels, of the search; most_stepped_back: the same of the search among older releases
     Raise UnsolvableError where there are wheels, but none that fit together.
     """
     needs = [Need.of(item) for item in wanted]
     try:
-        return _solution(_resolve(needs, _Provider(sources, limits)))
-    except ResolutionImpossible:
-        pass  # which only tells the first that is missing
-    try:
-        found = _resolve(needs, _Provider(sources, limits, gaps=True))
+        found = _resolve(needs, _Provider(sources, limits, most_tried, gaps=True))
     except ResolutionImpossible as err:
         raise UnsolvableError(f"what was asked for does not fit together: {_conflict(err.causes)}") from err
-    return _lacks(found)
+    except ResolutionTooDeep as err:
+        raise UnsolvableError(
+            f"no answer was found among {most_tried} wheels", advice="narrow the ranges of what is asked for"
+        ) from err
+    lacks = _lacks(found)
+    if not lacks:
+        return _solution(found)
+    try:
+        found = _resolve(needs, _Provider(sources, limits, most_stepped_back))
+    except (ResolutionImpossible, ResolutionTooDeep):
+        return lacks
+    return replace(_solution(found), lacks=lacks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +159,10 @@ class _Found:
 
 
 def _resolve(needs: Sequence[Need], provider: _Provider) -> _Found:
+    """Raise ResolutionImpossible or ResolutionTooDeep."""
     resolver: Resolver[Need, _Candidate, Key] = Resolver(provider, BaseReporter())
-    try:
-        result = resolver.resolve(needs, max_rounds=_MOST_ROUNDS)
-    except ResolutionTooDeep as err:
-        raise UnsolvableError(
-            f"no answer was found in {_MOST_ROUNDS} steps", advice="narrow the ranges of what is asked for"
-        ) from err
+    # The provider counts; in one round the library may try every version there is.
+    result = resolver.resolve(needs, max_rounds=sys.maxsize)
     return _Found(
         candidates=[result.mapping[key] for key in result.mapping],
         needed=[item for key in result.mapping for item in result.criteria[key].information],
@@ -187,11 +202,14 @@ def _conflict(causes: Iterable[_Information]) -> str:
 class _Provider(AbstractProvider[Need, _Candidate, Key]):
     """What resolvelib asks: which candidates there are, and what they need.
 
-    gaps: what no wheel meets is met by a gap
+    most_tried: wheels; gaps: what no wheel meets is met by a gap
     """
 
-    def __init__(self, sources: Sources, limits: Mapping[str, SpecifierSet], *, gaps: bool = False) -> None:
+    def __init__(
+        self, sources: Sources, limits: Mapping[str, SpecifierSet], most_tried: int, *, gaps: bool = False
+    ) -> None:
         self._sources, self._limits, self._gaps = sources, limits, gaps
+        self._left = most_tried
 
     def identify(self, requirement_or_candidate: Need | _Candidate) -> Key:
         return requirement_or_candidate.name, requirement_or_candidate.extras
@@ -236,6 +254,9 @@ class _Provider(AbstractProvider[Need, _Candidate, Key]):
     def get_dependencies(self, candidate: _Candidate) -> list[Need]:
         if isinstance(candidate, _Gap):
             return []
+        if not self._left:
+            raise ResolutionTooDeep(0)
+        self._left -= 1
         needs = self._sources.needs(candidate.wheel, own=candidate.own, extras=candidate.extras)
         itself = [Need(name=candidate.name, exact=candidate.version)] if candidate.extras else []
         return [*itself, *map(Need.of, needs.requirements), *map(_unmeetable, needs.left_out)]

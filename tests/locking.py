@@ -66,12 +66,16 @@ class Shop:
             rows.build(session, of, version=version, state=BuildState.FAILED, reason=reason,
                        platform=str(self.settings.farm.platforms[0]))  # fmt: skip
 
-    def lock(self, *wanted: str, platform: Platform | None = None) -> Lock:
+    @contextmanager
+    def sources(self, platform: Platform | None = None) -> Iterator[Sources]:
         on = platform or self.settings.farm.platforms[0]
         with Upstream(self.upstream.url, user_agent="test", timeout_s=10) as upstream:
-            sources = Sources(self.database, upstream, self.store, platform=on, public_url=self.settings.public_url)
-            return lock([Requirement(text) for text in wanted], sources=sources, database=self.database,
-                        settings=self.settings)  # fmt: skip
+            yield Sources(self.database, upstream, self.store, platform=on, public_url=self.settings.public_url)
+
+    def lock(self, *wanted: str, platform: Platform | None = None) -> Lock:
+        with self.sources(platform) as sources:
+            asked = [Requirement(text) for text in wanted]
+            return lock(asked, sources=sources, database=self.database, settings=self.settings)
 
     def _wheel(self, name: str, version: str, whose: str, **special: Any) -> Path:
         folder = self.folder / whose

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from sqlalchemy import Engine
 
+from master.solve import Solution, solve
 from schema.db.session import transaction
 from schema.errors import StoreError, UnsolvableError, UpstreamError
 from schema.names import sha256_of
@@ -140,15 +142,53 @@ def test_a_newer_release_without_a_wheel_is_told(shop: Shop) -> None:
     assert shop.lock("demo").notes == (f"demo 1.0 instead of 2.0, which has no wheel for {HERE}",)
 
 
-def test_a_newer_release_that_does_not_fit_with_the_rest_is_told(shop: Shop) -> None:
+def test_a_newer_release_that_needs_what_has_no_wheel_is_told_with_the_reason(shop: Shop) -> None:
     shop.theirs("app", "1.0", requires=["lib<2"])
     shop.theirs("app", "2.0", requires=["lib>=3"])
     shop.theirs("lib", "1.0")
 
     found = shop.lock("app")
 
+    unasked = f"Nobody has asked for lib>=3 on {HERE} yet: `wheelfarm request 'lib>=3' --platform {HERE}` does."
     assert pins(found) == ["app 1.0 upstream", "lib 1.0 upstream"]
-    assert found.notes == ("app 1.0 instead of 2.0, for that does not fit with the rest",)
+    assert found.notes == (
+        "app 1.0 instead of 2.0, which needs lib>=3",
+        f"lib>=3 (app 2.0 needs it): {unasked}",
+    )
+
+
+def test_a_newer_release_that_does_not_fit_with_the_rest_is_told(shop: Shop) -> None:
+    shop.theirs("app", "1.0", requires=["lib<2"])
+    shop.theirs("app", "2.0", requires=["lib>=2"])
+    shop.theirs("other", requires=["lib<2"])
+    shop.theirs("lib", "1.0")
+    shop.theirs("lib", "2.0")
+
+    assert shop.lock("app", "other").notes == ("app 1.0 instead of 2.0, for that does not fit with the rest",)
+
+
+def test_older_releases_are_not_tried_without_end(shop: Shop) -> None:
+    shop.theirs("app", "0.1")
+    for version in range(1, 9):
+        shop.theirs("app", f"{version}.0", requires=["nowhere"])
+
+    with shop.sources() as sources:
+        few = solve([Requirement("app")], sources, {}, most_stepped_back=5)
+    with shop.sources() as sources:
+        many = solve([Requirement("app")], sources, {}, most_stepped_back=50)
+
+    assert isinstance(few, tuple)
+    assert [(str(lack.need), lack.by) for lack in few] == [("nowhere", "app 8.0")]
+    assert isinstance(many, Solution)
+    assert [str(pin) for pin in many.pins] == ["app 0.1"]
+
+
+def test_a_search_that_is_too_long_is_given_up(shop: Shop) -> None:
+    shop.theirs("app", requires=["lib"])
+    shop.theirs("lib")
+
+    with shop.sources() as sources, pytest.raises(UnsolvableError, match=r"among 1 wheels \(narrow the ranges"):
+        solve([Requirement("app")], sources, {}, most_tried=1)
 
 
 def test_where_nothing_was_replaced_nothing_is_told(shop: Shop) -> None:
