@@ -10,8 +10,8 @@ import click
 
 from master import lock_text, wishes
 from master.cli.farm import database, reading
+from master.coverage import Covered, is_enough, summary
 from master.coverage import coverage as covered
-from master.coverage import is_enough, summary
 from master.lock import lock as locked
 from master.lock_file import is_lock_file
 from master.lock_text import Indexes
@@ -53,10 +53,14 @@ def coverage(door: Door, *, files: tuple[Path, ...], platform: Platform | None, 
         rows = [item.to_json() for item in found]
         answer_json({"platform": str(chosen), "summary": summary(found), "requirements": rows})
     else:
-        rows_of_text = [(item.requirement, item.version, item.status, item.sentence) for item in found]
-        answer(columns(("REQUIREMENT", "VERSION", "STATUS", "WHEEL, OR WHY NOT"), rows_of_text))
+        lines = [(item.requirement, item.version, item.status, _sentence(item)) for item in found]
+        answer(columns(("REQUIREMENT", "VERSION", "STATUS", "WHEEL, OR WHY NOT"), lines))
         answer(f"\n{summary(found)}")
     return 0 if is_enough(found) else 1
+
+
+def _sentence(item: Covered) -> str:
+    return f"{item.sentence} {item.older} has a wheel." if item.older else item.sentence
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from schema.db.models import Project
 from schema.db.session import engine, transaction
 from schema.settings import Settings
 from tests import entries, locking
@@ -61,6 +62,21 @@ def test_each_requirement_is_told_and_the_last_line_sums_up(wheelfarm: Call, tmp
     assert "cffi-1.0-py3-none-any.whl" in lines[0]
     assert f"`wheelfarm request unheard-of --platform {HERE}` does." in lines[4]
     assert lines[5:] == ["", "2 of 5 covered: 1 have, 1 upstream; 1 queued, 1 cannot, 1 not-watched"]
+
+
+def test_an_older_version_with_a_wheel_is_told_beside_the_reason(
+    wheelfarm: Call, farm: Settings, tmp_path: Path
+) -> None:
+    database = engine(farm.database_url)
+    with transaction(database) as session:
+        lxml = session.query(Project).filter_by(name="lxml").one()
+        entries.sdist(session, lxml, "0.9", filename="lxml-0.9-py3-none-any.whl", kind="wheel")
+    database.dispose()
+
+    called = wheelfarm("coverage", "-r", requirements(tmp_path, "lxml"))
+
+    assert called.code == 1
+    assert called.out.splitlines()[1].endswith(" tries again. 0.9 has a wheel.")
 
 
 @pytest.mark.usefixtures("farm")
