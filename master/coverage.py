@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -67,6 +67,7 @@ class Covered:
 
     requirement: with extras and range, without marker; version: what pip would choose, "" where none fits
     file: the wheel that is there, or ""; sentence: on one line, safe to print; reason: None where a wheel is there
+    older: where none is there, the newest version of the range that has one, or ""
     """
 
     requirement: str
@@ -76,6 +77,7 @@ class Covered:
     file: str = ""
     reason: Reason | None = None
     build_id: int | None = None
+    older: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -116,7 +118,8 @@ def _covered(session: Session, wanted: Requirement, platform: Platform, settings
     own = offers.own_wheel(choice.version)
     wheel = own or offers.upstream_wheel(choice.version)
     if wheel is None:
-        return _told(wanted, choice.version, _why_not(session, project, choice.version, platform, settings))
+        told = _told(wanted, choice.version, _why_not(session, project, choice.version, platform, settings))
+        return replace(told, older=next((str(file.version) for file in offers.wheels(wanted.specifier)), ""))
     return Covered(
         requirement=str(wanted),
         version=str(choice.version),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -49,6 +50,21 @@ class Offers:
         """The version that pip would take, were it allowed to build."""
         return plan.choose([*self.upstream, *self.own], specifier=specifier, platform=self.platform)
 
+    def wheels(self, specifier: SpecifierSet) -> list[File]:
+        """What pip might take with ``--only-binary :all:``: one wheel of each version, the newest first, our own before
+        the upstream's.
+        """
+        listed = [file for file in (*self.own, *self.upstream) if file.kind == "wheel"]
+        releases: dict[Version, list[File]] = defaultdict(list)
+        for file in plan.usable(listed, specifier=specifier, platform=self.platform):
+            releases[file.version].append(file)
+        found = (self._first(releases[version]) for version in sorted(releases, reverse=True))
+        return [wheel for wheel in found if wheel is not None]
+
+    def is_own(self, file: File) -> bool:
+        """Whether it is one of the farm's."""
+        return file in self.own
+
     def own_wheel(self, version: Version) -> File | None:
         """The farm's wheel of *version* that an installer takes first."""
         return self._wheel(self.own, version)
@@ -56,6 +72,10 @@ class Offers:
     def upstream_wheel(self, version: Version) -> File | None:
         """The same of the upstream's."""
         return self._wheel(self.upstream, version)
+
+    def _first(self, release: Sequence[File]) -> File | None:
+        own = plan.best_wheel(filter(self.is_own, release), self.platform)
+        return own or plan.best_wheel(release, self.platform)
 
     def _wheel(self, files: Iterable[File], version: Version) -> File | None:
         release = [file for file in files if file.version == version]

@@ -70,6 +70,11 @@ Listed = Entry[str]
 File = Entry[Version]
 
 
+def parsed(listed: Listed) -> File:
+    """The same with its version parsed."""
+    return File(**{**listed._asdict(), "version": Version(listed.version)})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """A project's page.

@@ -78,8 +78,7 @@ def choose(files: Iterable[File], *, specifier: SpecifierSet, platform: Platform
     one, or where there is nothing else (PEP 440). ``Requires-Python`` is looked at before the version is chosen.
     """
     listed = sorted(files, key=lambda file: (file.version, file.filename))
-    usable = [file for file in listed if _why_not(file, platform) is None]
-    fitting = _allowed(usable, specifier)
+    fitting = usable(listed, specifier=specifier, platform=platform)
     if not fitting:
         return Choice(version=None, reason=_why_nothing_fits(listed, specifier, platform))
     version = max(file.version for file in fitting)
@@ -87,9 +86,22 @@ def choose(files: Iterable[File], *, specifier: SpecifierSet, platform: Platform
     return Choice(
         version=version,
         sdist=min((file for file in release if file.kind == "sdist"), key=_sdist_order, default=None),
-        wheel=min((file for file in release if file.kind == "wheel"), key=_wheel_order(platform), default=None),
+        wheel=best_wheel(release, platform),
         reason=_why_not_newer(listed, version, specifier, platform),
     )
+
+
+def usable(files: Iterable[File], *, specifier: SpecifierSet, platform: Platform) -> list[File]:
+    """Those that an installer on *platform* could take, of the versions that *specifier* allows among them.
+
+    What ``choose`` says of yanked files, pre-releases and ``Requires-Python`` holds here too.
+    """
+    return _allowed([file for file in files if _why_not(file, platform) is None], specifier)
+
+
+def best_wheel(release: Iterable[File], platform: Platform) -> File | None:
+    """The wheel that pip takes of a release's usable files: the most specific tag first, then the newest rebuild."""
+    return min((file for file in release if file.kind == "wheel"), key=_wheel_order(platform), default=None)
 
 
 def judge(choice: Choice, *, platform: Platform, policy: BuildPolicy, built: Iterable[Built] = ()) -> Decision:
@@ -168,9 +180,15 @@ def _sdist_order(file: File) -> tuple[bool, str]:
     return not file.filename.endswith(".tar.gz"), file.filename
 
 
-def _wheel_order(platform: Platform) -> Callable[[File], tuple[int, str]]:
+def _wheel_order(platform: Platform) -> Callable[[File], tuple[int, int, str]]:
     rank = _ranks(platform)
-    return lambda file: (min(rank.get(tag, len(rank)) for tag in wheel_tags(file.filename)), file.filename)
+
+    def order(file: File) -> tuple[int, int, str]:
+        build = parse_wheel_filename(file.filename)[2]
+        most_specific = min(rank.get(tag, len(rank)) for tag in wheel_tags(file.filename))
+        return most_specific, -build[0] if build else 0, file.filename
+
+    return order
 
 
 @lru_cache(maxsize=64)

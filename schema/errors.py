@@ -22,6 +22,7 @@ Every error that the farm raises on purpose.
   - TrustError                 a signature, certificate or statement does not hold
     · SignatureError           there is no signature of the farm's that holds: nobody said what it says
   - StoreError                 the store cannot take or give a file
+  - UnsolvableError            no set of wheels is what a person wants to install
 
 A build that fails is not an exception of the farm: inside a node a JobError ends the job, and leaves it as a
 BuildResult.
@@ -194,3 +195,7 @@ class SignatureError(TrustError):
 
 class StoreError(FarmError):
     """The store cannot take or give a file."""
+
+
+class UnsolvableError(FarmError):
+    """No set of wheels is what a person wants to install; the text names what is missing, or what excludes what."""

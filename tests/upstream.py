@@ -280,6 +280,10 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             self.posted = None
 
+    def do_HEAD(self) -> None:
+        """uv asks so for the size of a wheel that has no METADATA beside it (I-23)."""
+        self.do_GET()
+
     def do_GET(self) -> None:
         path = unquote(self.path.partition("?")[0])
         self.server.upstream.requests.append((path, {key.lower(): value for key, value in self.headers.items()}))
@@ -343,7 +347,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.flush_headers()
             _drip(self.wfile, [b"X-Drip: " + b"x" * 10_000], fault.drip_s)
         self.end_headers()
-        _drip(self.wfile, chunks, fault.drip_s)
+        if self.command != "HEAD":
+            _drip(self.wfile, chunks, fault.drip_s)
 
     def log_message(self, *_: object) -> None:
         """Tests are quiet."""

@@ -33,9 +33,9 @@ def writing(settings: Settings, *, keep: bool = True) -> Iterator[Session]:
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Engine]:
+def database(settings: Settings, *, read_only: bool = False) -> Iterator[Engine]:
     """The database itself, for what makes its own transactions."""
-    with _opened(settings, read_only=False) as opened:
+    with _opened(settings, read_only=read_only) as opened:
         yield opened
 
 

@@ -98,8 +98,9 @@ def test_an_older_wheel_does_not_cover_a_newer_release_that_has_only_a_source(se
 
     found = of(session, "cffi")
 
-    assert (found.status, found.version) == (Cover.CANNOT, "1.17.1")
+    assert (found.status, found.version, found.older) == (Cover.CANNOT, "1.17.1", "1.16.0")
     assert "Cannot be built: build: no such header" in found.sentence
+    assert of(session, "cffi>1.16").older == ""
 
 
 def test_a_yanked_release_counts_for_a_pin_only(session: Session, cffi: Project) -> None:

@@ -22,7 +22,7 @@ from tests import rows
 Call = Callable[..., Any]
 
 READS_ONLY = {
-    "alarms", "audit", "builds", "coverage", "demand", "feed", "log", "node list", "recipes", "scope", "score",
+    "alarms", "audit", "builds", "coverage", "demand", "feed", "lock", "log", "node list", "recipes", "scope", "score",
     "settings", "status", "verify", "why",
 }  # fmt: skip
 

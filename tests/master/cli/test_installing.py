@@ -1,17 +1,20 @@
-"""``wheelfarm coverage``."""
+"""``wheelfarm coverage`` and ``lock``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schema.db.models import Project
 from schema.db.session import engine, transaction
 from schema.settings import Settings
-from tests import entries
+from tests import entries, locking
 from tests.entries import HERE
+from tests.locking import Shop
 
 Call = Callable[..., Any]
 
@@ -59,6 +62,21 @@ def test_each_requirement_is_told_and_the_last_line_sums_up(wheelfarm: Call, tmp
     assert "cffi-1.0-py3-none-any.whl" in lines[0]
     assert f"`wheelfarm request unheard-of --platform {HERE}` does." in lines[4]
     assert lines[5:] == ["", "2 of 5 covered: 1 have, 1 upstream; 1 queued, 1 cannot, 1 not-watched"]
+
+
+def test_an_older_version_with_a_wheel_is_told_beside_the_reason(
+    wheelfarm: Call, farm: Settings, tmp_path: Path
+) -> None:
+    database = engine(farm.database_url)
+    with transaction(database) as session:
+        lxml = session.query(Project).filter_by(name="lxml").one()
+        entries.sdist(session, lxml, "0.9", filename="lxml-0.9-py3-none-any.whl", kind="wheel")
+    database.dispose()
+
+    called = wheelfarm("coverage", "-r", requirements(tmp_path, "lxml"))
+
+    assert called.code == 1
+    assert called.out.splitlines()[1].endswith(" tries again. 0.9 has a wheel.")
 
 
 @pytest.mark.usefixtures("farm")
@@ -122,3 +140,114 @@ def test_what_cannot_be_read_is_told_with_its_line(wheelfarm: Call, tmp_path: Pa
 
     assert (called.code, called.out) == (2, "")
     assert "requirements.txt, line 2: " in called.err
+
+
+@pytest.fixture
+def shop(settings: Settings, settings_file: Path, tmp_path: Path) -> Iterator[Shop]:
+    """A farm with app, which needs the upstream's lib."""
+    database = engine(settings.database_url)
+    with locking.opened(settings, database, tmp_path) as made:
+        with settings_file.open("a", encoding="utf-8") as file:
+            file.write(f'[upstream]\nindex_url = "{made.upstream.url}"\n')
+        made.own("app", requires=["lib"])
+        made.theirs("lib")
+        yield made
+    database.dispose()
+
+
+def test_a_lock_goes_to_standard_output_and_what_was_done_beside_it(
+    wheelfarm: Call, shop: Shop, tmp_path: Path
+) -> None:
+    shop.fails("app", "2.0", reason="build: no gcc")
+
+    called = wheelfarm("lock", "-r", requirements(tmp_path, "app[x]"), "--platform", HERE)
+
+    assert called.code == 0, called.err
+    assert called.out.splitlines()[1:6] == [
+        "# pip install -r FILE",
+        "# uv pip install --index-strategy unsafe-best-match -r FILE",
+        f"--index-url {shop.upstream.url}",
+        f"--extra-index-url {shop.settings.public_url}/debian12-x86_64/simple/",
+        "--only-binary :all:",
+    ]
+    assert "app[x]==1.0 \\\n    --hash=sha256:" in called.out
+    assert called.err.splitlines() == [
+        "app 1.0 instead of 2.0, which is failed: build: no gcc",
+        "2 wheels: 1 of the farm, 1 of the upstream",
+    ]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_lock_file_is_written_and_can_be_read_again(wheelfarm: Call, tmp_path: Path) -> None:
+    file = tmp_path / "pylock.web.toml"
+
+    called = wheelfarm("lock", "-r", requirements(tmp_path, "app"), "--format", "pylock", "-o", file)
+
+    assert (called.code, called.out) == (0, ""), called.err
+    packages = tomllib.loads(file.read_text())["packages"]
+    assert [(item["name"], item["version"]) for item in packages] == [("app", "1.0"), ("lib", "1.0")]
+    again = wheelfarm("lock", "-r", file, "--format", "pylock")
+    assert again.out == file.read_text()
+
+
+@pytest.mark.usefixtures("shop")
+def test_where_a_wheel_is_missing_nothing_is_written(wheelfarm: Call, tmp_path: Path) -> None:
+    file = tmp_path / "locked.txt"
+    file.write_text("as before")
+
+    called = wheelfarm("lock", "-r", requirements(tmp_path, "app\nunheard-of"), "-o", file)
+
+    assert (called.code, called.out, file.read_text()) == (1, "", "as before")
+    assert called.err.splitlines() == [
+        f"wheelfarm: 1 of the projects to be installed has no wheel for {HERE}:",
+        "unheard-of: The upstream index has no project unheard-of: is the name spelt right?",
+    ]
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_upstream_that_does_not_answer_is_told(wheelfarm: Call, tmp_path: Path) -> None:
+    called = wheelfarm("lock", "-r", requirements(tmp_path, "app"), "--index-url", "http://127.0.0.1:9/simple/")
+
+    assert (called.code, called.out) == (1, "")
+    assert "http://127.0.0.1:9/simple/app/" in called.err
+
+
+def test_another_index_is_read_and_named_without_its_password(wheelfarm: Call, shop: Shop, tmp_path: Path) -> None:
+    secret = shop.upstream.url.replace("http://", "http://ada:secret@")
+
+    called = wheelfarm("lock", "-r", requirements(tmp_path, "app"), "--index-url", secret)
+
+    assert called.code == 0, called.err
+    assert f"--index-url {shop.upstream.url}\n" in called.out
+    assert "secret" not in called.out + called.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "pylock", "-o", "locked.toml"], "it takes a name such as pylock.toml or pylock.web.toml"),
+        (["-o", "pylock.toml"], "it takes --format pylock"),
+        (["--index-url", "file:///srv/index"], "not an http or https URL"),
+        (["--platform", "debian13-riscv64-cp313"], "does not build for debian13-riscv64-cp313"),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_what_cannot_be_is_refused_before_anything_is_read(
+    wheelfarm: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    called = wheelfarm("lock", "-r", requirements(tmp_path, "app"), *arguments)
+
+    assert (called.code, called.out) == (2, "")
+    assert said in called.err
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_place_that_cannot_be_written_is_told(wheelfarm: Call, tmp_path: Path) -> None:
+    file = requirements(tmp_path, "app")
+
+    called = wheelfarm("lock", "-r", file, "-o", file / "locked.txt")
+
+    assert called.code == 2
+    assert "locked.txt: cannot be written: " in called.err
