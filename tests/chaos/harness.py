@@ -89,10 +89,16 @@ class _Run:
             self.say(f"{kind.name}: {fault.start()}")
 
     def settle(self) -> None:
-        """Until every fault is over, every build has ended and every page is written; fail after ten minutes."""
-        deadline = time.monotonic() + _SETTLE_S
+        """Until every fault is over, every build has ended and every page is written.
+
+        Fail once no further build has ended for ten minutes: how long all of them take depends on the machine.
+        """
+        left, deadline = -1, time.monotonic() + _SETTLE_S
         while not self._settled():
-            assert time.monotonic() < deadline, f"not settled after {_SETTLE_S:.0f} s: {self.fleet.states()}"
+            with contextlib.suppress(UnavailableError):
+                if (now_left := self.fleet.unfinished()) != left:
+                    left, deadline = now_left, time.monotonic() + _SETTLE_S
+            assert time.monotonic() < deadline, f"no build ended for {_SETTLE_S:.0f} s: {self.fleet.states()}"
             self._go_on(until=time.monotonic() + 0.5)
 
     def end(self) -> None:

@@ -3,19 +3,27 @@
 The libsodium is the real one. Its test ``pwhash_scrypt`` asks for 128 TiB, and is killed only on kernels that grant
 them (aarch64 with overcommitment); here it is the one test that runs, under ``timeout --signal KILL``, so it dies of
 the same signal in the same place of the same test driver. The shipped rule that heals 1.3.0 on the node is off: the
-older version is what is left.
+older version is what is left. The upstream has real files, but no wheel of PyNaCl, as for most ARM boards.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
+from packaging.utils import canonicalize_name
 
-from builder.network import index_url_of_this_machine
+from master.pages import Page
+from master.upstream import Upstream
 from schema.db.models import Attempt
 from schema.db.session import engine, transaction
-from schema.settings import load
+from schema.names import sha256_of
+from schema.settings import Settings, load
+from tests.upstream import FakeUpstream
 from tests.whole_farm import Farm, clean_environment, run_client, view_url
 
 pytestmark = pytest.mark.slow
@@ -34,17 +42,38 @@ LIBSODIUM_MAKE_ARGS = "\
 id = "system-libsodium"
 off = true
 """
+_WHEELS = ("setuptools", "wheel", "cffi", "pycparser", "six", "bcrypt", "cryptography", "paramiko==2.7.2")
 _ALL_OF_IT_S = 1800
 
 
 @pytest.fixture(scope="module")
-def built(farm: Farm) -> Farm:
-    """A farm that was asked for PyNaCl 1.3.0, after a run until it was idle."""
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeUpstream]:
+    """PyNaCl's two source distributions, and wheels of all else that it or paramiko needs."""
+    folder = tmp_path_factory.mktemp("real-files")
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(folder)]
+    subprocess.run([*command, *_WHEELS], check=True, capture_output=True)
+    with Upstream.from_settings(Settings()) as real:
+        page = real.page(canonicalize_name("pynacl"))
+    assert isinstance(page, Page)
+    for file in page.files:
+        if file.kind == "sdist" and str(file.version) in {"1.1.2", "1.3.0"}:
+            (folder / file.filename).write_bytes(urllib3.request("GET", file.url).data)
+            assert sha256_of(folder / file.filename) == file.sha256
+    with FakeUpstream() as served:
+        for path in folder.iterdir():
+            served.add_file(path.name.partition("-")[0], path)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def built(farm: Farm, upstream: FakeUpstream) -> Farm:
+    """A farm that was asked for PyNaCl, after a run until it was idle."""
     (farm.folder / "recipes").mkdir()
     (farm.folder / "recipes" / "pynacl.toml").write_text(_RECIPE)
     text = farm.settings_file.read_text().replace("[farm]\n", '[farm]\nrecipes = ["recipes"]\n')
+    text += f'[upstream]\nindex_url = "{upstream.url}"\n[watch]\ncooldown_s = 0\n'
     farm.settings_file.write_text(text)
-    (farm.folder / "list.toml").write_text('build = "always"\nprojects = ["pynacl==1.3.0"]\n')
+    (farm.folder / "list.toml").write_text('projects = ["pynacl"]\n')
     done = farm.call("run", "--until-idle", "--list", farm.folder / "list.toml", timeout_s=_ALL_OF_IT_S)
     (farm.folder / "err.txt").write_text(done.stderr)
     return farm
@@ -71,13 +100,15 @@ def test_the_older_version_took_debians_libsodium(built: Farm) -> None:
     database.dispose()
 
 
-def test_paramiko_installs_with_wheels_only_and_the_farms_constraints(built: Farm, tmp_path: Path) -> None:
+def test_paramiko_installs_with_wheels_only_and_the_farms_constraints(
+    built: Farm, upstream: FakeUpstream, tmp_path: Path
+) -> None:
     python = clean_environment(tmp_path / "env")
     built.start("--list", built.folder / "list.toml")
     try:
         built.wait_until_it_serves()
         installed = run_client(
-            *(python, "-m", "pip", "install", "--only-binary", ":all:", "--index-url", index_url_of_this_machine()),
+            *(python, "-m", "pip", "install", "--only-binary", ":all:", "--index-url", upstream.url),
             *("--extra-index-url", view_url(built), "--constraint", f"{built.url}/constraints/{_platform(built)}.txt"),
             "paramiko==2.7.2",
         )

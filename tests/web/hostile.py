@@ -103,6 +103,11 @@ def _attempt(session: Session, build: Build, text: str, **values: object) -> Non
             "steps": [{"name": text, "started_at": began, "seconds": None, "note": text}, text, None, {"name": 7}],
             "materials": [{"kind": text, "name": text, "version": text, "sha256": None}, text, [text]],
             "environment": {short: text},
+            "tries": [
+                {"seconds": 1.0, "evidence": text[:2000], "failure_class": "build", "line": 3},
+                {"seconds": 1.0, "added": [{"rung": "debian", "why": text[:1000], "debian_packages": ["a-dev"]}]},
+                text,
+            ],
             "resources": {short: 1.0, "wall_s": 3.0, "odd": text},
             **values,
         },

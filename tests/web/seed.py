@@ -12,6 +12,21 @@ from tests.entries import ARM, HERE, ago, later
 STEPS = ["fetch", "unpack", "requirements", "build", "repair", "check", "import", "sign"]
 
 
+TRIES = [
+    {"seconds": 12.5, "failure_class": "header", "evidence": "fatal error: ffi.h: No such file", "line": 18},
+    {
+        "seconds": 30.0,
+        "added": [
+            {"rung": "debian", "why": "the header ffi.h is missing: libffi-dev", "debian_packages": ["libffi-dev"]}
+        ],
+        "helped": True,
+        "failure_class": "build",
+        "evidence": "error: something else",
+    },
+    {"rung": "not a try"},
+]
+
+
 def steps(count: int, *, running: bool = False) -> list[dict[str, object]]:
     """The first *count* steps of an attempt that began five minutes ago; the last of them may still run."""
     made: list[dict[str, object]] = []
@@ -69,6 +84,8 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
             failure_class="build",
             message="the backend ended with exit code 1",
             evidence="src/c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory",
+            line=18,
+            tries=TRIES,
             finished_at=ago(minutes=4),
             steps=steps(4),
         )

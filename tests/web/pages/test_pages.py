@@ -206,6 +206,16 @@ def test_a_failed_build_tells_class_message_evidence_and_attempts(client: FlaskC
     assert client.get(f"/build/{farm['failed']}/?attempt=3").status_code == 404
 
 
+def test_a_build_that_was_tried_several_times_tells_each_try(client: FlaskClient, farm: dict[str, int]) -> None:
+    text = _text(client, f"/build/{farm['failed']}/")
+
+    assert "Line 18 of the log." in text
+    assert "What was tried" in text
+    assert "1 the recipe alone header fatal error: ffi.h: No such file (line 18)" in text
+    assert "2 debian the header ffi.h is missing: libffi-dev build error: something else" in text
+    assert "What was tried" not in _text(client, f"/build/{farm['published']}/")
+
+
 @pytest.mark.parametrize(
     "state", ["queued", "waiting", "held", "poisoned", "withdrawn", "unneeded", "collecting", "leased"]
 )
