@@ -2,6 +2,7 @@
 # make run UNTIL_IDLE=1     the same, but end by itself once every requested project was built, installed and imported
 # make chaos SEED=1         hurt a farm of several nodes in every way for some minutes; docs/how-to/run-the-fault-harness.md
 # make crash-points TIMES=20  kill the master at each named point, and see how soon all is right again
+# make hostile ROUNDS=6     hostile source distributions, one after the other, on one node
 # make test                 linters, type checks and the whole test suite
 # make bench-master         what the master costs as the catalogue grows (ROWS=10000000 PROJECTS=700000: up to all of PyPI)
 # make bench-plan           what deciding about a project costs as the farm grows (ROWS=1000000: builds)
@@ -10,7 +11,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan bench-heal
+.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan bench-heal hostile
 
 # The first Python that is new enough; empty where there is none.
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -57,6 +58,11 @@ chaos: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run test
 	@exec .venv/bin/python -m tests.chaos --seed $(SEED) --seeds $(SEEDS) --builds $(BUILDS) --faults $(FAULTS) \
 		--database $(DATABASE)
+
+ROUNDS ?= 6
+hostile: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run test
+	@WHEELFARM_HOSTILE_ROUNDS=$(ROUNDS) .venv/bin/pytest -q -s tests/builder/pipeline/test_hostile_sdists.py -k in_a_row
 
 TIMES ?= 20
 crash-points: .venv/.ready

@@ -42,7 +42,8 @@ LIBSODIUM_MAKE_ARGS = "\
 id = "system-libsodium"
 off = true
 """
-_WHEELS = ("setuptools", "wheel", "cffi", "pycparser", "six", "bcrypt", "cryptography", "paramiko==2.7.2")
+_BUILD = ("setuptools", "wheel", "packaging", "cffi", "pycparser")
+_WHEELS = (*_BUILD, "six", "bcrypt", "cryptography", "typing-extensions", "paramiko==2.7.2")
 _ALL_OF_IT_S = 1800
 
 

@@ -1,0 +1,6 @@
+import sys
+
+
+def after(folder, filename):
+    while True:
+        sys.stdout.write("x" * 65536)

