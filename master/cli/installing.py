@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from master import lock_text, wishes
+from master.cli.changes import from_files
 from master.cli.farm import database, reading
 from master.coverage import Covered, is_enough, summary
 from master.coverage import coverage as covered
@@ -23,19 +24,9 @@ from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.settings import Settings
 
-_files = click.option(
-    "-r",
-    "--requirement",
-    "files",
-    multiple=True,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A requirements file, wish list (TOML) or pylock.toml; may be given several times.",
-)
-
 
 @click.command()
-@_files
+@from_files(required=True)
 @for_platform
 @as_json
 @pass_door
@@ -64,7 +55,7 @@ def _sentence(item: Covered) -> str:
 
 
 @click.command()
-@_files
+@from_files(required=True)
 @for_platform
 @click.option(
     "--index-url",
