@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +24,9 @@ from schema.door import Door, Group, answer, answer_json, as_json, columns, for_
 from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.settings import Settings
+
+# It is written into a file in which a space would begin another option.
+_PLAIN = re.compile(r"[!-~]+")
 
 
 @click.command()
@@ -118,7 +122,7 @@ def _refuse_misnamed(output: Path | None, form: str) -> None:
 def _with_upstream(settings: Settings, index_url: str) -> Settings:
     if not index_url:
         return settings
-    if urlsplit(index_url).scheme not in {"http", "https"}:
+    if urlsplit(index_url).scheme not in {"http", "https"} or not _PLAIN.fullmatch(index_url):
         raise UsageError(f"--index-url: not an http or https URL: {index_url!r}")
     return replace(settings, upstream=replace(settings.upstream, index_url=index_url))
 
