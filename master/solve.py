@@ -120,15 +120,16 @@ def solve(
     Raise UnsolvableError where there are wheels, but none that fit together.
     """
     needs = [Need.of(item) for item in wanted]
+    lenient = _Provider(sources, limits, most_tried, gaps=True)
     try:
-        found = _resolve(needs, _Provider(sources, limits, most_tried, gaps=True))
+        found = _resolve(needs, lenient)
     except ResolutionImpossible as err:
         raise UnsolvableError(f"what was asked for does not fit together: {_conflict(err.causes)}") from err
     except ResolutionTooDeep as err:
         raise UnsolvableError(
             f"no answer was found among {most_tried} wheels", advice="narrow the ranges of what is asked for"
         ) from err
-    lacks = _lacks(found)
+    lacks = _lacks(found, lenient)
     if not lacks:
         return _solution(found)
     try:
@@ -184,13 +185,14 @@ def _solution(found: _Found) -> Solution:
     )
 
 
-def _lacks(found: _Found) -> tuple[Lack, ...]:
-    """Each project that is missing once, with the requirement that nothing meets."""
-    gaps = {(item.name, item.extras) for item in found.candidates if isinstance(item, _Gap)}
+def _lacks(found: _Found, provider: _Provider) -> tuple[Lack, ...]:
+    """Each project that is missing once, with a requirement that nothing meets."""
     lacks: dict[NormalizedName, Lack] = {}
-    for need, parent in found.needed:
-        if (need.name, need.extras) in gaps:
-            lacks.setdefault(need.name, Lack(need=need, by=str(parent) if parent is not None else ""))
+    gaps = {item.name for item in found.candidates if isinstance(item, _Gap)}
+    # Those that nothing meets come first: a project may be missing for one of several that need it.
+    needed = [item for item in found.needed if item.requirement.name in gaps]
+    for need, parent in sorted(needed, key=lambda item: not provider.is_unmet(item.requirement)):
+        lacks.setdefault(need.name, Lack(need=need, by=str(parent) if parent is not None else ""))
     return tuple(lacks.values())
 
 
@@ -244,7 +246,7 @@ class _Provider(AbstractProvider[Need, _Candidate, Key]):
             for wheel in self._wheels(name, needs)
             if wheel.version not in ruled_out
         ]
-        if not found and self._gaps and any(not self._wheels(name, [need]) for need in needs if not need.exact):
+        if not found and self._gaps and any(map(self.is_unmet, needs)):
             return [_Gap(name=name, extras=extras)]
         return found
 
@@ -260,6 +262,10 @@ class _Provider(AbstractProvider[Need, _Candidate, Key]):
         needs = self._sources.needs(candidate.wheel, own=candidate.own, extras=candidate.extras)
         itself = [Need(name=candidate.name, exact=candidate.version)] if candidate.extras else []
         return [*itself, *map(Need.of, needs.requirements), *map(_unmeetable, needs.left_out)]
+
+    def is_unmet(self, need: Need) -> bool:
+        """Whether no wheel meets it, whatever else is needed."""
+        return not need.exact and not self._wheels(need.name, [need])
 
     def _wheels(self, name: NormalizedName, needs: Sequence[Need]) -> list[File]:
         if any(need.unmeetable for need in needs):

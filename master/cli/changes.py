@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from packaging.utils import NormalizedName
@@ -17,17 +19,25 @@ from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.states import BuildPolicy
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def from_files(*, required: bool) -> Callable[[Command], Command]:
+    """The option ``-r``, whose files ``wishes.read`` reads."""
+    return click.option(
+        "-r",
+        "--requirement",
+        "files",
+        multiple=True,
+        required=required,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A requirements file, wish list (TOML) or pylock.toml; may be given several times.",
+    )
+
 
 @click.command()
 @click.argument("requirements", nargs=-1, metavar="NAME[==VERSION]...")
-@click.option(
-    "-r",
-    "--requirement",
-    "files",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A requirements file, wish list (TOML) or pylock.toml; may be given several times.",
-)
+@from_files(required=False)
 @for_platform
 @click.option(
     "--build",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from master import lock_text, wishes
+from master.cli.changes import from_files
 from master.cli.farm import database, reading
 from master.coverage import Covered, is_enough, summary
 from master.coverage import coverage as covered
@@ -23,19 +25,12 @@ from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.settings import Settings
 
-_files = click.option(
-    "-r",
-    "--requirement",
-    "files",
-    multiple=True,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A requirements file, wish list (TOML) or pylock.toml; may be given several times.",
-)
+# It is written into a file in which a space would begin another option.
+_PLAIN = re.compile(r"[!-~]+")
 
 
 @click.command()
-@_files
+@from_files(required=True)
 @for_platform
 @as_json
 @pass_door
@@ -64,7 +59,7 @@ def _sentence(item: Covered) -> str:
 
 
 @click.command()
-@_files
+@from_files(required=True)
 @for_platform
 @click.option(
     "--index-url",
@@ -127,7 +122,7 @@ def _refuse_misnamed(output: Path | None, form: str) -> None:
 def _with_upstream(settings: Settings, index_url: str) -> Settings:
     if not index_url:
         return settings
-    if urlsplit(index_url).scheme not in {"http", "https"}:
+    if urlsplit(index_url).scheme not in {"http", "https"} or not _PLAIN.fullmatch(index_url):
         raise UsageError(f"--index-url: not an http or https URL: {index_url!r}")
     return replace(settings, upstream=replace(settings.upstream, index_url=index_url))
 

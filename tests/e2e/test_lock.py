@@ -90,13 +90,17 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
         time.sleep(0.1)
 
 
+STRICT = ("--require-hashes", "--only-binary", ":all:")
+
+
 def _pip(python: Path, file: Path) -> subprocess.CompletedProcess[str]:
-    return run_client(sys.executable, "-m", "pip", "--python", python, "install", "--no-cache-dir", "-r", file)
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-cache-dir"]
+    return run_client(*pip, *STRICT, "-r", file)
 
 
 def _uv(python: Path, file: Path) -> subprocess.CompletedProcess[str]:
-    uv, how = Path(sys.executable).with_name("uv"), ["--index-strategy", "unsafe-best-match", "--no-cache"]
-    return run_client(uv, "pip", "install", "--no-config", "--python", python, *how, "-r", file)
+    uv = [Path(sys.executable).with_name("uv"), "pip", "install", "--no-config", "--no-cache", "--python", python]
+    return run_client(*uv, *STRICT, "--index-strategy", "unsafe-best-match", "-r", file)
 
 
 def _installed(python: Path) -> dict[str, tuple[str, str]]:
@@ -164,9 +168,9 @@ def test_what_was_chosen_is_what_is_installed(
 
 def test_an_old_pip_installs_from_the_requirements_file_too(served: Served, tmp_path: Path) -> None:
     python = clean_environment(tmp_path / "env")
-    how = ["install", "--require-hashes", "--only-binary", ":all:", "--no-cache-dir"]
+    file = _lock(served, tmp_path, "locked.txt")
 
-    installed = run_client(python, "-m", "pip", *how, "-r", _lock(served, tmp_path, "locked.txt"))
+    installed = run_client(python, "-m", "pip", "install", *STRICT, "--no-cache-dir", "-r", file)
 
     assert installed.returncode == 0, installed.stdout + installed.stderr
     assert _installed(python) == EXPECTED

@@ -244,6 +244,18 @@ def test_an_older_release_is_taken_where_the_newest_needs_what_has_no_wheel(shop
     assert pins(shop.lock("app")) == ["app 1.0 upstream"]
 
 
+def test_of_several_requirements_on_a_project_the_one_without_a_wheel_is_named(shop: Shop) -> None:
+    shop.theirs("early", requires=["lib<2"])
+    shop.theirs("late", requires=["lib[x]>=3"])
+    shop.theirs("lib", "1.0")
+
+    with pytest.raises(UnsolvableError) as caught:
+        shop.lock("early", "late")
+
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line.startswith("lib[x]>=3 (late 1.0 needs it): Nobody has asked for lib[x]>=3 ")
+
+
 def test_requirements_that_exclude_each_other_are_named_with_whose_they_are(shop: Shop) -> None:
     shop.theirs("one", requires=["lib<2"])
     shop.theirs("two", requires=["lib>=2"])

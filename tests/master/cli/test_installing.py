@@ -228,6 +228,8 @@ def test_another_index_is_read_and_named_without_its_password(wheelfarm: Call, s
         (["--format", "pylock", "-o", "locked.toml"], "it takes a name such as pylock.toml or pylock.web.toml"),
         (["-o", "pylock.toml"], "it takes --format pylock"),
         (["--index-url", "file:///srv/index"], "not an http or https URL"),
+        (["--index-url", "http://127.0.0.1:9/simple/ --pre"], "not an http or https URL"),
+        (["--index-url", "http://127.0.0.1:9/simple/\n--pre"], "not an http or https URL"),
         (["--platform", "debian13-riscv64-cp313"], "does not build for debian13-riscv64-cp313"),
     ],
 )
