@@ -71,11 +71,12 @@ def _sdist(name: str) -> bytes:
 
 
 def _processes(uid: int | None) -> list[str]:
-    """Of the build user; nothing of a plain user's own can be told apart."""
+    """Of the build user, but for dead ones that init has not buried yet; a plain user's cannot be told apart."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if uid is not None and folder.stat().st_uid == uid:
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            if uid is not None and folder.stat().st_uid == uid and state != "Z":
                 found.append((folder / "cmdline").read_text().replace("\0", " "))
     return found
 
