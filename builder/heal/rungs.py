@@ -17,7 +17,7 @@ from schema.states import FailureClass
 
 # So many packages that ship the same thing are tried one after the other.
 _MOST_CANDIDATES = 3
-# What a log or an archive names may cost only so much (T-limits of shared facts: 40 packages a try).
+# What a log or an archive names may cost only so much.
 _MOST_PACKAGES = 40
 
 _TIMES_HAVE_CHANGED = frozenset({FailureClass.REQUIREMENT_TOO_NEW})
