@@ -31,7 +31,8 @@ class Made:
     """A wheel in the job's folder, and what went into it.
 
     environment: the variables that the build saw
-    runtime_packages: Debian packages with the libraries that it needs and neither has nor finds in the plain image
+    runtime_packages: Debian packages with the libraries that it needs and neither has nor finds in the plain image,
+        and those that its recipe names
     """
 
     wheel: Path
@@ -85,7 +86,8 @@ class Pipeline:
         with self.steps.step("check"):
             wheel, facts = self._check(wheel, source.epoch)
         with self.steps.step("import"):
-            runtime = tuple(sorted({image.libraries[name] for name in facts.needed if name in image.libraries}))
+            linked = {image.libraries[name] for name in facts.needed if name in image.libraries}
+            runtime = tuple(sorted(linked | set(self.job.recipe.runtime_packages)))
             self._import(wheel, runtime)
         return Made(
             wheel=wheel,

@@ -32,6 +32,7 @@ Failed = tuple[FailureClass, str]
 class Actions(Message):
     """What is done differently.
 
+    runtime_packages: Debian packages that the wheel needs where it is used, which its files do not tell
     build_requirements: required for the build beside what the project lists
     requirements_as_of_upload: of build requirements, only releases count that were there when the sdist was uploaded
     jobs: compile jobs at once, 1 … 64; None: as many as the build itself takes
@@ -43,6 +44,7 @@ class Actions(Message):
     """
 
     debian_packages: tuple[str, ...] = ()
+    runtime_packages: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     config_settings: dict[str, str] = field(default_factory=dict)
     build_constraints: tuple[str, ...] = ()
@@ -176,6 +178,7 @@ def combined(applied: Sequence[Actions]) -> Recipe:
     """
     return Recipe(
         debian_packages=_joined(item.debian_packages for item in applied),
+        runtime_packages=_joined(item.runtime_packages for item in applied),
         environment={name: value for item in applied for name, value in item.environment.items()},
         config_settings={name: value for item in applied for name, value in item.config_settings.items()},
         build_constraints=_joined(item.build_constraints for item in applied),
@@ -213,6 +216,7 @@ def size_of(name: str) -> int:
 
 _ACTIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "debian_packages": rule_keys.debian_packages,
+    "runtime_packages": rule_keys.debian_packages,
     "environment": rule_keys.environment,
     "config_settings": rule_keys.config_settings,
     "build_constraints": rule_keys.constraints,

@@ -42,6 +42,7 @@ WHOLE: dict[str, Any] = {
     "jobs": 2,
     "memory": "large",
     "build_requirements": ["numpy"],
+    "runtime_packages": ["gir1.2-glib-2.0"],
     "requirements_as_of_upload": True,
     "skip_tests": True,
 }
