@@ -1,7 +1,7 @@
 """Celery on Redis, set up so that nothing which matters depends on it.
 
-The database is the truth; a message is only a door-bell. Hence: JSON only, early acknowledgement, one message at a
-time, no result backend, and a time-out on every socket, so that a half-open connection is noticed within seconds.
+The database is the truth; a message is only a door-bell. Hence: JSON only, early acknowledgement, no result backend,
+and a time-out on every socket, so that a half-open connection is noticed within seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def celery_app(redis_url: str, *, name: str) -> Celery:
         task_ignore_result=True,
         result_backend=None,
         task_acks_late=False,
-        worker_prefetch_multiplier=1,
+        # No limit: a message whose acknowledgement is lost with the connection counts as under way for ever, and as
+        # many of them as the limit allows would leave the worker deaf (kombu 5.7 ignores that connection from then on).
+        worker_prefetch_multiplier=0,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
