@@ -40,6 +40,7 @@ _PPC64_ABI, _PPC64_ELFV2 = 0x3, 0x2
 _X86_BASELINE = 1
 
 _EXTENSION = re.compile(r"\.(?:(?P<abi3>abi3t?)|cpython-3(?P<minor>\d+)(?P<flags>[a-z]*)(?:-(?P<triple>[\w-]+))?)\.so")
+_OTHER_INTERPRETERS = ("pp", "graalpy")
 _FOREIGN_EXTENSION = re.compile(r"\.(?:cpython|pypy|graalpy)[\w-]*\.so")
 
 # What a wheel's maker can do.
@@ -256,6 +257,8 @@ def _newer(compiled: Compiled, policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _abi_findings(compiled: Compiled) -> Iterator[Finding]:
+    if all(tag.interpreter.startswith(_OTHER_INTERPRETERS) for tag in compiled.tags):
+        return  # how they name extensions is not known here
     triples = _triples(compiled)
     for name, elf in compiled.loadable:
         base = name.rpartition("/")[2]

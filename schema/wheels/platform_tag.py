@@ -14,8 +14,13 @@ from schema.platforms import Distribution
 from schema.wheels.elf import Elf
 
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
+_LINUX = re.compile(r"(?:linux|manylinux(?:1|2010|2014|_\d+_\d+)|musllinux_\d+_\d+)_(\w+)")
 _POLICY_NAME = re.compile(r"manylinux_(\d+)_(\d+)")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+# What PyPI takes beside them; how such wheels keep their promise is not looked at here.
+_ELSEWHERE = re.compile(
+    r"any|win32|win_(?:amd64|arm64|arm32|ia64)|macosx_\d+_\d+_\w+|ios_\d+_\d+_\w+|android_\d+_\w+|pyodide_\w+_wasm32"
+)
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -55,6 +60,17 @@ def claimed_glibc(tag: str) -> tuple[int, int] | None:
     if match:
         return int(match[1]), int(match[2])
     return _LEGACY.get(tag.partition("_")[0])
+
+
+def linux_arch(tag: str) -> str | None:
+    """The architecture that a platform tag of Linux names, whichever C library it is for; None for any other tag."""
+    match = _LINUX.fullmatch(tag)
+    return match[1] if match else None
+
+
+def is_portable(tag: str) -> bool:
+    """Whether a platform tag says which systems will do: a manylinux or musllinux policy, or no Linux at all."""
+    return not tag.startswith("linux_") and bool(linux_arch(tag) or _ELSEWHERE.fullmatch(tag))
 
 
 def policy_for(glibc: tuple[int, int], arch: str) -> Policy | None:
