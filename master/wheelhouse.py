@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -71,14 +70,15 @@ class Judged:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
+        keeps, repaired = platform_tag.kept(self.fits), platform_tag.kept(self.fits, repaired=True)
         return {
             "file": self.file,
             "status": self.status,
             "requirement": self.requirement,
             "platforms": list(self.platforms),
             "glibc": self.glibc,
-            "keeps": next((fit.tag for fit in self.fits if not fit.libraries and not fit.symbols), ""),
-            "after_repair": next((fit.tag for fit in self.fits if not fit.symbols), ""),
+            "keeps": keeps.tag if keeps else "",
+            "after_repair": repaired.tag if repaired else "",
             "policies": [
                 {"tag": fit.tag, "libraries": list(fit.libraries), "symbols": list(fit.symbols)} for fit in self.fits
             ],
@@ -152,7 +152,8 @@ def _judge(path: Path, name: WheelName, rules: Allowed, elsewhere: Sequence[str]
     platforms = tuple(sorted({tag.platform for tag in name.tags}))
     odd = [tag for tag in platforms if not platform_tag.is_portable(tag)]
     faults = [Fault(status=Status.UNTRUE, text=str(item), advice=item.advice or _AGAIN) for item in untrue]
-    faults += [fault for tag in odd if not rules.takes(tag) for fault in _not_portable(path.name, tag, parts)]
+    strange = [tag for tag in odd if not rules.takes(tag)]
+    faults += [fault for tag in strange for fault in _not_portable(tag, parts, is_untrue=bool(faults))]
     fine = Status.ALLOWED if odd else Status.PORTABLE
     native = [part for part in parts if part.arch and any(part.loadable)]
     return Judged(
@@ -161,7 +162,7 @@ def _judge(path: Path, name: WheelName, rules: Allowed, elsewhere: Sequence[str]
         requirement=f"{name.project}=={name.version}",
         platforms=platforms,
         faults=tuple(faults),
-        fits=_fits(native[0]) if native else (),
+        fits=native[0].fits if native else (),
         glibc=".".join(map(str, _glibc(native[0]))) if native else "",
     )
 
@@ -207,35 +208,39 @@ def _parts(
         )
 
 
-def _not_portable(file: str, tag: str, parts: Sequence[Compiled]) -> Iterator[Fault]:
+def _not_portable(tag: str, parts: Sequence[Compiled], *, is_untrue: bool) -> Iterator[Fault]:
+    """One fault; none where nothing in the wheel runs and that was told already."""
     part = next((part for part in parts if part.arch == platform_tag.linux_arch(tag)), None)
     if part is None:
         yield Fault(status=Status.NOT_PORTABLE, text=f"{tag} is no portable tag", advice=_FOREIGN)
-    elif any(part.loadable):
-        text, advice = _way_out(shlex.quote(file), tag, part)
+    elif any(part.loadable) or not is_untrue:
+        text, advice = _way_out(tag, part)
         yield Fault(status=Status.NOT_PORTABLE, text=f"{tag} does not say which systems will do: {text}", advice=advice)
-    # else the tag is not true either, and that is told already
 
 
-def _way_out(file: str, tag: str, part: Compiled) -> tuple[str, str]:
+def _way_out(tag: str, part: Compiled) -> tuple[str, str]:
     """What the compiled files of a ``linux_*`` wheel need, and how it becomes portable."""
+    if not any(part.loadable):
+        return (
+            "nothing in it is a program or a library",
+            "if that is as it should be, allow the tag by naming it after the folder",
+        )
     if part.is_linked_to_musl:
-        return "it is linked to musl's C library", f"`auditwheel repair {file}` on Alpine, for a musllinux tag"
-    fits = _fits(part)
+        return "it is linked to musl's C library", "`auditwheel repair` it on Alpine, for a musllinux tag"
+    fits = part.fits
     glibc = _glibc(part)
     needs = f"it needs glibc {'.'.join(map(str, glibc))}" if glibc else "it needs no versioned symbol of glibc"
     if not fits:
         return f"{needs}; no policy is for {part.arch}", f"allow it if all machines run one release: {tag}"
-    as_it_is = next((fit for fit in fits if not fit.libraries and not fit.symbols), None)
-    repaired = next((fit for fit in fits if not fit.symbols), None)
-    if as_it_is is not None:
-        return f"{needs}, and keeps {as_it_is.tag} as it is", f"`auditwheel repair {file}` tags it so"
+    keeps, repaired = platform_tag.kept(fits), platform_tag.kept(fits, repaired=True)
+    if keeps is not None:
+        return f"{needs}, and keeps {keeps.tag} as it is", "`auditwheel repair` it: that tags it so"
     outside = _outside(fits, repaired or fits[-1])
     if repaired is None:
         text = f"{needs}; {', '.join(fits[-1].symbols)} is newer than every policy{outside}"
         return text, "build it on an older distribution, or in a manylinux image"
     libraries = ", ".join(repaired.libraries)
-    return f"{needs}{outside}", f"`auditwheel repair {file}` where {libraries} is installed: {repaired.tag} at best"
+    return f"{needs}{outside}", f"`auditwheel repair` it where {libraries} is installed: {repaired.tag} at best"
 
 
 def _outside(fits: Sequence[Fit], fit: Fit) -> str:
@@ -248,12 +253,6 @@ def _outside(fits: Sequence[Fit], fit: Fit) -> str:
             f"; it links {', '.join(later)}, outside {fit.tag}" if later else "",
         )
     )
-
-
-def _fits(part: Compiled) -> tuple[Fit, ...]:
-    if part.is_linked_to_musl:
-        return ()
-    return platform_tag.fits([elf for _, elf in part.loadable], part.arch, part.bundled)
 
 
 def _glibc(part: Compiled) -> tuple[int, ...]:

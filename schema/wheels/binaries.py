@@ -12,7 +12,7 @@ from schema.platforms import Distribution
 from schema.wheels import arm, platform_tag
 from schema.wheels.elf import EXECUTABLE, SHARED, Elf
 from schema.wheels.finding import Finding, grouped
-from schema.wheels.platform_tag import Policy
+from schema.wheels.platform_tag import Fit, Policy
 
 _EM_ARM, _EM_RISCV, _EM_PPC64 = 40, 243, 21
 
@@ -116,6 +116,13 @@ class Compiled:
     def is_linked_to_musl(self) -> bool:
         """Whether a file needs musl's C library."""
         return any(_is_musl(elf) for _, elf in self.loadable)
+
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """How its files stand to each manylinux policy; empty where there is none for them."""
+        if self.is_linked_to_musl:
+            return ()
+        return platform_tag.fits([elf for _, elf in self.loadable], self.arch, self.bundled)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -230,12 +237,17 @@ def _glibc_findings(compiled: Compiled) -> Iterator[Finding]:
         if policy is None:
             yield Finding(rule="A-13", text=f"no policy says what {tag} may rely on", advice=_NO_POLICY)
             continue
-        older = f"build it where glibc is {glibc[0]}.{glibc[1]} or older, or tag it for what it needs"
+        older = f"build it where glibc is {glibc[0]}.{glibc[1]} or older{_or_tag_it(compiled)}"
         for faults, advice in ((_foreign(compiled, policy), _BUNDLE), (_newer(compiled, policy), older)):
             untold = [fault for fault in faults if fault not in told]  # what an older tag forbids is said once
             told.update(untold)
             for text in grouped(untold):
                 yield Finding(rule="A-13", text=f"beyond {tag}: {text}", advice=advice)
+
+
+def _or_tag_it(compiled: Compiled) -> str:
+    keeps = platform_tag.kept(compiled.fits)
+    return f", or tag it {keeps.tag}, which it keeps" if keeps else ""
 
 
 def _foreign(compiled: Compiled, policy: Policy | None) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -95,6 +95,11 @@ def fits(files: Collection[Elf], arch: str, bundled: frozenset[str]) -> tuple[Fi
         )
         for policy in sorted(_policies(arch), key=lambda policy: policy.glibc)
     )
+
+
+def kept(found: Iterable[Fit], *, repaired: bool = False) -> Fit | None:
+    """The oldest policy that files keep as they are; with *repaired* the oldest once their libraries are inside."""
+    return next((fit for fit in found if not fit.symbols and (repaired or not fit.libraries)), None)
 
 
 def newest_glibc(files: Collection[Elf]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from schema.platforms import this_machine
 from tests.schema.wheels import forge
 
 Call = Callable[..., Any]
@@ -63,7 +65,7 @@ def test_each_wheel_that_is_not_fine_has_a_line_with_the_reason_and_what_to_do(w
             "linux_x86_64 does not say which systems will do: it needs glibc 2.34, "
             "and keeps manylinux_2_34_x86_64 as it is"
         ),
-        f"`auditwheel repair {path.name}` tags it so",
+        "`auditwheel repair` it: that tags it so",
     ]
     assert rest == [
         "",
@@ -114,6 +116,19 @@ def test_a_wheel_without_a_portable_tag_is_told_what_it_could_be(
     assert advice in todo
 
 
+def test_a_wheel_with_object_files_only_is_not_portable_either(wheelfarm: Call, tmp_path: Path) -> None:
+    wheel(tmp_path, "py3-none-linux_x86_64", {"demo/crt.o": forge.versioned_object(needs={}, kind=1)})
+
+    ((status, text, advice),) = faults(wheelfarm("check-tags", tmp_path, "--json"))
+
+    assert (status, advice) == (
+        "not-portable",
+        "if that is as it should be, allow the tag by naming it after the folder",
+    )
+    assert text.endswith("nothing in it is a program or a library")
+    assert wheelfarm("check-tags", tmp_path, "linux_x86_64").code == 0
+
+
 def test_where_an_architecture_has_no_policy_allowing_its_tag_is_the_way(wheelfarm: Call, tmp_path: Path) -> None:
     wheel(tmp_path, "cp311-cp311-linux_armv6l", {"demo/_c.so": forge.arm_object(attributes={6: 6})})
 
@@ -131,7 +146,7 @@ def test_where_an_architecture_has_no_policy_allowing_its_tag_is_the_way(wheelfa
             "cp311-cp311-manylinux_2_17_x86_64",
             {NAME: {"libc.so.6": "GLIBC_2.34"}},
             f"A-13: beyond manylinux_2_17_x86_64: {NAME!r}: needs GLIBC_2.34 of libc.so.6",
-            "build it where glibc is 2.17 or older, or tag it for what it needs",
+            "build it where glibc is 2.17 or older, or tag it manylinux_2_34_x86_64, which it keeps",
         ),
         (
             "cp311-cp311-manylinux_2_17_x86_64",
@@ -363,6 +378,33 @@ def test_real_wheels_of_many_kinds_keep_what_their_tags_promise(wheelfarm: Call,
     called = wheelfarm("check-tags", tmp_path)
 
     assert (called.code, called.out) == (0, "7 wheels: 7 portable\n"), called.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(this_machine() != "x86_64", reason="auditwheel knows the policies of the machine that it runs on")
+def test_the_policy_that_real_wheels_keep_is_the_one_that_auditwheel_finds(wheelfarm: Call, tmp_path: Path) -> None:
+    projects = ["cffi", "cryptography", "lxml", "markupsafe", "psycopg2-binary", "pyyaml"]
+    newest = ("--platform", "manylinux_2_34_x86_64", "--platform", "manylinux_2_28_x86_64")
+    fetch(tmp_path, "--python-version", "3.11", *newest, "--platform", "manylinux2014_x86_64", *projects)
+
+    rows = wheelfarm("check-tags", tmp_path, "--json").json["wheels"]
+
+    theirs = {row["file"]: auditwheel(tmp_path / row["file"]) for row in rows}
+    assert len(theirs) == len(projects)
+    assert {row["file"]: row["keeps"] for row in rows} == theirs
+
+
+def auditwheel(path: Path) -> str:
+    """The platform tag that ``auditwheel show`` finds a wheel consistent with."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "auditwheel", "show", path],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    ).stdout
+    (tag,) = re.findall(r'following\s+platform\s+tag:\s+"(\w+)"', shown)
+    return str(tag)
 
 
 @pytest.mark.slow
