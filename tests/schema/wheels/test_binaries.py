@@ -377,6 +377,15 @@ def test_extensions_of_interpreters_with_flags_in_their_abi_are_known() -> None:
     assert "does not fit the ABI tags cp37-cp37" in without_release("cp37-cp37-manylinux_2_17_x86_64", {name: SOUND})[0]
 
 
+def test_how_pypy_names_extensions_is_not_held_against_its_wheels() -> None:
+    name = "demo/_c.pypy311-pp73-x86_64-linux-gnu.so"
+
+    assert without_release("pp311-pypy311_pp73-manylinux_2_17_x86_64", {name: SOUND}) == []
+    assert without_release("cp311-cp311-manylinux_2_17_x86_64", {name: SOUND}) == [
+        f"{name!r} is an extension of another interpreter"
+    ]
+
+
 def test_libraries_that_are_elsewhere_are_not_missed() -> None:
     file = dataclasses.replace(SOUND, needed=("libc.so.6", "libcuda.so.1"))
     tags = "cp311-cp311-manylinux_2_17_x86_64"
