@@ -20,6 +20,7 @@ from master.cli import (
     scope,
     steering,
     trust,
+    wheelhouse,
 )
 from schema import door
 from schema.door import Door, Group
@@ -47,6 +48,7 @@ for part in (
     machines,
     keeping,
     trust,
+    wheelhouse,
 ):
     part.add_to(farm)
 

@@ -8,24 +8,23 @@ It takes wheels in any sound zip form; whether the form is the farm's own is ``s
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.tags import Tag
-from packaging.utils import BuildTag, InvalidWheelFilename, NormalizedName, parse_wheel_filename
+from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from schema.names import Sha256, sha256_of
 from schema.platforms import Platform
-from schema.wheels import archive, binaries, elf, layout, metadata, record, wheelfile
+from schema.wheels import archive, binaries, filename, layout, metadata, record, wheelfile
 from schema.wheels.archive import WheelArchive
-from schema.wheels.binaries import Binary, Compiled
+from schema.wheels.binaries import Compiled
 from schema.wheels.canonical import file_name
-from schema.wheels.finding import Finding, broken, grouped, rejection
-
-_IN_MEMORY_BYTES = 64 * 2**20
+from schema.wheels.contents import Contents, look_at
+from schema.wheels.filename import WheelName
+from schema.wheels.finding import Finding, grouped, rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,37 +69,18 @@ class WheelFacts:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Name:
-    """A file name taken apart."""
-
-    text: str
-    project: NormalizedName
-    version: Version
-    build: BuildTag
-    tags: frozenset[Tag]
-    tag_text: str
-
-    @property
-    def build_text(self) -> str:
-        return f"{self.build[0]}{self.build[1]}" if self.build else ""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Contents:
-    """What one pass over all members leaves: their true RECORD rows, and the compiled ones."""
-
-    rows: dict[str, record.Row] = field(default_factory=dict)
-    binaries: list[Binary] = field(default_factory=list)
-
-
 def check(path: Path, expected: Expected) -> WheelFacts:
     """Find out what the wheel at *path* is; raise WheelRejectedError naming every rule (A-01 … A-16) that it breaks."""
-    name = _parse_name(path.name)
+    name = filename.parse(path.name)
     with archive.read(path) as wheel:
         info = layout.dist_info(wheel.names)
-        contents = _look_at(wheel)
-        compiled = Compiled(binaries=contents.binaries, tags=name.tags, platform=expected.platform)
+        contents = look_at(wheel)
+        compiled = Compiled(
+            binaries=contents.binaries,
+            tags=name.tags,
+            arch=expected.platform.arch,
+            release=expected.platform.distribution,
+        )
         told, findings = _metadata(wheel, info)
         findings += [
             *_name_findings(name, expected),
@@ -118,48 +98,13 @@ def check(path: Path, expected: Expected) -> WheelFacts:
         )
 
 
-def _parse_name(text: str) -> _Name:
-    tag_text = "-".join(text.removesuffix(".whl").split("-")[-3:])
-    try:
-        wheelfile.expand(tag_text)
-        project, version, build, tags = parse_wheel_filename(text)
-    except (InvalidWheelFilename, ValueError) as err:
-        raise broken("A-01", f"{text[:300]!r} is not a wheel's file name: {err}") from err
-    return _Name(text=text, project=project, version=version, build=build, tags=tags, tag_text=tag_text)
-
-
-def _look_at(wheel: WheelArchive) -> _Contents:
-    contents = _Contents()
-    for name in wheel.names:
-        digest, size = hashlib.sha256(), 0
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as copy:
-            is_elf = False
-            for chunk in wheel.chunks(name):
-                is_elf = is_elf or (size == 0 and chunk.startswith(elf.MAGIC))
-                if is_elf:
-                    copy.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-            if is_elf:
-                contents.binaries.append(_binary(name, copy))
-        contents.rows[name] = record.Row.of(name, digest.digest(), size)
-    return contents
-
-
-def _binary(name: str, file: tempfile.SpooledTemporaryFile[bytes]) -> Binary:
-    try:
-        return Binary(name=name, elf=elf.read(file))
-    except elf.MalformedElfError as err:
-        return Binary(name=name, fault=str(err))
-
-
 def _metadata(wheel: WheelArchive, info: str) -> tuple[metadata.CoreMetadata | None, list[Finding]]:
     if f"{info}/METADATA" not in wheel.members:
         return None, []  # layout says so
     return metadata.read(wheel.read(f"{info}/METADATA", limit=metadata.MAX_BYTES))
 
 
-def _name_findings(name: _Name, expected: Expected) -> Iterator[Finding]:
+def _name_findings(name: WheelName, expected: Expected) -> Iterator[Finding]:
     number = int(name.build[0]) if name.build else 0
     normal = file_name(name.project, name.version, build_number=number, tags=name.tag_text)
     if name.text != normal:
@@ -194,7 +139,7 @@ def _why_not(tag: Tag, platform: Platform) -> str:
 
 
 def _file_findings(
-    wheel: WheelArchive, info: str, name: _Name, contents: _Contents, compiled: Compiled
+    wheel: WheelArchive, info: str, name: WheelName, contents: Contents, compiled: Compiled
 ) -> Iterator[Finding]:
     """WHEEL, RECORD and entry_points.txt, each if it is there; layout tells of what is missing."""
     is_pure = False
@@ -215,7 +160,7 @@ def _file_findings(
         yield from layout.entry_point_findings(wheel.read(points, limit=layout.ENTRY_POINTS_MAX_BYTES), name.project)
 
 
-def _told_findings(told: metadata.CoreMetadata, info: str, name: _Name, wheel: WheelArchive) -> Iterator[Finding]:
+def _told_findings(told: metadata.CoreMetadata, info: str, name: WheelName, wheel: WheelArchive) -> Iterator[Finding]:
     if (told.name, str(told.version)) != (name.project, str(name.version)):
         text = f"METADATA is of {told.name} {told.version}, the file name of {name.project} {name.version}"
         yield Finding(rule="A-02", text=text)
@@ -239,7 +184,7 @@ def _notes(wheel: WheelArchive, told: metadata.CoreMetadata, expected: Expected,
     yield from grouped(seen)
 
 
-def _facts(wheel: WheelArchive, name: _Name, told: metadata.CoreMetadata, compiled: Compiled) -> WheelFacts:
+def _facts(wheel: WheelArchive, name: WheelName, told: metadata.CoreMetadata, compiled: Compiled) -> WheelFacts:
     data = wheel.read(f"{layout.dist_info(wheel.names)}/METADATA", limit=metadata.MAX_BYTES)
     return WheelFacts(
         filename=name.text,

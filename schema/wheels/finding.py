@@ -13,10 +13,14 @@ _SHOWN_OF_A_RULE = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One broken rule of the checklist for wheels (A-01 … A-16)."""
+    """One broken rule of the checklist for wheels (A-01 … A-16).
+
+    advice: what its maker can do, where the rule alone does not tell
+    """
 
     rule: str
     text: str
+    advice: str = ""
 
     def __str__(self) -> str:
         return f"{self.rule}: {one_line(self.text)}"

@@ -77,6 +77,11 @@ def findings(header: WheelHeader, tags: frozenset[Tag], build: str) -> Iterator[
         yield _finding(f"WHEEL's Root-Is-Purelib is {_told(header, 'root-is-purelib')}, not true or false")
     if header.fields.get("build", (build,)) != (build,):
         yield _finding(f"WHEEL's Build is {_told(header, 'build')}, the file name's is {build or 'none'}")
+    yield from tag_findings(header, tags)
+
+
+def tag_findings(header: WheelHeader, tags: frozenset[Tag]) -> Iterator[Finding]:
+    """WHEEL's tags against the file name's."""
     try:
         said = _tags(header.fields.get("tag", ()))
     except ValueError as err:

@@ -269,3 +269,29 @@ def _arm_attributes(values: Mapping[int, int]) -> bytes:
     pairs = b"\5cortex\0" + b"".join(bytes([tag, value]) for tag, value in values.items())
     scope = b"\1" + struct.pack("<I", len(pairs) + 5) + pairs
     return b"A" + struct.pack("<I", len(scope) + 10) + b"aeabi\0" + scope
+
+
+def versioned_object(*, needs: Mapping[str, str], machine: int = 62, kind: int = 3) -> bytes:
+    """A 64-bit little-endian shared object that needs of each library one symbol version, "" for none."""
+    names = [name for pair in needs.items() for name in pair if name]
+    strings = b"\0" + b"".join(name.encode() + b"\0" for name in names)
+    at = {name: strings.index(b"\0" + name.encode() + b"\0") + 1 for name in names}
+    versioned = [(library, version) for library, version in needs.items() if version]
+    verneed = b""
+    for number, (library, version) in enumerate(versioned, 1):
+        step = 32 if number < len(versioned) else 0
+        verneed += struct.pack("<HHIII", 1, 1, at[library], 16, step)
+        verneed += struct.pack("<IHHII", 0, 0, number + 1, at[version], 0)
+    strings_at = 64 + 56 * 2
+    verneed_at = strings_at + len(strings)
+    dynamic_at = verneed_at + len(verneed)
+    entries = [(1, at[library]) for library in needs] + [(5, strings_at), (10, len(strings))]
+    if versioned:
+        entries += [(0x6FFFFFFE, verneed_at), (0x6FFFFFFF, len(versioned))]
+    dynamic = b"".join(struct.pack("<QQ", *entry) for entry in [*entries, (0, 0)])
+    size = dynamic_at + len(dynamic)
+    headers = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, size, size, 4096)
+    headers += struct.pack("<IIQQQQQQ", 2, 6, dynamic_at, dynamic_at, 0, len(dynamic), len(dynamic), 8)
+    ident = b"\x7fELF\2\1\1" + bytes(9)
+    header = ident + struct.pack("<HHIQQQIHHHHHH", kind, machine, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    return header + headers + strings + verneed + dynamic

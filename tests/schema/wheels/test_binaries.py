@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from packaging.tags import parse_tag
@@ -29,7 +30,7 @@ def found(
         Binary(name=name, elf=file if isinstance(file, Elf) else elf.read(io.BytesIO(file)))
         for name, file in files.items()
     ]
-    compiled = Compiled(binaries=parsed, tags=parse_tag(tags), platform=platform)
+    compiled = Compiled(binaries=parsed, tags=parse_tag(tags), arch=platform.arch, release=platform.distribution)
     return [(finding.rule, finding.text) for finding in binaries.findings(compiled, is_pure=is_pure)]
 
 
@@ -75,7 +76,10 @@ def test_one_fault_of_several_files_is_said_once_with_their_number() -> None:
 
 def test_a_malformed_file_is_found_and_counts_as_compiled() -> None:
     compiled = Compiled(
-        binaries=[Binary(name="demo/x.so", fault="no end")], tags=parse_tag("py3-none-linux_x86_64"), platform=X86
+        binaries=[Binary(name="demo/x.so", fault="no end")],
+        tags=parse_tag("py3-none-linux_x86_64"),
+        arch=X86.arch,
+        release=X86.distribution,
     )
 
     (finding,) = binaries.findings(compiled, is_pure=False)
@@ -271,7 +275,8 @@ def test_libraries_that_nobody_promises_are_listed_for_a_linux_wheel() -> None:
             Binary(name="demo.libs/libown.so.1", elf=SOUND),
         ],
         tags=parse_tag("cp311-cp311-linux_x86_64"),
-        platform=X86,
+        arch=X86.arch,
+        release=X86.distribution,
     )
 
     assert list(binaries.findings(compiled, is_pure=False)) == []
@@ -325,3 +330,100 @@ def test_there_is_a_policy_for_the_newest_manylinux_of_each_architecture(arch: s
 
 def test_there_is_no_policy_for_armv6() -> None:
     assert platform_tag.newest_policy("armv6l") is None
+
+
+def without_release(tags: str, files: Mapping[str, Elf], *, arch: str = "x86_64", **more: Any) -> list[str]:
+    """As for a wheel of which nothing but its name is known."""
+    parsed = [Binary(name=name, elf=file) for name, file in files.items()]
+    compiled = Compiled(binaries=parsed, tags=parse_tag(tags), arch=arch, **more)
+    return [finding.text for finding in binaries.findings(compiled, is_pure=False)]
+
+
+def test_a_musllinux_wheel_may_rely_on_musl_and_zlib_only() -> None:
+    name = "demo/_c.cpython-311-x86_64-linux-musl.so"
+    musl = dataclasses.replace(SOUND, needed=("libc.musl-x86_64.so.1", "ld-musl-x86_64.so.1", "libz.so.1"))
+    tags = "cp311-cp311-musllinux_1_2_x86_64"
+
+    assert without_release(tags, {name: musl}) == []
+    alone = dataclasses.replace(musl, needed=("libpq.so.5",))
+    assert without_release(tags, {name: alone}) == [
+        (
+            f"beyond musllinux_1_2_x86_64: {name!r}: "
+            "needs libpq.so.5, which is neither in the wheel nor on every such system"
+        )
+    ]
+    assert "needs libc.so.6" in without_release(tags, {CP311: SOUND})[0]
+
+
+def test_a_wheel_for_both_c_libraries_needs_neither() -> None:
+    tags = "py3-none-manylinux_2_17_x86_64.musllinux_1_1_x86_64"
+    linked = dataclasses.replace(SOUND, needed=("libc.musl-x86_64.so.1",))
+
+    assert without_release(tags, {"demo/tool": dataclasses.replace(SOUND, needed=())}) == []
+    assert without_release(tags, {"demo/tool": linked})[0] == "'demo/tool' is linked to musl's C library"
+
+
+def test_where_no_release_is_named_a_linux_wheel_promises_no_c_library() -> None:
+    musl = dataclasses.replace(SOUND, needed=("libc.musl-x86_64.so.1",))
+
+    assert without_release("cp311-cp311-linux_x86_64", {CP311: needing({"libc.so.6": "GLIBC_2.99"})}) == []
+    assert without_release("cp311-cp311-linux_x86_64", {"demo/_c.cpython-311-x86_64-linux-musl.so": musl}) == []
+
+
+def test_extensions_of_interpreters_with_flags_in_their_abi_are_known() -> None:
+    name = "demo/_c.cpython-37m-x86_64-linux-gnu.so"
+
+    assert without_release("cp37-cp37m-manylinux_2_17_x86_64", {name: SOUND}) == []
+    assert "does not fit the ABI tags cp37-cp37" in without_release("cp37-cp37-manylinux_2_17_x86_64", {name: SOUND})[0]
+
+
+def test_how_pypy_names_extensions_is_not_held_against_its_wheels() -> None:
+    name = "demo/_c.pypy311-pp73-x86_64-linux-gnu.so"
+
+    assert without_release("pp311-pypy311_pp73-manylinux_2_17_x86_64", {name: SOUND}) == []
+    assert without_release("cp311-cp311-manylinux_2_17_x86_64", {name: SOUND}) == [
+        f"{name!r} is an extension of another interpreter"
+    ]
+
+
+def test_libraries_that_are_elsewhere_are_not_missed() -> None:
+    file = dataclasses.replace(SOUND, needed=("libc.so.6", "libcuda.so.1"))
+    tags = "cp311-cp311-manylinux_2_17_x86_64"
+
+    assert "needs libcuda.so.1" in without_release(tags, {CP311: file})[0]
+    assert without_release(tags, {CP311: file}, elsewhere=frozenset({"libcuda.so.1"})) == []
+
+
+def test_how_files_stand_to_each_policy_is_told_from_the_oldest_on() -> None:
+    file = needing({"libc.so.6": "GLIBC_2.28", "libexpat.so.1": "X", "libpq.so.5": "RHPG_9.6"})
+
+    found = platform_tag.fits([file], "x86_64", frozenset())
+
+    assert (found[0].tag, found[0].libraries, found[0].symbols) == (
+        "manylinux_2_5_x86_64",
+        ("libexpat.so.1", "libpq.so.5"),
+        ("GLIBC_2.28",),
+    )
+    assert {fit.tag: fit.symbols for fit in found if fit.tag.endswith(("2_27_x86_64", "2_28_x86_64"))} == {
+        "manylinux_2_27_x86_64": ("GLIBC_2.28",),
+        "manylinux_2_28_x86_64": (),
+    }
+    assert found[-1].libraries == ("libpq.so.5",)
+    assert platform_tag.newest_glibc([file, SOUND]) == (2, 28)
+    assert platform_tag.newest_glibc([SOUND]) == ()
+    assert platform_tag.fits([file], "armv6l", frozenset()) == ()
+
+
+def test_each_finding_about_compiled_files_says_what_to_do() -> None:
+    files = {
+        "demo/_c.cpython-310-x86_64-linux-gnu.so": needing({"libc.so.6": "GLIBC_2.34", "libpq.so.5": "X"}),
+        "demo/tool": dataclasses.replace(SOUND, machine=183),
+    }
+    parsed = [Binary(name=name, elf=file) for name, file in files.items()]
+    for tags in ("cp311-cp311-manylinux_2_17_x86_64", "cp311-cp311-musllinux_1_1_x86_64", "py3-none-any"):
+        compiled = Compiled(binaries=parsed, tags=parse_tag(tags), arch="x86_64")
+
+        found = list(binaries.findings(compiled, is_pure=False))
+
+        assert len(found) >= 2
+        assert all(finding.advice for finding in found)
