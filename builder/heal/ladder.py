@@ -131,4 +131,4 @@ class Ladder:
 
 def _solved(remedies: tuple[Remedy, ...]) -> int:
     """How many of them answer what was really missing; older build requirements are a guess."""
-    return sum(remedy.rung in {Rung.RULE, Rung.DEBIAN} for remedy in remedies)
+    return sum(remedy.rung in {Rung.RULE, Rung.DEBIAN} or bool(remedy.build_requirements) for remedy in remedies)

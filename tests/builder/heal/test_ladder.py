@@ -100,6 +100,14 @@ def test_the_build_ends_with_the_failure_that_was_reached_by_what_was_missing() 
     assert str(found.verdict) == "broken"
 
 
+def test_a_requirement_that_was_forgotten_counts_as_what_was_missing() -> None:
+    found = ladder({"no numpy": [Remedy(rung=Rung.REQUIREMENTS, why="w", build_requirements=("numpy",))]})
+
+    fails(found, broken("no numpy"))
+    fails(found, broken("its own code does not compile"))
+    assert str(found.verdict) == "its own code does not compile"
+
+
 def test_the_first_failure_stands_where_nothing_helped() -> None:
     found = ladder({"first": [package("a-dev", Rung.BUILD_DEPENDS)]})
 
