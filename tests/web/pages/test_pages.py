@@ -377,6 +377,7 @@ def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, datab
             "builds",
             "requests",
             "upstream_files",
+            "what_worked",
             "projects",
             "nodes",
         ):
