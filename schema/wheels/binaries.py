@@ -40,6 +40,18 @@ _EXTENSION = re.compile(r"\.(?:(?P<abi3>abi3t?)|cpython-3(?P<minor>\d+)(?P<threa
 _FOREIGN_EXTENSION = re.compile(r"\.(?:cpython|pypy|graalpy)[\w-]*\.so")
 
 
+def arch_of(tag: str) -> str | None:
+    """The architecture of a Linux platform tag; None for any other."""
+    if not tag.startswith(("linux_", "manylinux", "musllinux_")):
+        return None
+    return next((arch for arch in _MACHINES if tag.endswith(f"_{arch}")), None)
+
+
+def multiarch(arch: str) -> str:
+    """The triple of an architecture's own folder of libraries, such as ``aarch64-linux-gnu``."""
+    return _MACHINES[arch][3]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binary:
     """One member that begins like ELF; *elf* is None, and *fault* says why, if it cannot be read."""
@@ -65,15 +77,12 @@ class Compiled:
     @property
     def loadable(self) -> Iterator[tuple[str, Elf]]:
         """Programs and shared libraries; object files are material for a linker."""
-        for binary in self.binaries:
-            if binary.elf is not None and not binary.is_device_code and binary.elf.kind in (EXECUTABLE, SHARED):
-                yield binary.name, binary.elf
+        yield from loadable(self.binaries)
 
     @property
     def bundled(self) -> frozenset[str]:
         """Names under which the wheel's own libraries are found."""
-        names = {name.rpartition("/")[2] for name, _ in self.loadable}
-        return frozenset(names | {elf.soname for _, elf in self.loadable if elf.soname})
+        return bundled(self.binaries)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -87,6 +96,28 @@ class Compiled:
         policy = platform_tag.newest_policy(self.platform.arch)
         promised = policy.libraries if policy else frozenset()
         return tuple(library for library in self.needed if library not in promised)
+
+
+def loadable(binaries: Iterable[Binary]) -> Iterator[tuple[str, Elf]]:
+    """Programs and shared libraries with their names; object files are material for a linker."""
+    for binary in binaries:
+        if binary.elf is not None and not binary.is_device_code and binary.elf.kind in (EXECUTABLE, SHARED):
+            yield binary.name, binary.elf
+
+
+def bundled(binaries: Iterable[Binary]) -> frozenset[str]:
+    """Names under which a wheel's own libraries are found."""
+    found = set()
+    for name, elf in loadable(binaries):
+        found |= {name.rpartition("/")[2], elf.soname or ""}
+    return frozenset(found - {""})
+
+
+def is_extension(name: str) -> bool:
+    """Whether a file is named as an extension module for CPython."""
+    base = name.rpartition("/")[2]
+    match = _EXTENSION.search(base)
+    return match is not None and match.end() == len(base)
 
 
 def findings(compiled: Compiled, *, is_pure: bool) -> Iterator[Finding]:

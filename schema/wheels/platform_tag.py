@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -25,11 +25,18 @@ class Policy:
 
     glibc: (2, 17) for manylinux2014; libraries: sonames that are always there
     symbols: prefix such as ``GLIBCXX`` → its versions that may be needed
+    forbidden: library → the symbols that must not be taken from it, although it is always there
     """
 
     glibc: tuple[int, int]
     libraries: frozenset[str]
     symbols: dict[str, frozenset[str]]
+    forbidden: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """``manylinux_2_17``."""
+        return f"manylinux_{self.glibc[0]}_{self.glibc[1]}"
 
 
 def claimed_glibc(tag: str) -> tuple[int, int] | None:
@@ -40,16 +47,42 @@ def claimed_glibc(tag: str) -> tuple[int, int] | None:
     return _LEGACY.get(tag.partition("_")[0])
 
 
+@cache
+def policies(arch: str) -> tuple[Policy, ...]:
+    """The glibc policies of an architecture, the oldest first; none where auditwheel has none (armv6l)."""
+    found = [
+        Policy(
+            glibc=(int(match[1]), int(match[2])),
+            libraries=frozenset(policy["lib_whitelist"]),
+            symbols={prefix: frozenset(numbers) for prefix, numbers in policy["symbol_versions"][arch].items()},
+            forbidden={library: frozenset(names) for library, names in policy["blacklist"].items()},
+        )
+        for policy in _policy_file()
+        if (match := _POLICY_NAME.fullmatch(policy["name"])) and arch in policy["symbol_versions"]
+    ]
+    return tuple(sorted(found, key=lambda policy: policy.glibc))
+
+
 def policy_for(glibc: tuple[int, int], arch: str) -> Policy | None:
     """The newest policy that is not newer than *glibc*: a tag between two policies may rely on the older one only."""
     return max(
-        (policy for policy in _policies(arch) if policy.glibc <= glibc), key=lambda policy: policy.glibc, default=None
+        (policy for policy in policies(arch) if policy.glibc <= glibc), key=lambda policy: policy.glibc, default=None
     )
 
 
 def newest_policy(arch: str) -> Policy | None:
     """The policy with the most libraries and symbols."""
-    return max(_policies(arch), key=lambda policy: policy.glibc, default=None)
+    return max(policies(arch), key=lambda policy: policy.glibc, default=None)
+
+
+def newest_of_each(versions: Iterable[str]) -> dict[str, str]:
+    """Prefix → the highest of the symbol versions with it: ``{"GLIBC": "2.34"}``; without a number none counts."""
+    found: dict[str, str] = {}
+    for version in versions:
+        prefix, _, number = version.rpartition("_")
+        if prefix and number[:1].isdecimal():
+            found[prefix] = max(number, found.get(prefix, ""), key=_by_number)
+    return dict(sorted(found.items()))
 
 
 def is_loader(library: str) -> bool:
@@ -68,6 +101,14 @@ def beyond(elf: Elf, policy: Policy, bundled: frozenset[str]) -> Iterator[str]:
         over = [version for version in versions if not _allowed(version, policy)]
         if over:
             yield f"needs {max(over, key=_by_number)} of {library}"
+
+
+def forbidden(elf: Elf, undefined: Iterable[str], policy: Policy) -> Iterator[str]:
+    """Symbols that a file takes although a policy forbids it, a sentence each; *undefined* are all that it takes."""
+    taken = frozenset(undefined)
+    for library in elf.needed:
+        for symbol in sorted(taken & policy.forbidden.get(library, frozenset())):
+            yield f"takes {symbol} from {library}, which is not for others"
 
 
 def beyond_release(elf: Elf, platform: Platform) -> Iterator[str]:
@@ -89,20 +130,6 @@ def _by_number(version: str) -> tuple[int, ...]:
 
 def _glibc(version: str) -> tuple[int, ...]:
     return _by_number(version) if version.startswith("GLIBC_") else ()
-
-
-@cache
-def _policies(arch: str) -> tuple[Policy, ...]:
-    """The glibc policies of an architecture; none where auditwheel has none (armv6l)."""
-    return tuple(
-        Policy(
-            glibc=(int(match[1]), int(match[2])),
-            libraries=frozenset(policy["lib_whitelist"]),
-            symbols={prefix: frozenset(numbers) for prefix, numbers in policy["symbol_versions"][arch].items()},
-        )
-        for policy in _policy_file()
-        if (match := _POLICY_NAME.fullmatch(policy["name"])) and arch in policy["symbol_versions"]
-    )
 
 
 @cache
