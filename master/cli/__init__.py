@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from master.cli import (
+    anatomies,
     changes,
     feeds,
     installing,
@@ -46,6 +47,7 @@ for part in (
     knowledge,
     machines,
     keeping,
+    anatomies,
     trust,
 ):
     part.add_to(farm)

@@ -195,17 +195,20 @@ class _Seen:
     kept: Kept | None = None
 
 
-def examine(path: Path, *, sha256: Sha256 | None = None) -> Anatomy:
-    """Take the wheel at *path* apart; *sha256* spares reading it for its digest.
+def examine(path: Path, *, filename: str = "", sha256: Sha256 | None = None) -> Anatomy:
+    """Take the wheel at *path* apart.
+
+    filename: where the file itself is called otherwise; sha256: spares reading the file for it
 
     Only compiled files are inflated as a whole. Raise WheelRejectedError (A-01, A-05) if it is no wheel that every
     reader sees alike.
     """
+    name = filename or path.name
     try:
-        wheelfile.expand("-".join(path.name.removesuffix(".whl").split("-")[-3:]))
-        _, _, _, tags = parse_wheel_filename(path.name)
+        wheelfile.expand("-".join(name.removesuffix(".whl").split("-")[-3:]))
+        _, _, _, tags = parse_wheel_filename(name)
     except (InvalidWheelFilename, ValueError) as err:
-        raise broken("A-01", f"{path.name[:300]!r} is not a wheel's file name: {err}") from err
+        raise broken("A-01", f"{name[:300]!r} is not a wheel's file name: {err}") from err
     platforms = sorted({tag.platform for tag in tags})
     arch = next((found for tag in platforms if (found := binaries.arch_of(tag))), "")
     with archive.read(path) as wheel:
@@ -214,7 +217,7 @@ def examine(path: Path, *, sha256: Sha256 | None = None) -> Anatomy:
         portability, promised = _portability(platforms, arch, seen)
         compiled = {item.binary.name for item in seen}
         whole = Anatomy(
-            filename=path.name,
+            filename=name,
             sha256=sha256 or sha256_of(path),
             size_bytes=path.stat().st_size,
             unpacked_bytes=sum(member.size_bytes for member in wheel.members.values()),

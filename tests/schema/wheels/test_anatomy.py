@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -378,3 +379,19 @@ def test_mutated_wheels_are_examined_or_refused(sound: bytes, changes: list[tupl
         path.write_bytes(mutated)
         with suppress(WheelRejectedError):
             json.dumps(examine(path).to_json())
+
+
+def test_the_reference_names_every_key_of_the_shape() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "anatomy.md").read_text()
+    shapes = (
+        *(Anatomy, anatomy.Portability, anatomy.Licenses, anatomy.GraftedLibrary, anatomy.MemberGroup),
+        *(CompiledFile, anatomy.Library, anatomy.Hardening, grafted.Package),
+    )
+
+    for shape in shapes:
+        for key in fields(shape):
+            assert f"`{key.name}`" in page, key.name
+    for closed in (Kind, Place, Relro, Kept):
+        for item in closed:
+            assert f"`{item}`" in page, item
+    assert f"| `format` | {anatomy.FORMAT};" in page
