@@ -10,6 +10,7 @@ import hashlib
 import html
 import io
 import json
+import sys
 import threading
 import time
 import zipfile
@@ -264,6 +265,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, upstream: FakeUpstream) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what went wrong here, but not that a client has gone away: that may be another test's stderr."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -151,7 +151,7 @@ def test_a_pure_wheel_that_was_built_elsewhere_is_one_here(session: Session, cff
     [
         ("queued", {}, Cover.QUEUED, "Queued"),
         ("waiting", {"not_before": later(hours=2), "reason": "cools down"}, Cover.QUEUED, "until"),
-        ("leased", {"leased_to": "pi4", "lease_until": later(minutes=1)}, Cover.BUILDING, "Being built on pi4"),
+        ("leased", {"leased_to": "pi4", "lease_until": later(days=1)}, Cover.BUILDING, "Being built on pi4"),
         ("collecting", {"leased_to": "pi4"}, Cover.BUILDING, "Built on pi4"),
         ("failed", {"reason": "build: no"}, Cover.CANNOT, "Cannot be built: build: no"),
         ("held", {"reason": "a look"}, Cover.CANNOT, "`wheelfarm release "),
