@@ -20,6 +20,9 @@ _UNKNOWN = re.compile(
     r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate"
     r"|Couldn't find any package by \S+ '(\S+)'"
 )
+_TOGETHER = re.compile(
+    r"unmet dependencies|Unable to correct problems|Unable to satisfy dependencies|remove is disabled"
+)
 _STALE_S = 86_400.0
 # This machine's hooks belong to this machine's apt; its proxies and mirrors' passwords hold here too.
 _SETTINGS = """\
@@ -136,7 +139,8 @@ def fetch(
     """The .deb files of *packages* and of all they need beyond *root*; apt has verified each against the archive.
 
     folder: the image's ``apt/``, which all of it happens in
-    Raise JobError for a package that does not exist, ImageError if the archive cannot be reached.
+    Raise JobError for a package that does not exist, or for packages that exclude each other; ImageError if the archive
+    cannot be reached.
     """
     settings = _settings(folder, root, architecture)
     archives, stamp = folder / "cache" / "archives", folder / "updated"
@@ -206,7 +210,12 @@ def _try_again(argv: Sequence[str], unreached: str, cancelled: threading.Event) 
 
 
 def _refuse_unknown(err: ProcessError, unreached: str) -> None:
-    """Raise JobError if there is no such package, ImageError if that cannot be known."""
+    """Raise JobError if there is no such package, or none beside the others; ImageError if that cannot be known."""
+    if _TOGETHER.search(err.output) and not unreached:
+        raise JobError(
+            "these Debian packages cannot be installed together; mend the recipe",
+            failure_class=FailureClass.REQUIREMENT,
+        ) from err
     if unknown := _UNKNOWN.search(err.output):
         if unreached:
             raise ImageError(f"the package lists could not be fetched: {unreached}") from err

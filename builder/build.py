@@ -24,11 +24,9 @@ from builder.workshop import Workshop
 from schema.errors import ImageError, JobError, NodeError
 from schema.jobs import BuildJob, Material, Step
 from schema.platforms import Platform
-from schema.recipes import Recipe, combined
+from schema.recipes import MOST_LOG, Recipe, combined
 from schema.remedies import Remedy, Try
 from schema.wheels.check import WheelFacts
-
-_MOST_LOG = 4 * 2**20  # bytes of a try's log that rules are looked up in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +181,8 @@ class _Work:
             self.steps.note(f"{kept}{what}" if newest else "again, without what worked before")
 
     def _text_since(self, begin: int) -> str:
-        begin = max(begin, self.room.log.bytes_written - _MOST_LOG)
-        return self.room.log.read(begin, _MOST_LOG).decode(errors="replace")
+        begin = max(begin, self.room.log.bytes_written - MOST_LOG)
+        return self.room.log.read(begin, MOST_LOG).decode(errors="replace")
 
     def _index(self) -> Path:
         """The index of the suite; made, if there is none, while the build waits."""

@@ -104,8 +104,12 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
         (making / "tools").symlink_to(image.tools.resolve())
         digest = hashlib.sha256(json.dumps([image.digest, added]).encode()).hexdigest()
         packages = image.packages | {name: version for name, version, _ in added}
-        new = [deb for deb in debs if apt.identity(deb)[0] not in image.packages]
-        libraries = {name: package for deb in new for name, package in _libraries(deb)}
+        libraries = {
+            library: package
+            for deb, (package, _, _) in zip(debs, added, strict=True)
+            if package not in image.packages
+            for library in _libraries(deb)
+        }
         images.write(
             replace(image, folder=making, digest=Sha256(digest), packages=packages, added=added, libraries=libraries)
         )
@@ -113,12 +117,11 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
         making.rename(folder / key)
 
 
-def _libraries(deb: Path) -> Iterator[tuple[str, str]]:
-    """The shared libraries in a .deb that the dynamic linker finds by name, each with the package."""
-    package, _ = apt.identity(deb)
+def _libraries(deb: Path) -> Iterator[str]:
+    """The shared libraries in a .deb that the dynamic linker finds by name."""
     for line in process.run(["dpkg-deb", "--contents", str(deb)]).splitlines():
         if found := _LIBRARY.search(line):
-            yield found[1], package
+            yield found[1]
 
 
 def _unpack(deb: Path, root: Path) -> None:

@@ -36,6 +36,7 @@ from schema.errors import (
 from schema.jobs import BuildResult, Lease, Limits, Outcome
 from schema.names import NodeName
 from schema.platforms import Platform
+from schema.recipes import MOST_LOG
 from schema.states import AttemptOutcome, BuildState, FailureClass
 from schema.wheels.canonical import is_canonical
 from schema.wheels.check import Expected, check
@@ -44,8 +45,6 @@ log = logging.getLogger(__name__)
 
 # So often is a result fetched again whose bytes are not the promised ones, before its node is to blame.
 _TRANSFERS_AGAIN = 3
-# So many bytes from a log's end are looked through for what a rule wants to see.
-_MOST_LOG = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +188,7 @@ class Collector:
             return
         message = result.evidence or result.message
         builds.fail(session, build, failure_class=failure_class, message=message, retry_s=self.retry_s)
-        said = log_bytes[-_MOST_LOG:].decode(errors="replace")
+        said = log_bytes[-MOST_LOG:].decode(errors="replace")
         fallback.follow(
             session, build, (failure_class, said), recipe_folders=self.recipe_folders, today=now(session).date()
         )

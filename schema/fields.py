@@ -27,6 +27,11 @@ def text(value: Any, *, limit: int = _TEXT_LIMIT) -> str:  # noqa: ANN401
     return value
 
 
+def storable(value: Any) -> str:  # noqa: ANN401
+    """The same, for a column of text: no database takes the character NUL, so it is shown."""
+    return text(value).replace("\0", "\u2400")
+
+
 def file_name(value: Any) -> str:  # noqa: ANN401
     """The plain name of a file: no path, nothing hidden, no line's end."""
     name = text(value, limit=255)
@@ -40,6 +45,11 @@ def count(value: Any, *, most: int = 2**63 - 1) -> int:  # noqa: ANN401
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise ValueError(f"not a whole number of 0 or more: {str(value)[:80]!r}")
     return value
+
+
+def line_number(value: Any) -> int:  # noqa: ANN401
+    """The number of a line in a log; no larger than the database's column takes."""
+    return count(value, most=2**31 - 1)
 
 
 def seconds(value: Any) -> float:  # noqa: ANN401

@@ -23,6 +23,8 @@ from schema.states import FailureClass
 # So many rules may wait for a failure of one build.
 MOST_REMEDIES: Final = 20
 _MOST_APPLIED = 200
+# So many bytes from the end of a failure's log are looked through for what a rule wants to see.
+MOST_LOG: Final = 4 * 2**20
 
 # What an attempt ended with: the class, and the text of its log.
 Failed = tuple[FailureClass, str]

@@ -29,6 +29,34 @@ class Rung(StrEnum):
     BUILD_DEPENDS = "build-depends"  # what Debian builds the project with
 
 
+# Modules that a setup.py imports without requiring them, and the project that brings each. Only these: a log may name
+# any module it likes, and a node any project, whose code would then run in the builds of others.
+FORGOTTEN: Final[dict[str, str]] = {
+    "Cython": "cython",
+    "cffi": "cffi",
+    "cmake": "cmake",
+    "cppy": "cppy",
+    "jinja2": "jinja2",
+    "mako": "mako",
+    "mesonpy": "meson-python",
+    "nanobind": "nanobind",
+    "ninja": "ninja",
+    "numpy": "numpy",
+    "packaging": "packaging",
+    "pkgconfig": "pkgconfig",
+    "ply": "ply",
+    "pybind11": "pybind11",
+    "scikit_build_core": "scikit-build-core",
+    "setuptools_rust": "setuptools-rust",
+    "setuptools_scm": "setuptools-scm",
+    "six": "six",
+    "skbuild": "scikit-build",
+    "toml": "toml",
+    "tomli": "tomli",
+    "wheel": "wheel",
+    "yaml": "pyyaml",
+}
+
 # What a remedy of each kind may do; a rule is looked up again by its id before it is used again.
 _ALLOWED: Final[dict[Rung, frozenset[str]]] = {
     Rung.MACHINE: frozenset({"jobs"}),
@@ -64,6 +92,8 @@ class Remedy(Actions):
             raise ValueError(f"a remedy of the kind {rung} {'without' if rung is Rung.RULE else 'with'} a rule")
         if not_allowed := set(done(made)) - _ALLOWED.get(rung, frozenset(done(made))):
             raise ValueError(f"a remedy of the kind {rung} may not have {', '.join(sorted(not_allowed))}")
+        if rung is not Rung.RULE and (unknown := set(made.build_requirements) - set(FORGOTTEN.values())):
+            raise ValueError(f"a remedy may not require {', '.join(sorted(unknown))}")
         return made
 
     @property
@@ -100,7 +130,7 @@ class Try(Message):
             helped=rule_keys.switch(data.get("helped", False)),
             failure_class=fields.maybe(data.get("failure_class"), FailureClass),
             evidence=fields.text(data.get("evidence", ""), limit=2000),
-            line=fields.maybe(data.get("line"), fields.count),
+            line=fields.maybe(data.get("line"), fields.line_number),
         )
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from schema.remedies import FORGOTTEN
+
 # What a log says, and the newest releases that still had what is missed; the first of each row is the least change.
 _BROKE: Final[tuple[tuple[re.Pattern[str], tuple[tuple[str, ...], ...]], ...]] = (
     (re.compile(r"cython_sources|Cython|\.pyx\b"), (("cython<3",), ("cython<0.29.37", "setuptools<58"))),
@@ -19,33 +21,6 @@ _BROKE: Final[tuple[tuple[re.Pattern[str], tuple[tuple[str, ...], ...]], ...]] =
 # Where the log does not tell which requirement it was.
 _ANY: Final = (("setuptools<81", "cython<3", "numpy<2"), ("setuptools<58", "cython<3", "numpy<2"))
 
-# Modules that a setup.py imports, and the project that brings each. Only these: a log may name any module it likes.
-_MODULES: Final[dict[str, str]] = {
-    "Cython": "cython",
-    "cffi": "cffi",
-    "cmake": "cmake",
-    "cppy": "cppy",
-    "jinja2": "jinja2",
-    "mako": "mako",
-    "mesonpy": "meson-python",
-    "nanobind": "nanobind",
-    "ninja": "ninja",
-    "numpy": "numpy",
-    "packaging": "packaging",
-    "pkgconfig": "pkgconfig",
-    "ply": "ply",
-    "pybind11": "pybind11",
-    "scikit_build_core": "scikit-build-core",
-    "setuptools_rust": "setuptools-rust",
-    "setuptools_scm": "setuptools-scm",
-    "six": "six",
-    "skbuild": "scikit-build",
-    "toml": "toml",
-    "tomli": "tomli",
-    "wheel": "wheel",
-    "yaml": "pyyaml",
-}
-
 
 def pins(evidence: str) -> Iterator[tuple[str, ...]]:
     """The constraints that may give back what *evidence* misses, least change first; each is one thing to try."""
@@ -55,4 +30,4 @@ def pins(evidence: str) -> Iterator[tuple[str, ...]]:
 
 def project_of(module: str) -> str | None:
     """The project that brings a module which sdists are known to forget among their build requirements."""
-    return _MODULES.get(module.partition(".")[0])
+    return FORGOTTEN.get(module.partition(".")[0])

@@ -299,6 +299,14 @@ def test_what_was_tried_is_kept_with_the_attempt_and_what_worked_goes_with_the_n
         assert (job.build_id, job.known) == (again.id, (LIBRARY,))
 
 
+def test_what_a_node_says_of_a_failure_fits_into_the_database_whatever_it_is(shed: Shed, wheel: Path) -> None:
+    build = fails(shed, wheel, FailureClass.HEADER, INSTEAD, message="a\0b", evidence="c\0d", line=2**31 - 1)
+
+    assert build.reason == "header: c\u2400d"
+    with transaction(shed.database) as session:
+        assert session.scalars(select(Attempt.message)).one() == "a\u2400b"
+
+
 def test_packages_that_a_wheel_needs_where_it_is_used_are_kept_with_it(shed: Shed, wheel: Path) -> None:
     lease = shed.leased()
     shed.leave(lease, wheel, result=lambda built: replace(built, runtime_packages=("libxrender1",)))
@@ -319,14 +327,20 @@ build_instead = "0.9"
 """
 
 
-def fails(shed: Shed, wheel: Path, failure_class: FailureClass, recipe: str) -> Build:
+def fails(shed: Shed, wheel: Path, failure_class: FailureClass, recipe: str, **said: Any) -> Build:
     """A build that ended so, of a farm with that recipe."""
     (shed.folder / "demo.toml").write_text(recipe)
     shed.collector = replace(shed.collector, recipe_folders=(shed.folder,))
     lease = shed.leased()
 
     def ended(result: BuildResult) -> BuildResult:
-        return replace(result, outcome=Outcome.FAILED, wheel=None, failure_class=failure_class, message="FAIL: pwhash")
+        return replace(
+            result,
+            outcome=Outcome.FAILED,
+            wheel=None,
+            failure_class=failure_class,
+            **{"message": "FAIL: pwhash", **said},
+        )
 
     shed.leave(lease, wheel, result=ended)
     shed.collector.collect(N1, lease)

@@ -31,6 +31,7 @@ def test_a_remedy_and_a_try_come_off_the_wire_as_they_went_on_it() -> None:
         (Rung.DEBIAN, {"debian_packages": ["; rm -rf /"]}, "is not the name of a Debian package"),
         (Rung.DEBIAN, {"rule": "demo/one"}, "with a rule"),
         (Rung.RULE, {"jobs": 1}, "without a rule"),
+        (Rung.REQUIREMENTS, {"build_requirements": ["evil"]}, "may not require evil"),
     ],
 )
 def test_what_a_node_says_it_did_may_be_only_what_that_kind_of_remedy_is_for(
@@ -38,6 +39,11 @@ def test_what_a_node_says_it_did_may_be_only_what_that_kind_of_remedy_is_for(
 ) -> None:
     with pytest.raises(WireError, match=told):
         Remedy.from_json({"rung": rung, "why": "because", **actions})
+
+
+def test_a_line_is_no_larger_than_the_database_takes() -> None:
+    with pytest.raises(WireError, match="not a whole number"):
+        Try.from_json({"seconds": 1, "line": 2**31})
 
 
 def test_remedies_and_the_recipe_add_up_and_the_rules_among_them_are_named() -> None:

@@ -119,6 +119,13 @@ def test_a_package_that_there_is_not_is_the_recipes_fault(
     assert f"no package {name.rstrip('+')}" in str(raised.value)
 
 
+def test_packages_that_exclude_each_other_are_the_recipes_fault(
+    image: Image, log: Log, cancelled: threading.Event
+) -> None:
+    with pytest.raises(JobError, match="cannot be installed together"):
+        debian.with_packages(image, ["libcurl4-gnutls-dev", "libcurl4-openssl-dev"], log=log, cancelled=cancelled)
+
+
 def test_a_cancelled_job_adds_nothing(image: Image, log: Log, cancelled: threading.Event) -> None:
     cancelled.set()
 
