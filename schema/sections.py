@@ -85,6 +85,7 @@ class WatchSection:
     feed: ``simple`` (the list of all projects with their serials), ``projects`` (each page in its turn), or ``auto``:
         the list where the scope is wide, each page in its turn where it is narrow
     changelog: whether to ask the upstream's XML-RPC changelog, too, for news within seconds
+    rss: where pages are read in their turn, whether the upstream's RSS of newest releases says which come first
     pause_s: between two looks at the feed; margin_serials: how many serials are read again each time (W-04)
     cooldown_s: from a file's upload to its build, 0 for none; cooldown_exempt: names or patterns that are built at once
     sweep_s: how often a project is read although no event spoke of it (W-06); reconcile_s: a full comparison
@@ -97,6 +98,7 @@ class WatchSection:
     demand: bool = False
     feed: Feed = Feed.AUTO
     changelog: bool = False
+    rss: bool = False
     pause_s: float = 60.0
     margin_serials: int = 2000
     cooldown_s: float = 86400.0

@@ -22,7 +22,7 @@ class FakePyPI(FakeUpstream):
 
     journal: what ``changelog_since_serial`` gives; change it to have gaps, late, doubled or reordered rows
     listed: name → serial, as ``/simple/`` says; page_serials: the same of the header of pages, where it differs
-    xmlrpc_fault: (code, text) instead of an answer
+    xmlrpc_fault: (code, text) instead of an answer; rss: instead of what the journal has; b"": there is none
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,7 @@ class FakePyPI(FakeUpstream):
         self.page_serials: dict[str, int] = {}
         self.with_serials = True
         self.xmlrpc_fault: tuple[int, str] | None = None
+        self.rss: bytes | None = None
 
     def tell(self, name: str, action: str, version: str | None = None) -> int:
         """One more row of the journal; gives its serial."""
@@ -100,7 +101,9 @@ class FakePyPI(FakeUpstream):
                 return 0
 
     def answer(self, path: str, accept: str) -> tuple[int, str, bytes] | None:
-        """The list of projects."""
+        """The list of projects, and the newest releases."""
+        if path == "/rss/updates.xml" and self.rss != b"":
+            return 200, "text/xml", self.rss or self._updates()
         if path != "/simple/":
             return None
         if self.html_only or JSON not in accept:
@@ -112,6 +115,11 @@ class FakePyPI(FakeUpstream):
         ]
         meta = {"api-version": self.api_version, "_last-serial": self.serial}
         return 200, JSON, json.dumps({"meta": meta, "projects": projects}).encode()
+
+    def _updates(self) -> bytes:
+        told = [row for row in reversed(self.journal) if row[3] == "new release"][:100]
+        items = "".join(f"<item><title>{name} {version}</title><link>x</link></item>" for name, version, *_ in told)
+        return f'<?xml version="1.0"?><rss version="2.0"><channel><title>new</title>{items}</channel></rss>'.encode()
 
     def call(self, path: str, content: bytes) -> tuple[int, str, bytes]:
         """XML-RPC."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Set as AbstractSet
 
+from packaging.utils import NormalizedName
 from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from master import marks
 from master.feed.changelog import ChangelogFeed
 from master.feed.news import PROJECTS, Batch, Feed, NoFeedError, Position
+from master.feed.rss import WakeUp
 from master.feed.simple import SimpleFeed
-from master.feed.take import Adopt, take
+from master.feed.take import Adopt, take, wake
 from master.upstream import Upstream
 from schema.db.models import Mark, Project
 from schema.db.session import now as clock
@@ -42,6 +45,7 @@ class Follower:
             settings.feed is Wanted.AUTO and (settings.scope is Scope.ALL or bool(settings.patterns))
         )
         self._feeds: list[Feed] = []
+        self._rss = WakeUp(upstream) if settings.rss else None
         if settings.feed is not Wanted.PROJECTS:
             if settings.changelog:
                 self._feeds.append(ChangelogFeed(upstream, margin=settings.margin_serials))
@@ -78,9 +82,24 @@ class Follower:
         if failed:
             self._note_failure(str(failed[-1]))
             raise failed[-1]
+        woken, rss = self._woken_by_rss()
         with transaction(self._database) as session:
-            self._say(session, PROJECTS, "; ".join(absent))
-        return 0
+            self._say(session, PROJECTS, "; ".join([*absent, *rss]))
+            return wake(session, woken, now=clock(session), adopt=self._adopt)
+
+    def _woken_by_rss(self) -> tuple[AbstractSet[NormalizedName], list[str]]:
+        """The projects to look at out of their turn, and what is to be said of that."""
+        if self._rss is None:
+            return frozenset(), []
+        until, why = self._ask_again.get(self._rss.name, (0.0, ""))
+        if time.monotonic() < until:
+            return frozenset(), [why]
+        try:
+            return self._rss.news(), ["woken by RSS"]
+        except UpstreamError as err:
+            pause_s = _ASK_AGAIN_S if isinstance(err, NoFeedError) else err.retry_after_s or 0.0
+            self._ask_again[self._rss.name] = time.monotonic() + pause_s, str(err)
+            return frozenset(), [str(err)]
 
     def _follow(self, feed: Feed, why_not_better: str) -> int:
         taken = 0

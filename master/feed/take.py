@@ -35,6 +35,19 @@ def take(
     )
 
 
+def wake(session: Session, names: Iterable[str], *, now: datetime, adopt: Adopt | None = None) -> int:
+    """Have projects looked at of which it is only said that something happened; count them. As ``take`` otherwise."""
+    woken = 0
+    for batch in batches(sorted(names), _BATCH):
+        if adopt is not None and (new := set(batch).difference(_known(session, batch))):
+            adopt(session, sorted(new))
+            session.flush()
+        soon = now - urgency.NEWS
+        moved = update(Project).where(Project.name.in_(batch), Project.check_at > soon).values(check_at=soon)
+        woken += len(session.scalars(moved.returning(Project.id)).all())
+    return woken
+
+
 def _merged(events: Iterable[Event]) -> dict[str, Event]:
     """One event for each project: the highest serial, and the more urgent kind."""
     merged: dict[str, Event] = {}
