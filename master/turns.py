@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
 from functools import partial
 
 from master import closure, crash, needs, ripen, sweep, watch
 from master.feed import reconcile
+from master.hearing import Hearing
 from master.keep import watchdog
 from master.loops import Loops
 from master.parts import Parts, adopt
 from master.post import Post
 from schema.db.session import transaction
-from schema.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +23,7 @@ class Turns:
     def __init__(self, parts: Parts, post: Post, loops: Loops) -> None:
         self._parts, self._post, self._loops = parts, post, loops
         self._settings, self._database = parts.settings, parts.database
-        # A master that could not hear (it was down, or Redis was) must not blame the nodes for their silence.
-        self._deaf_until = time.monotonic() + self._settings.timing.lease_s
+        self._hearing = Hearing(parts.database, post.reach, patience_s=parts.settings.timing.lease_s)
         self._needs_after = (0, 0)
 
     def watch(self) -> None:
@@ -82,12 +80,7 @@ class Turns:
 
     def sweep(self) -> None:
         """Take back what ran out of its lease, unless it was the master who could not hear."""
-        try:
-            self._post.reach()
-        except UnavailableError:
-            self._deaf_until = time.monotonic() + self._settings.timing.lease_s
-            raise
-        if time.monotonic() >= self._deaf_until:
+        if self._hearing.look():
             with transaction(self._database) as session:
                 sweep.expired(session)
             crash.point("swept")

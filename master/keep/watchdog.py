@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from master import marks
+from master import hearing, marks
 from master.feed.news import PROJECTS
 from master.keep import alarms, room
 from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
@@ -76,6 +76,7 @@ def look(session: Session, settings: AlarmsSection) -> list[Alarm]:
     memory.wake(moment.timestamp())
     wrong = {
         **_disk(session),
+        **_redis(session),
         **_nothing_built(session, memory, moment, settings.nothing_built_s),
         **_serial_still(session, memory, moment, settings.serial_still_s),
         **_silent_nodes(session, memory, moment, settings.node_silent_s),
@@ -88,6 +89,11 @@ def look(session: Session, settings: AlarmsSection) -> list[Alarm]:
 def _disk(session: Session) -> dict[str, str]:
     note = room.note_of(session)
     return {"disk-low": note} if note else {}
+
+
+def _redis(session: Session) -> dict[str, str]:
+    note = hearing.note_of(session)
+    return {"redis-away": note} if note else {}
 
 
 def _nothing_built(session: Session, memory: Memory, moment: datetime, limit_s: float) -> dict[str, str]:

@@ -11,7 +11,7 @@ from schema.db.models import Build, Node
 from schema.db.why.answers import Said, clause, moment
 from schema.db.why.places import MOST
 from schema.db.why.reasons import Actor, Reason
-from schema.db.why.surroundings import INTAKE, Scene
+from schema.db.why.surroundings import INTAKE, REDIS, Scene
 from schema.printable import one_line
 from schema.sizes import LARGEST, UNKNOWN
 from schema.states import RETRY, FailureClass
@@ -70,6 +70,9 @@ def _farm(scene: Scene) -> tuple[Reason, str] | None:
     """What keeps the whole farm from giving out builds."""
     if text := no_leader(scene):
         return Reason.NO_LEADER, text
+    redis = scene.marks.get(REDIS)
+    if redis is not None and redis.note:
+        return Reason.REDIS_AWAY, clause(redis.note, otherwise="Redis does not answer the master")
     intake = scene.marks.get(INTAKE)
     if intake is not None and intake.note:
         return Reason.INTAKE_STOPPED, clause(intake.note, otherwise="the farm gives out no builds")

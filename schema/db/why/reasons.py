@@ -59,6 +59,7 @@ class Reason(StrEnum):
 
     # Waiting for a node
     NO_LEADER = "no-leader"
+    REDIS_AWAY = "redis-away"
     INTAKE_STOPPED = "intake-stopped"
     NO_NODE = "no-node"
     NODES_QUARANTINED = "nodes-quarantined"

@@ -23,7 +23,7 @@ from schema.db.why.chains import Link
 from schema.settings import Settings
 from schema.states import BuildState
 
-INTAKE, BACKFILL = "intake", "backfill"
+INTAKE, BACKFILL, REDIS = "intake", "backfill", "redis"
 
 _DECIDED_BY_PEOPLE = frozenset({BuildState.HELD, BuildState.WITHDRAWN})
 
@@ -111,7 +111,9 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
         links=links,
         people=_people(session, builds),
         leader=session.get(Leadership, 1),
-        marks={mark.name: mark for mark in session.scalars(select(Mark).where(Mark.name.in_((INTAKE, BACKFILL))))},
+        marks={
+            mark.name: mark for mark in session.scalars(select(Mark).where(Mark.name.in_((INTAKE, BACKFILL, REDIS))))
+        },
     )
 
 

@@ -656,6 +656,21 @@ def test_the_intake_is_stopped(session: Session) -> None:
     )
 
 
+@covers(Reason.REDIS_AWAY)
+def test_redis_does_not_answer(session: Session) -> None:
+    entries.mark(session, "redis", note="Redis does not answer the master since 2026-01-05 12:00 UTC: start it there")
+    node = entries.node(session)
+    node.heard_at = None  # of course it is silent, too
+    entries.build(session, entries.project(session))
+
+    says(
+        ask(session),
+        Reason.REDIS_AWAY,
+        Actor.OPERATOR,
+        "Queued, but Redis does not answer the master since 2026-01-05 12:00 UTC: start it there.",
+    )
+
+
 @covers(Reason.NO_NODE)
 def test_no_node_offers_the_platform(session: Session) -> None:
     entries.node(session, platforms=[ARM])
