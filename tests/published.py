@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from master import builds
+from master.site import Site
 from master.store import Store
 from schema.db.models import Build, Project, UpstreamFile, Wheel
 from schema.db.session import now
@@ -121,3 +122,10 @@ def _requires_python(metadata: bytes) -> str | None:
 
 def _record_digest(data: bytes) -> str:
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def render_lists(session: Session, site: Site) -> None:
+    """Write every list and constraints file of *site* as the database is."""
+    lists = site.lists()
+    lists.read(session)
+    site.write_lists(lists)

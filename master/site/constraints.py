@@ -5,15 +5,17 @@ An installer prefers a newer sdist to an older wheel; ``name<=version`` in a con
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 from sqlalchemy import select
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session
 
+from master.batches import batches
 from master.site.shown import is_offered
 from schema.db.models import Build, Project, UpstreamFile, Wheel
 from schema.platforms import Platform
@@ -23,6 +25,8 @@ from schema.states import BuildState
 # Wherever a build of these ended, an installer finds a wheel: ours or the upstream's.
 _HAS_WHEEL = (BuildState.PUBLISHED, BuildState.UNNEEDED)
 _REASON_LIMIT = 200
+# Projects in one query, and rows that are read at once.
+_BATCH, _AT_ONCE = 500, 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +42,20 @@ class HeldBack:
     reason: str
 
 
-def held_back(session: Session, platform: Platform) -> list[HeldBack]:
-    """Everything held back on *platform*, sorted by name; a pre-release neither holds back nor is what to stay at."""
-    newest: dict[int, Build] = {}
-    for build in _without_wheel(session, platform):
-        known = newest.get(build.project_id)
-        if known is None or Version(known.version) < Version(build.version):
-            newest[build.project_id] = build
+def held_back(session: Session, platform: Platform, projects: Collection[int] | None = None) -> list[HeldBack]:
+    """Everything held back on *platform*, sorted by name; a pre-release neither holds back nor is what to stay at.
+
+    projects: ids of those that are asked about; None for all, which takes as long as there are builds without a wheel
+    """
+    newest = _newest_without_wheel(session, platform, projects)
     found = []
-    for project_id, build in newest.items():
-        wheel = max(_versions_with_wheel(session, project_id, platform), default=None)
-        if wheel is not None and wheel < Version(build.version):
-            # What a log or a person wrote must not become a constraint.
-            reason = one_line(f"{build.state}: {build.reason}" if build.reason else build.state, limit=_REASON_LIMIT)
-            found.append(
-                HeldBack(name=build.project.name, newest_wheel=wheel, version=Version(build.version), reason=reason)
-            )
+    for batch in batches(sorted(newest), _BATCH):
+        for project_id, wheel in _newest_with_wheel(session, batch, platform).items():
+            item = newest[project_id]
+            if wheel < item.version:
+                # What a log or a person wrote must not become a constraint.
+                reason = one_line(f"{item.state}: {item.reason}" if item.reason else item.state, limit=_REASON_LIMIT)
+                found.append(HeldBack(name=item.name, newest_wheel=wheel, version=item.version, reason=reason))
     return sorted(found, key=lambda item: item.name)
 
 
@@ -67,13 +69,23 @@ def text(platform: Platform, held: Sequence[HeldBack]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _without_wheel(session: Session, platform: Platform) -> list[Build]:
-    """Builds without a wheel whose sdist an installer on *platform* would take instead."""
-    builds = session.scalars(
-        select(Build)
+class _Lacking(NamedTuple):
+    """A version without a wheel, and how its build stands."""
+
+    name: str
+    version: Version
+    state: str
+    reason: str
+
+
+def _newest_without_wheel(
+    session: Session, platform: Platform, projects: Collection[int] | None
+) -> dict[int, _Lacking]:
+    """Of each project the newest version whose sdist an installer on *platform* would take for want of a wheel."""
+    wanted = (
+        select(Build.project_id, Project.name, Build.version, Build.state, Build.reason, UpstreamFile.requires_python)
         .join(Build.project)
         .join(Build.sdist)
-        .options(contains_eager(Build.project), contains_eager(Build.sdist))
         .where(
             Build.platform == str(platform),
             Build.state.not_in(_HAS_WHEEL),
@@ -82,47 +94,54 @@ def _without_wheel(session: Session, platform: Platform) -> list[Build]:
             UpstreamFile.yanked.is_(None),
         )
     )
-    return [
-        build
-        for build in builds
-        if not Version(build.version).is_prerelease
-        and build.sdist is not None
-        and _fits(build.sdist.requires_python, platform)
-    ]
+    if projects is not None:
+        wanted = wanted.where(Build.project_id.in_(projects))
+    newest: dict[int, _Lacking] = {}
+    for row in session.execute(wanted.execution_options(yield_per=_AT_ONCE)):
+        version = Version(row.version)
+        known = newest.get(row.project_id)
+        is_newer = known is None or known.version < version
+        if is_newer and not version.is_prerelease and _fits(row.requires_python, platform):
+            newest[row.project_id] = _Lacking(row.name, version, row.state, row.reason)
+    return newest
 
 
-def _versions_with_wheel(session: Session, project_id: int, platform: Platform) -> set[Version]:
-    """Final versions of which an installer on *platform* finds a wheel, here or upstream."""
+def _newest_with_wheel(session: Session, projects: Collection[int], platform: Platform) -> dict[int, Version]:
+    """Of each project the newest final version of which an installer on *platform* finds a wheel, here or upstream."""
     ours = session.execute(
-        select(Wheel.filename, Wheel.requires_python, Wheel.view)
+        select(Wheel.project_id, Wheel.filename, Wheel.requires_python, Wheel.view)
         .join(Wheel.project)
         .join(Wheel.build)
         .outerjoin(Build.sdist)
-        .where(Wheel.project_id == project_id, is_offered(), Wheel.yanked.is_(None))
+        .where(Wheel.project_id.in_(projects), is_offered(), Wheel.yanked.is_(None))
     )
     upstream = session.execute(
-        select(UpstreamFile.filename, UpstreamFile.requires_python).where(
-            UpstreamFile.project_id == project_id,
+        select(UpstreamFile.project_id, UpstreamFile.filename, UpstreamFile.requires_python).where(
+            UpstreamFile.project_id.in_(projects),
             UpstreamFile.kind == "wheel",
             UpstreamFile.gone_at.is_(None),
             UpstreamFile.yanked.is_(None),
         )
     )
-    names = [
-        *(filename for filename, requires, view in ours if view in {None, platform.view} and _fits(requires, platform)),
-        *(filename for filename, requires in upstream if _fits(requires, platform)),
+    files = [
+        *((row.project_id, row.filename, row.requires_python) for row in ours if row.view in {None, platform.view}),
+        *upstream,
     ]
-    return set(_usable_versions(names, platform))
+    newest: dict[int, Version] = {}
+    for project_id, filename, requires_python in files:
+        version = _usable_version(filename, platform) if _fits(requires_python, platform) else None
+        if version is not None and (project_id not in newest or newest[project_id] < version):
+            newest[project_id] = version
+    return newest
 
 
-def _usable_versions(filenames: Iterable[str], platform: Platform) -> Iterable[Version]:
-    for filename in filenames:
-        try:
-            _, version, _, tags = parse_wheel_filename(filename)
-        except InvalidWheelFilename:
-            continue
-        if not version.is_prerelease and not tags.isdisjoint(platform.tags):
-            yield version
+def _usable_version(filename: str, platform: Platform) -> Version | None:
+    """That of a final release's wheel that is for *platform*; else None."""
+    try:
+        _, version, _, tags = parse_wheel_filename(filename)
+    except InvalidWheelFilename:
+        return None
+    return None if version.is_prerelease or tags.isdisjoint(platform.tags) else version
 
 
 def _fits(requires_python: str | None, platform: Platform) -> bool:

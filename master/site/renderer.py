@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from master import crash
 from master.site import constraints, pages, tree
+from master.site.lists import Lists
 from master.site.pages import Place
 from master.site.shown import View, names_by_view, offered, views
 from master.store import Store
@@ -64,20 +65,21 @@ class Site:
             if filename not in keep:
                 self._take_down(filename)
 
-    def render_roots(self, session: Session) -> None:
-        """Write the list of projects of each view, where the set of names changed."""
-        for view, names in names_by_view(session, self.views).items():
+    def lists(self) -> Lists:
+        """What ``write_lists`` takes, for this site; nothing was read yet."""
+        return Lists(self.views, self.platforms)
+
+    def write_lists(self, lists: Lists) -> None:
+        """Write the list of projects of each view, and what is held back on each platform, where that changed."""
+        for view in self.views:
             folder = tree.folder(self.folder / view.path)
+            names = lists.names(view)
             tree.write_compressed(folder / "index.json", pages.root_json(names))
             tree.write_compressed(folder / "index.html", pages.root_html(names))
             tree.sync(folder)
-
-    def render_constraints(self, session: Session) -> None:
-        """Write what is held back on each platform."""
         folder = tree.folder(self.folder / "constraints")
         for platform in self.platforms:
-            held = constraints.held_back(session, platform)
-            tree.write_compressed(folder / f"{platform}.txt", constraints.text(platform, held))
+            tree.write_compressed(folder / f"{platform}.txt", constraints.text(platform, lists.held(platform)))
         tree.sync(folder)
 
     def place_authority(self, certificate_pem: str) -> None:
@@ -89,8 +91,9 @@ class Site:
         """Render everything anew from the database, and remove what should not be there."""
         for project_id in session.scalars(select(Project.id).order_by(Project.id)).all():
             self.render(session, project_id)
-        self.render_roots(session)
-        self.render_constraints(session)
+        lists = self.lists()
+        lists.read(session)
+        self.write_lists(lists)
         self.sweep(session)
 
     def sweep(self, session: Session) -> None:

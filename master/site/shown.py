@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from packaging.utils import BuildTag, parse_wheel_filename
@@ -62,17 +62,15 @@ def offered(session: Session, project: Project) -> list[Wheel]:
     return sorted(wheels, key=_order)
 
 
-def names_by_view(session: Session, all_views: Sequence[View]) -> dict[View, list[str]]:
-    """The projects that have a page in each view, sorted."""
-    rows = session.execute(
-        select(Project.name, Wheel.tags, Wheel.view)
-        .join(Wheel.project)
-        .join(Wheel.build)
-        .outerjoin(Build.sdist)
-        .where(is_offered())
-        .distinct()
-    ).all()
-    return {view: sorted({name for name, tags, home in rows if view.shows(tags, home)}) for view in all_views}
+def names_by_view(
+    session: Session, all_views: Sequence[View], projects: Collection[int] | None = None
+) -> dict[View, set[str]]:
+    """The names of the projects that have a page in each view; of *projects* (their ids) only, if given."""
+    wanted = select(Project.name, Wheel.tags, Wheel.view).join(Wheel.project).join(Wheel.build).outerjoin(Build.sdist)
+    if projects is not None:
+        wanted = wanted.where(Project.id.in_(projects))
+    rows = session.execute(wanted.where(is_offered()).distinct()).all()
+    return {view: {name for name, tags, home in rows if view.shows(tags, home)} for view in all_views}
 
 
 def is_offered() -> ColumnElement[bool]:

@@ -43,7 +43,7 @@ def demo(session: Session, store: Store, tmp_path: Path) -> Project:
 
 def lines(session: Session, site: Site, platform: str = BOOKWORM) -> list[str]:
     """The constraints of a platform, without the comments; each is one that pip can read."""
-    site.render_constraints(session)
+    published.render_lists(session, site)
     text = (site.folder / f"constraints/{platform}.txt").read_text()
     found = [line for line in text.splitlines() if not line.startswith("#")]
     assert all(Requirement(line) for line in found)

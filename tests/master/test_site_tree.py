@@ -115,11 +115,11 @@ def test_a_project_without_wheels_has_no_page_and_is_not_listed(
 ) -> None:
     row = published.publish(session, store, published.wheel_file(tmp_path, "demo", "1.0"))
     site.render(session, row.project_id)
-    site.render_roots(session)
+    published.render_lists(session, site)
 
     remove(session, row)
     site.render(session, row.project_id)
-    site.render_roots(session)
+    published.render_lists(session, site)
 
     assert sorted(path.name for path in (site.folder / "simple").iterdir()) == [
         "index.html",
