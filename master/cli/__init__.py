@@ -9,6 +9,7 @@ import click
 
 from master.cli import (
     changes,
+    comparing,
     feeds,
     installing,
     keeping,
@@ -49,6 +50,7 @@ for part in (
     keeping,
     trust,
     wheelhouse,
+    comparing,
 ):
     part.add_to(farm)
 

@@ -17,6 +17,7 @@ from schema.wheels.arm import MalformedAttributesError, attributes
 MAGIC = b"\x7fELF"
 
 RELOCATABLE, EXECUTABLE, SHARED = 1, 2, 3
+NOTE, NOTHING = 7, 8  # kinds of sections
 
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_GNU_PROPERTY = 1, 2, 3, 0x6474E553
 _SHT_ARM_ATTRIBUTES = 0x70000003
@@ -65,6 +66,16 @@ class Elf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A named part of the file, for linkers and people; the loader goes by segments. kind: NOTHING has no bytes."""
+
+    name: str
+    kind: int
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Segment:
     kind: int
     offset: int
@@ -75,6 +86,11 @@ class _Segment:
 def read(file: IO[bytes]) -> Elf:
     """Read a seekable *file* that begins with MAGIC; raise MalformedElfError, and nothing else but OSError."""
     return _Reader(file).elf()
+
+
+def sections(file: IO[bytes]) -> tuple[Section, ...]:
+    """The sections as the file lists them, which may overlap or lie outside of it; raise as ``read`` does."""
+    return _Reader(file).sections()
 
 
 class _Reader:
@@ -91,10 +107,7 @@ class _Reader:
         self._segments: tuple[_Segment, ...] = ()
 
     def elf(self) -> Elf:
-        word = self._word
-        kind, machine, _, _, ph_at, sh_at, flags, _, ph_size, ph_count, sh_size, sh_count, _ = self._fields(
-            16, f"HHI{word}{word}{word}IHHHHHH"
-        )
+        kind, machine, _, _, ph_at, sh_at, flags, _, ph_size, ph_count, sh_size, sh_count, _ = self._header()
         self._segments = tuple(self._program_headers(ph_at, ph_size, ph_count))
         dynamic = self._dynamic()
         text = _Strings(self, dynamic)
@@ -113,6 +126,23 @@ class _Reader:
             arm=self._arm(sh_at, sh_size, sh_count) if machine == _EM_ARM else {},
             x86_isa=self._x86_isa(),
         )
+
+    def sections(self) -> tuple[Section, ...]:
+        _, _, _, _, _, at, _, _, _, _, size, count, names_in = self._header()
+        headers = list(self._section_headers(at, size, count))
+        if names_in >= len(headers):
+            return ()
+        _, _, names_at, names_size = headers[names_in]
+        found = []
+        for name, kind, offset, length in headers:
+            if name >= names_size:
+                raise MalformedElfError("a name beyond its string table")
+            text = self.string(names_at + name, names_size - name)
+            found.append(Section(name=text, kind=kind, offset=offset, size_bytes=length))
+        return tuple(found)
+
+    def _header(self) -> tuple[int, ...]:
+        return self._fields(16, f"HHI{self._word * 3}IHHHHHH")
 
     def _at(self, offset: int, length: int) -> bytes:
         self._seek(offset)
@@ -207,17 +237,22 @@ class _Reader:
 
     def _arm(self, at: int, size: int, count: int) -> dict[int, int]:
         """The build attributes stand in a section; no segment leads to them."""
-        form = f"II{self._word * 4}II{self._word * 2}"
-        if count > _MAX_HEADERS * 4 or (count and size < struct.calcsize("<" + form)):
-            raise MalformedElfError(f"{count} section headers of {size} bytes")
-        for number in range(count):
-            _, kind, _, _, offset, length, *_ = self._fields(at + number * size, form)
+        for _, kind, offset, length in self._section_headers(at, size, count):
             if kind == _SHT_ARM_ATTRIBUTES:
                 try:
                     return attributes(self._at(offset, min(length, _MAX_NOTE_BYTES)), self.order)
                 except MalformedAttributesError as err:
                     raise MalformedElfError(str(err)) from err
         return {}
+
+    def _section_headers(self, at: int, size: int, count: int) -> Iterator[tuple[int, int, int, int]]:
+        """Of each section: where in the table of names its name is, kind, offset and size."""
+        form = f"II{self._word * 4}II{self._word * 2}"
+        if count > _MAX_HEADERS * 4 or (count and size < struct.calcsize("<" + form)):
+            raise MalformedElfError(f"{count} section headers of {size} bytes")
+        for number in range(count):
+            name, kind, _, _, offset, length, *_ = self._fields(at + number * size, form)
+            yield name, kind, offset, length
 
     def _x86_isa(self) -> int:
         segment = next((segment for segment in self._segments if segment.kind == _PT_GNU_PROPERTY), None)

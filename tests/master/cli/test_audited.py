@@ -22,8 +22,8 @@ from tests import rows
 Call = Callable[..., Any]
 
 READS_ONLY = {
-    "alarms", "audit", "builds", "check-tags", "coverage", "demand", "feed", "lock", "log", "node list", "recipes",
-    "scope", "score", "settings", "status", "verify", "why",
+    "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "feed", "lock", "log", "node list",
+    "recipes", "scope", "score", "settings", "status", "verify", "why",
 }  # fmt: skip
 
 # They run the farm's own processes, or the other half's command; `run` itself is noted when it asks for its list.
