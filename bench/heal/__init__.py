@@ -1,0 +1,1 @@
+"""How many real source distributions turn green without a person."""
