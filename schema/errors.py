@@ -85,7 +85,7 @@ class JobError(FarmError):
     """This build cannot succeed as it is.
 
     evidence: the line of the log that says why, where there is one; line: its number in the log, from 1
-    lacks: the header, program or other thing that was missing, where the evidence names it; it stays on the node
+    lacks: the headers, programs or other things that were missing, where the log names them; they stay on the node
     missing: build requirements that the upstream has no usable wheel of, as in ``schema.jobs.BuildResult``
     resources: what the build had used by then; tries: what was tried; both as in ``schema.jobs.BuildResult``
     """
@@ -101,7 +101,7 @@ class JobError(FarmError):
         evidence: str = "",
         line: int | None = None,
         missing: tuple[str, ...] = (),
-        lacks: Missing | None = None,
+        lacks: tuple[Missing, ...] = (),
     ) -> None:
         super().__init__(message, advice=advice)
         self.evidence = evidence

@@ -31,12 +31,10 @@ class Failed:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Equal for two failures that are the same one, numbers and digests aside."""
+        """Equal for two failures that are the same one, numbers and digests aside: they lack the same things."""
         error = self.error
-        what = (
-            f"{error.lacks.kind} {error.lacks.name}" if error.lacks else _VARIES.sub("#", error.evidence or str(error))
-        )
-        return str(error.failure_class), what
+        lacks = ", ".join(sorted(f"{item.kind} {item.name}" for item in error.lacks))
+        return str(error.failure_class), lacks or _VARIES.sub("#", error.evidence or str(error))
 
 
 # The remedies for a failure, best first; asked for one at a time, since an answer may cost a look-up.

@@ -119,6 +119,20 @@ def test_a_missing_header_is_found_in_debian_and_its_package_is_in_the_record(at
 
 
 @pytest.mark.slow
+def test_a_log_that_names_two_missing_libraries_is_healed_by_the_packages_of_both_at_once(attempt: Attempts) -> None:
+    attempt.workshop = replace(attempt.workshop, heal=HealSection())
+    built = attempt("needs-two")
+
+    [remedy] = built.remedies
+    assert (remedy.rung, remedy.debian_packages) == (Rung.DEBIAN, ("libsodium-dev", "libyaml-dev"))
+    assert [(item.failure_class, item.helped) for item in built.tries] == [
+        (FailureClass.LIBRARY, False),
+        (None, True),
+    ]
+    assert remedy.why.startswith("libsodium and libyaml are missing: libsodium-dev, it ships")
+
+
+@pytest.mark.slow
 def test_a_header_that_no_package_ships_stays_the_failure(attempt: Attempts) -> None:
     attempt.workshop = replace(attempt.workshop, heal=HealSection())
     with pytest.raises(JobError) as caught:
