@@ -10,6 +10,7 @@ Every error that the farm raises on purpose.
     · SdistError               the source distribution is not what the index said, or is hostile
     · BuildFailedError         the project's own build failed
     · LimitExceededError       the build went over a limit
+    · PackagesError            Debian packages cannot be added to the image
     · WheelRejectedError       the wheel breaks a rule (A-01 … A-16)
   - NodeError                  this node cannot work now; the job goes back to the queue
     · ToolMissingError
@@ -128,6 +129,12 @@ class LimitExceededError(JobError):
     """The build went over a limit; the class says which."""
 
     failure_class = FailureClass.TIMEOUT
+
+
+class PackagesError(JobError):
+    """Debian packages cannot be added to the image: there is none of a name, they exclude each other, are too large."""
+
+    failure_class = FailureClass.REQUIREMENT
 
 
 class WheelRejectedError(JobError):

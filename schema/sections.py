@@ -203,11 +203,13 @@ class HealSection:
 
     tries: at one build in one attempt, the first one included; 1: no build is tried again
     debian: whether packages may be added that ship what was missing, or that Debian builds the project with
+    debian_bytes: what such packages, and all that they need, may be to download for one build
     older_requirements: whether build requirements may be held back, or one be added that the project forgot to list
     """
 
     tries: int = 8
     debian: bool = True
+    debian_bytes: int = 2**30
     older_requirements: bool = True
 
 

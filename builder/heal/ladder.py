@@ -1,8 +1,9 @@
 """Which remedy is tried next: depth first, each remedy kept only if the failure became another one.
 
-A try that failed as one before it did shows that its newest remedy does nothing: it is dropped, and the next one for
-the same failure is tried. A try that failed differently has come further: its remedies are kept, and the new failure
-gets remedies of its own. Bounded in tries, and in time: no try begins that could not run as long as the one before it.
+A try that failed as one before it did, or whose packages cannot be had, shows that its newest remedy does nothing: it
+is dropped, and the next one for the same failure is tried. A try that failed differently has come further: its remedies
+are kept, and the new failure gets remedies of its own. Bounded in tries, and in time: no try begins that could not run
+as long as the one before it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from schema.errors import JobError
+from schema.errors import JobError, PackagesError
 from schema.remedies import Remedy, Rung, Try
 from schema.states import FailureClass
 
@@ -84,7 +85,7 @@ class Ladder:
         log: what this try wrote; seconds: how long it took; left_s: how long the job may still take
         """
         failed = Failed(error=error, log=log, remedies=self.remedies)
-        new = failed.identity not in self._seen
+        new = failed.identity not in self._seen and not (self._added and isinstance(error, PackagesError))
         self._note(
             Try(
                 seconds=seconds,

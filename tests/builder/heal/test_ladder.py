@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 
 from builder.heal.ladder import Failed, Ladder
-from schema.errors import JobError
+from schema.errors import JobError, PackagesError
 from schema.missing import Missing, MissingKind
 from schema.remedies import Remedy, Rung
 from schema.states import FailureClass
@@ -161,6 +161,23 @@ def test_a_cancelled_build_ends_as_cancelled_whatever_failed_before() -> None:
     fails(found, lacks("a.h"))
     fails(found, broken("cancelled", FailureClass.CANCELLED))
     assert found.verdict.failure_class is FailureClass.CANCELLED
+
+
+def test_a_remedy_whose_packages_cannot_be_had_is_dropped_and_is_not_what_the_build_ends_with() -> None:
+    found = ladder({"a.h": [package("huge-dev"), package("a-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["huge-dev"]
+    assert fails(found, PackagesError("not added: huge-dev is too large")) == ["a-dev"]
+    assert fails(found, lacks("a.h")) is None
+    assert [(item.helped, item.evidence) for item in found.tries][1] == (False, "not added: huge-dev is too large")
+    assert found.verdict.failure_class is FailureClass.HEADER
+
+
+def test_packages_of_the_recipe_that_cannot_be_had_are_what_the_build_ends_with() -> None:
+    found = ladder({})
+
+    assert fails(found, PackagesError("no package libgone-dev")) is None
+    assert str(found.verdict) == "no package libgone-dev"
 
 
 def test_there_are_so_many_tries_and_no_more() -> None:

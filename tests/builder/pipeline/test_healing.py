@@ -8,7 +8,7 @@ import pytest
 
 from builder.workshop import Workshop
 from schema.errors import JobError
-from schema.recipes import Rule
+from schema.recipes import Recipe, Rule
 from schema.remedies import Remedy, Rung
 from schema.sections import HealSection
 from schema.states import FailureClass
@@ -130,6 +130,20 @@ def test_a_log_that_names_two_missing_libraries_is_healed_by_the_packages_of_bot
         (None, True),
     ]
     assert remedy.why.startswith("libsodium and libyaml are missing: libsodium-dev, it ships")
+
+
+@pytest.mark.slow
+def test_packages_that_are_too_large_are_not_downloaded_and_the_tries_tell(attempt: Attempts) -> None:
+    attempt.workshop = replace(attempt.workshop, heal=HealSection(debian_bytes=1000))
+    # Nothing else asks for an image with these two, so it must be made.
+    with pytest.raises(JobError) as caught:
+        attempt("needs-ffi", recipe=Recipe(debian_packages=("libmpc-dev",)))
+
+    assert caught.value.failure_class is FailureClass.HEADER
+    [_, try_] = caught.value.tries
+    assert (try_.added[0].debian_packages, try_.helped) == (("libffi-dev",), False)
+    assert try_.evidence.startswith("not added: libffi-dev and what they need are 0.1 MiB to download")
+    assert try_.evidence.endswith("heal.debian_bytes allows 0.0 MiB")
 
 
 @pytest.mark.slow
