@@ -87,7 +87,7 @@ class Pipeline:
         with self.steps.step("build"):
             wheel = self._build(backend, house)
         with self.steps.step("repair"):
-            wheel, note = repair.repair(self.room, image, wheel, job=self.job, epoch=source.epoch)
+            wheel, note = repair.repair(self.room, image, wheel, base=self.base, job=self.job, epoch=source.epoch)
             self.steps.note(note)
         with self.steps.step("check"):
             wheel, facts = self._check(wheel, source.epoch)

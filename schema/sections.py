@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
+from schema import names
 from schema.platforms import Platform, this_machine
-from schema.states import BuildPolicy
+from schema.states import BuildPolicy, Bundle
 
 
 def _root() -> bool:
@@ -211,6 +214,24 @@ class HealSection:
     debian: bool = True
     debian_bytes: int = 2**30
     older_requirements: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSection:
+    """Which libraries are grafted into wheels where no recipe says so: patterns of platforms, such as ``debian12-*``.
+
+    never, when_missing: as in ``schema.states.Bundle``; the first that fits counts, and what fits neither is ``always``
+    """
+
+    never: tuple[str, ...] = ()
+    when_missing: tuple[str, ...] = ()
+
+    def on(self, platform: Platform) -> Bundle | None:
+        """What is set for that platform; None where nothing is."""
+        for patterns, bundle in ((self.never, Bundle.NEVER), (self.when_missing, Bundle.WHEN_MISSING)):
+            if any(names.fits(canonicalize_name(str(platform)), pattern) for pattern in patterns):
+                return bundle
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
