@@ -140,10 +140,11 @@ def test_packages_that_are_too_large_are_not_downloaded_and_the_tries_tell(attem
         attempt("needs-ffi", recipe=Recipe(debian_packages=("libmpc-dev",)))
 
     assert caught.value.failure_class is FailureClass.HEADER
-    [_, try_] = caught.value.tries
-    assert (try_.added[0].debian_packages, try_.helped) == (("libffi-dev",), False)
-    assert try_.evidence.startswith("not added: libffi-dev and what they need are 0.1 MiB to download")
-    assert try_.evidence.endswith("heal.debian_bytes allows 0.0 MiB")
+    _, first, *others = caught.value.tries
+    assert first.added[0].debian_packages == ("libffi-dev",)
+    assert first.evidence.startswith("not added: libffi-dev and what they need are 0.1 MiB to download")
+    assert first.evidence.endswith("heal.debian_bytes allows 0.0 MiB")
+    assert not any(item.helped for item in (first, *others))
 
 
 @pytest.mark.slow
