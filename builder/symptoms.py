@@ -175,6 +175,11 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     _symptom(FailureClass.LIBRARY, r"cannot find -l(?P<library>[^\s:]{1,100})"),
     _symptom(FailureClass.LIBRARY, r"\blib(?P<library>[\w+-]{1,100})\.so[\w.]{0,20}: cannot open shared object"),
+    _symptom(
+        FailureClass.LIBRARY,
+        r"[Cc]an't find a local Berkeley DB installation",
+        missing=Missing.found(MissingKind.HEADER, "db.h"),
+    ),
     _symptom(FailureClass.LIBRARY, r"could not be found for (?P<named>[\w+-]{1,60})"),
     _symptom(FailureClass.LIBRARY, rf"make sure (?:that )?(?:the )?(?P<named>{_SOME}) (?:development|dev\b|headers)"),
     _symptom(FailureClass.LIBRARY, rf"need to install (?:the )?(?P<named>{_SOME}) (?:development|dev\b|headers)"),
