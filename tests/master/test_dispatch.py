@@ -72,7 +72,7 @@ def test_what_is_grafted_into_wheels_is_set_by_platform_and_a_recipe_wins(databa
         rows.build(session, rows.project(session, "small"))
         rows.build(session, rows.project(session, "other"))
 
-        jobs = {job.project: job for _, job in dispatcher.dispatch(session)}
+        jobs = {str(job.project): job for _, job in dispatcher.dispatch(session)}
 
         assert (jobs["small"].recipe.bundle, jobs["other"].recipe.bundle) == (Bundle.ALWAYS, Bundle.WHEN_MISSING)
         assert jobs["other"].recipe.rules == ()
