@@ -11,8 +11,7 @@ from pathlib import Path
 
 from builder import process
 from builder.process import ProcessError
-from schema.errors import ImageError, JobError
-from schema.states import FailureClass
+from schema.errors import ImageError, PackagesError
 
 _MACHINE = Path("/etc/apt")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
@@ -23,6 +22,8 @@ _UNKNOWN = re.compile(
 _TOGETHER = re.compile(
     r"unmet dependencies|Unable to correct problems|Unable to satisfy dependencies|remove is disabled"
 )
+# As --print-uris has it: the URI in quotes, the file's name, its size.
+_URI = re.compile(r"^'[^'\n]*' \S+ (\d+)", re.MULTILINE)
 _STALE_S = 86_400.0
 # This machine's hooks belong to this machine's apt; its proxies and mirrors' passwords hold here too.
 _SETTINGS = """\
@@ -126,10 +127,10 @@ def is_name(name: str) -> bool:
 
 
 def check_names(packages: Iterable[str]) -> list[str]:
-    """The packages, sorted; raise JobError for what is no name of a Debian package (policy 5.6.1)."""
+    """The packages, sorted; raise PackagesError for what is no name of a Debian package (policy 5.6.1)."""
     for name in packages:
         if not is_name(name):
-            raise JobError(f"not a Debian package: {name!r}; mend the recipe", failure_class=FailureClass.REQUIREMENT)
+            raise PackagesError(f"not a Debian package: {name!r}; mend the recipe")
     return sorted(set(packages))
 
 
@@ -139,24 +140,19 @@ def fetch(
     """The .deb files of *packages* and of all they need beyond *root*; apt has verified each against the archive.
 
     folder: the image's ``apt/``, which all of it happens in
-    Raise JobError for a package that does not exist, or for packages that exclude each other; ImageError if the archive
-    cannot be reached.
+    Raise PackagesError for a package that does not exist, or for packages that exclude each other; ImageError if the
+    archive cannot be reached.
     """
-    settings = _settings(folder, root, architecture)
-    archives, stamp = folder / "cache" / "archives", folder / "updated"
-    argv = ["apt-get", *settings, "--yes", "--download-only", "--no-install-recommends", "--no-remove", "install", "--"]
-    is_stale = not stamp.exists() or time.time() - stamp.stat().st_mtime > _STALE_S
-    unreached = _update(settings, stamp, cancelled) if is_stale else ""
-    process.remove(archives)
-    (archives / "partial").mkdir(parents=True)
-    try:
-        process.run([*argv, *packages], timeout_s=1800, cancelled=cancelled)
-    except ProcessError as err:
-        _refuse_unknown(err, unreached)
-        # What the lists name may have been replaced in the archive since.
-        unreached = _update(settings, stamp, cancelled)
-        _try_again([*argv, *packages], unreached, cancelled)
-    return sorted(archives.glob("*.deb"))
+    _install("--download-only", folder, _settings(folder, root, architecture), packages, cancelled)
+    return sorted((folder / "cache" / "archives").glob("*.deb"))
+
+
+def download_bytes(
+    folder: Path, root: Path, architecture: str, packages: Sequence[str], *, cancelled: threading.Event
+) -> int:
+    """How much ``fetch`` would download, as the archive's lists say; arguments and errors are the same."""
+    said = _install("--print-uris", folder, _settings(folder, root, architecture), packages, cancelled)
+    return sum(map(int, _URI.findall(said)))
 
 
 def fetch_indexes(
@@ -201,29 +197,38 @@ def identity(deb: Path) -> tuple[str, str]:
     return name, version
 
 
-def _try_again(argv: Sequence[str], unreached: str, cancelled: threading.Event) -> None:
+def _install(
+    how: str, folder: Path, settings: Sequence[str], packages: Sequence[str], cancelled: threading.Event
+) -> str:
+    """What apt says; lists that are old are fetched anew, and so are those that name what cannot be had."""
+    archives, stamp = folder / "cache" / "archives", folder / "updated"
+    argv = ["apt-get", *settings, "--yes", how, "--no-install-recommends", "--no-remove", "install", "--", *packages]
+    is_stale = not stamp.exists() or time.time() - stamp.stat().st_mtime > _STALE_S
+    unreached = _update(settings, stamp, cancelled) if is_stale else ""
+    process.remove(archives)
+    (archives / "partial").mkdir(parents=True)
     try:
-        process.run(argv, timeout_s=1800, cancelled=cancelled)
+        return process.run(argv, timeout_s=1800, cancelled=cancelled)
+    except ProcessError as err:
+        _refuse_unknown(err, unreached)
+    # What the lists name may have been replaced in the archive since.
+    unreached = _update(settings, stamp, cancelled)
+    try:
+        return process.run(argv, timeout_s=1800, cancelled=cancelled)
     except ProcessError as err:
         _refuse_unknown(err, unreached)
         raise ImageError(f"Debian packages could not be fetched: {err}") from err
 
 
 def _refuse_unknown(err: ProcessError, unreached: str) -> None:
-    """Raise JobError if there is no such package, or none beside the others; ImageError if that cannot be known."""
+    """Raise PackagesError where there is none of a name, or none beside the others; ImageError if nobody can know."""
     if _TOGETHER.search(err.output) and not unreached:
-        raise JobError(
-            "these Debian packages cannot be installed together; mend the recipe",
-            failure_class=FailureClass.REQUIREMENT,
-        ) from err
+        raise PackagesError("these Debian packages cannot be installed together; mend the recipe") from err
     if unknown := _UNKNOWN.search(err.output):
         if unreached:
             raise ImageError(f"the package lists could not be fetched: {unreached}") from err
         name = next(filter(None, unknown.groups()))
-        raise JobError(
-            f"the image's distribution has no package {name}; mend the recipe",
-            failure_class=FailureClass.REQUIREMENT,
-        ) from err
+        raise PackagesError(f"the image's distribution has no package {name}; mend the recipe") from err
 
 
 def _update(settings: Sequence[str], stamp: Path, cancelled: threading.Event) -> str:

@@ -25,7 +25,7 @@ from schema.errors import ImageError, JobError, NodeError
 from schema.jobs import BuildJob, Material, Step
 from schema.platforms import Platform
 from schema.recipes import MOST_LOG, Recipe, combined
-from schema.remedies import Remedy, Try
+from schema.remedies import Remedy, Rung, Try
 from schema.wheels.check import WheelFacts
 
 
@@ -148,7 +148,9 @@ class _Work:
         while True:
             begin, started = self.room.log.bytes_written, time.monotonic()
             job = replace(self.job, recipe=self.recipe)
-            pipeline = Pipeline(job=job, workshop=self.workshop, room=self.room, steps=self.steps, base=self.base)
+            pipeline = Pipeline(
+                job=job, workshop=self.workshop, room=self.room, steps=self.steps, base=self.base, healed=self._healed()
+            )
             try:
                 made = pipeline.run(sdist)
             except JobError as err:
@@ -158,6 +160,11 @@ class _Work:
             else:
                 self.ladder.built(seconds=round(time.monotonic() - started, 3))
                 return made
+
+    def _healed(self) -> tuple[str, ...]:
+        """The Debian packages that are not a person's choice."""
+        chosen = (remedy.debian_packages for remedy in self.ladder.remedies if remedy.rung is not Rung.RULE)
+        return tuple(name for packages in chosen for name in packages)
 
     def _heal(self, err: JobError, *, begin: int, seconds: float) -> None:
         """Decide what to try next; raise the error that the build ends with where nothing is left."""

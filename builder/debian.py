@@ -9,13 +9,13 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder import apt, images, process
 from builder.images import Image
 from builder.log import Log
-from schema.errors import ImageError, LimitExceededError, NodeError
+from schema.errors import ImageError, LimitExceededError, NodeError, PackagesError
 from schema.names import Sha256, sha256_of
 from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
@@ -31,12 +31,25 @@ _KEPT, _UNUSED_S = 40, 86_400.0
 _LDCONFIG = ("bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--uid", "0", "--gid", "0")
 
 
-def with_packages(image: Image, packages: Sequence[str], *, log: Log, cancelled: threading.Event) -> Image:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What may be downloaded of packages that no person chose, and of all that these need."""
+
+    packages: tuple[str, ...]
+    most_bytes: int
+
+
+def with_packages(
+    image: Image, packages: Sequence[str], *, log: Log, cancelled: threading.Event, bound: Bound | None = None
+) -> Image:
     """The image with *packages* and all they need; made once, kept below the base, shared by every later job.
 
     The packages are unpacked, not configured: no maintainer script runs, no alternative is set, and dpkg's own records
     stay the base's; only the dynamic linker's cache is made anew. That is enough for headers, libraries and the
-    ``*-config`` programs that builds ask for. Raise JobError for a package that there is not, LimitExceededError
+    ``*-config`` programs that builds ask for.
+
+    bound: holds where the image must be made, before anything of it is downloaded
+    Raise PackagesError for a package that there is not, and for more than *bound* allows; LimitExceededError
     (CANCELLED) once *cancelled* is set, ImageError if it cannot be made.
     """
     wanted = [name for name in apt.check_names(packages) if name not in image.packages]
@@ -48,7 +61,7 @@ def with_packages(image: Image, packages: Sequence[str], *, log: Log, cancelled:
     if cancelled.is_set():
         raise cancelled_error
     try:
-        derived = _made(image, folder, key, wanted, log=log, cancelled=cancelled)
+        derived = _made(image, folder, key, wanted, log=log, cancelled=cancelled, bound=bound)
     except (NodeError, OSError) as err:
         if cancelled.is_set():
             raise cancelled_error from err
@@ -58,18 +71,38 @@ def with_packages(image: Image, packages: Sequence[str], *, log: Log, cancelled:
 
 
 def _made(
-    image: Image, folder: Path, key: str, wanted: Sequence[str], *, log: Log, cancelled: threading.Event
+    image: Image,
+    folder: Path,
+    key: str,
+    wanted: Sequence[str],
+    *,
+    log: Log,
+    cancelled: threading.Event,
+    bound: Bound | None,
 ) -> Image:
     if not (folder / key / "image.json").is_file():
         folder.mkdir(exist_ok=True)
         with images.locked(image.folder, "derived"):
             # Another process may have made it while we waited.
             if not (folder / key / "image.json").is_file():
+                if bound is not None and bound.packages:
+                    _check(bound, image, cancelled)
                 log.step(f"adding Debian packages: {' '.join(wanted)}")
                 _derive(image, folder, key, wanted, cancelled)
                 trim(folder)
     os.utime(folder / key / "image.json")
     return images.read(folder / key)
+
+
+def _check(bound: Bound, image: Image, cancelled: threading.Event) -> None:
+    packages = apt.check_names(bound.packages)
+    architecture = DEBIAN_ARCHITECTURES[image.platform.arch]
+    size_bytes = apt.download_bytes(image.folder / "apt", image.root, architecture, packages, cancelled=cancelled)
+    if size_bytes > bound.most_bytes:
+        raise PackagesError(
+            f"not added: {', '.join(packages)} and what they need are {size_bytes / 2**20:.1f} MiB to download,"
+            f" heal.debian_bytes allows {bound.most_bytes / 2**20:.1f} MiB"
+        )
 
 
 def trim(folder: Path, *, keep: int = _KEPT, unused_s: float = _UNUSED_S) -> None:

@@ -6,16 +6,21 @@ A limit that the build hit is told by the sandbox (``LimitExceededError``), not 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from builder.plain import LINE_LIMIT, plain
 from builder.symptoms import SYMPTOMS, language_of
-from schema.missing import Missing, MissingKind
+from schema.missing import MOST_NAMED, Missing, MissingKind
 from schema.states import FailureClass
 
 _MOST_CHARACTERS = 256 * 1024
 _SEARCHED = 2000  # characters of a line
 _KILLED = frozenset({-9, 137})
+# Of one kind in one log; a linker has one for each library.
+_MOST_COMPLAINTS = 100
+_BETWEEN = re.compile(r",? and |, ")
 
 # Best first: a compiler's complaint, Python's last word, whatever else looks like a reason.
 _TELLING = (
@@ -31,13 +36,13 @@ class Failure:
     """failure_class: BUILD where nothing more special shows; evidence: one line, fit to be shown.
 
     line: the place of the evidence in the log, counted from 1; None where the log says nothing
-    missing: what the evidence names, where it names something
+    missing: what the evidence, and whatever complains in the same words, names: MOST_NAMED at most, the first first
     """
 
     failure_class: FailureClass
     evidence: str
     line: int | None = None
-    missing: Missing | None = None
+    missing: tuple[Missing, ...] = ()
 
 
 def diagnose(text: str, *, exit_code: int | None = None, first_line: int = 1) -> Failure:
@@ -67,9 +72,9 @@ def _without_ours(lines: list[str]) -> list[str]:
 def _by_symptom(text: str, first_line: int) -> Failure | None:
     for symptom in SYMPTOMS:
         if match := symptom.pattern.search(text):
-            missing = symptom.missing or _named(match)
+            missing = (symptom.missing,) if symptom.missing else _named(symptom.pattern, text)
             failure_class = symptom.failure_class
-            if missing is not None and missing.kind is MissingKind.COMPILER:
+            if missing and missing[0].kind is MissingKind.COMPILER:
                 failure_class = FailureClass.COMPILER
             return Failure(
                 failure_class=failure_class,
@@ -85,14 +90,22 @@ def _leading_ends(match: re.Match[str]) -> int:
     return len(match[0]) - len(match[0].lstrip())
 
 
-def _named(match: re.Match[str]) -> Missing | None:
-    group = match.lastgroup
-    if group is None:
-        return None
-    kind, name = MissingKind(group.replace("_", "-")), match[group]
-    if kind is MissingKind.PROGRAM and (language := language_of(name)):
-        kind, name = MissingKind.COMPILER, language
-    return Missing.found(kind, name.rstrip(".,;"))
+def _named(pattern: re.Pattern[str], text: str) -> tuple[Missing, ...]:
+    """What the complaints in these words name, each thing once."""
+    complaints = islice(pattern.finditer(text), _MOST_COMPLAINTS)
+    return tuple(dict.fromkeys(item for match in complaints for item in _caught(match)))[:MOST_NAMED]
+
+
+def _caught(match: re.Match[str]) -> Iterator[Missing]:
+    if (group := match.lastgroup) is None:
+        return
+    kind = MissingKind(group.replace("_", "-"))
+    # Only prose has several things in one sentence.
+    for name in _BETWEEN.split(match[group]) if kind is MissingKind.NAMED else [match[group]]:
+        language = language_of(name) if kind is MissingKind.PROGRAM else None
+        item = Missing.found(MissingKind.COMPILER, language) if language else Missing.found(kind, name.rstrip(".,;"))
+        if item is not None:
+            yield item
 
 
 def _around(text: str, match: re.Match[str]) -> str:

@@ -48,6 +48,7 @@ class Pipeline:
 
     job: its recipe is what is in effect this time
     base: the plain image
+    healed: the Debian packages of its recipe that no person chose
     """
 
     job: BuildJob
@@ -55,6 +56,7 @@ class Pipeline:
     room: Room
     steps: Steps
     base: Image
+    healed: tuple[str, ...] = ()
 
     @property
     def platform(self) -> Platform:
@@ -69,7 +71,11 @@ class Pipeline:
             self.steps.note(f"backend {source.backend}, SOURCE_DATE_EPOCH {source.epoch}")
         with self.steps.step("requirements"):
             image = debian.with_packages(
-                self.base, self.job.recipe.debian_packages, log=self.room.log, cancelled=self.room.cancelled
+                self.base,
+                self.job.recipe.debian_packages,
+                log=self.room.log,
+                cancelled=self.room.cancelled,
+                bound=debian.Bound(packages=self.healed, most_bytes=self.workshop.heal.debian_bytes),
             )
             environment = build_environment(self.job, epoch=source.epoch, arch=self.platform.arch)
             backend = Backend(
@@ -81,7 +87,7 @@ class Pipeline:
         with self.steps.step("build"):
             wheel = self._build(backend, house)
         with self.steps.step("repair"):
-            wheel, note = repair.repair(self.room, image, wheel, job=self.job, epoch=source.epoch)
+            wheel, note = repair.repair(self.room, image, wheel, base=self.base, job=self.job, epoch=source.epoch)
             self.steps.note(note)
         with self.steps.step("check"):
             wheel, facts = self._check(wheel, source.epoch)

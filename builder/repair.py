@@ -13,37 +13,61 @@ from builder.plain import plain
 from builder.room import Room
 from builder.sandbox import Bind
 from schema.jobs import BuildJob
+from schema.states import Bundle
 
 _AT_MOST_S = 1800.0
+# Of the libraries that are left out, which a hostile wheel may name as it likes.
+_MOST_TOLD = 20
 
 
-def repair(room: Room, image: Image, wheel: Path, *, job: BuildJob, epoch: int) -> tuple[Path, str]:
+def repair(room: Room, image: Image, wheel: Path, *, base: Image, job: BuildJob, epoch: int) -> tuple[Path, str]:
     """Return the wheel to go on with, and one line about it for people.
 
-    A pure wheel stays as it is. So does one that auditwheel cannot repair: it keeps its ``linux_*`` tag, which promises
-    nothing beyond this platform.
+    A pure wheel stays as it is. One that auditwheel cannot repair, and one that goes on needing a library beyond the
+    policies (``Bundle``), keeps its ``linux_*`` tag, which promises nothing beyond this platform.
+
+    image: what it was built in; base: the plain one
     """
     _, _, _, tags = parse_wheel_filename(wheel.name)
     if all(tag.platform == "any" for tag in tags):
         return wheel, "pure Python"
     out = room.folder.make("repaired")
     inside = f"/wheel/{wheel.name}"
+    bundle = job.recipe.bundle or Bundle.ALWAYS
     answer = room.run(
         "repair",
-        {"wheel": inside, "out": "/out"},
+        {
+            "wheel": inside,
+            "out": "/out",
+            "bundle": bundle,
+            "there": sorted(_libraries(base)) if bundle is Bundle.WHEN_MISSING else [],
+        },
         image=image,
         binds=[Bind(source=wheel, target=inside), Bind(source=out, target="/out", writable=True)],
         environment={"SOURCE_DATE_EPOCH": str(epoch), "PYTHONHASHSEED": "0"},
         at_most_s=_AT_MOST_S,
     )
-    if answer.data.get("exit_code") != 0:
+    left = [plain(str(name)) for name in answer.data.get("left") or ()][:_MOST_TOLD]
+    exit_code = answer.data.get("exit_code", 1)
+    if exit_code is None:
+        return wheel, f"nothing bundled ({bundle}): it needs {', '.join(left)}"
+    if exit_code != 0:
         return wheel, f"not repaired: {_last_line(answer.output)}"
     into = room.kept / "repaired"
     into.mkdir()
     repaired = collecting.wheel(
         out, project=job.project, version=Version(job.version), max_bytes=job.limits.wheel_bytes, into=into
     )
-    return repaired, repaired.name.removesuffix(".whl").rpartition("-")[2]
+    tag = repaired.name.removesuffix(".whl").rpartition("-")[2]
+    return repaired, f"{tag}; not bundled ({bundle}): {', '.join(left)}" if left else tag
+
+
+def _libraries(image: Image) -> set[str]:
+    """The shared libraries that its dynamic linker finds by name."""
+    folders = (
+        folder for at in ("lib", "usr/lib") for folder in (image.root / at, *image.root.glob(f"{at}/*-linux-gnu*"))
+    )
+    return {path.name for folder in folders for path in folder.glob("*.so*")}
 
 
 def _last_line(output: str) -> str:

@@ -48,6 +48,8 @@ _FILE = (
     r"|README|LICENSE|VERSION|CHANGES|HISTORY)"
 )
 _WORD = r"[\w.+-]{1,100}"
+# Prose that names one library or some of them: libxml2 and libxslt.
+_SOME = r"[\w.+-]{1,60}(?:(?:,? and |, )[\w.+-]{1,60}){0,3}"
 
 
 def language_of(program: str) -> str | None:
@@ -173,9 +175,14 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     _symptom(FailureClass.LIBRARY, r"cannot find -l(?P<library>[^\s:]{1,100})"),
     _symptom(FailureClass.LIBRARY, r"\blib(?P<library>[\w+-]{1,100})\.so[\w.]{0,20}: cannot open shared object"),
+    _symptom(
+        FailureClass.LIBRARY,
+        r"[Cc]an't find a local Berkeley DB installation",
+        missing=Missing.found(MissingKind.HEADER, "db.h"),
+    ),
     _symptom(FailureClass.LIBRARY, r"could not be found for (?P<named>[\w+-]{1,60})"),
-    _symptom(FailureClass.LIBRARY, r"make sure the (?P<named>[\w.+-]{1,60}) and [\w.+-]{1,60} development"),
-    _symptom(FailureClass.LIBRARY, r"need to install (?:the )?(?P<named>[\w.+-]{1,60}) (?:development|dev\b|headers)"),
+    _symptom(FailureClass.LIBRARY, rf"make sure (?:that )?(?:the )?(?P<named>{_SOME}) (?:development|dev\b|headers)"),
+    _symptom(FailureClass.LIBRARY, rf"need to install (?:the )?(?P<named>{_SOME}) (?:development|dev\b|headers)"),
     _symptom(FailureClass.LIBRARY, r"^(?:error: )?(?P<named>[\w.+-]{1,60}) is not installed or not in path"),
     _symptom(FailureClass.LIBRARY, r"Could NOT find (?P<named>[\w+-]{1,60}) \(missing:"),
     _symptom(FailureClass.LIBRARY, r"package configuration file provided by \"(?P<named>[\w+-]{1,60})\""),

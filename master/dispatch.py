@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from schema.names import NodeName, Sha256
 from schema.platforms import Platform
 from schema.recipes import Recipe, Rule, applicable, combined, remedies, ruled_out, size_of
 from schema.remedies import Remedy
+from schema.sections import BundleSection
 from schema.states import BuildState
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Dispatcher:
 
     recipe_folders: the operator's, before the shipped ones
     silent_after_s: a node that was not heard for so long gets nothing
+    bundle: which libraries wheels get by platform, where no rule says so
     wheels: the farm's own wheels that a build needs
     """
 
@@ -62,6 +64,7 @@ class Dispatcher:
     limits: Limits
     lease_s: float
     silent_after_s: float
+    bundle: BundleSection = field(default_factory=BundleSection)
     wheels: Callable[[Session, Build], tuple[FarmWheel, ...]] = lambda *_: ()
 
     def dispatch(self, session: Session) -> list[tuple[NodeName, BuildJob]]:
@@ -124,7 +127,7 @@ class Dispatcher:
         if forbidden := ruled_out(from_the_start):
             builds.move(session, session.get_one(Build, item.id), BuildState.FAILED, reason=f"{RULED_OUT}{forbidden}")
             return None
-        recipe = combined(from_the_start)
+        recipe = combined((Recipe(bundle=self.bundle.on(platform)), *from_the_start))
         if recipe.memory is not None and (size := size_of(recipe.memory)) > item.size:
             session.get_one(Build, item.id).size = size  # a node that has room for it takes it the next time
             session.flush()

@@ -10,6 +10,7 @@ Every error that the farm raises on purpose.
     · SdistError               the source distribution is not what the index said, or is hostile
     · BuildFailedError         the project's own build failed
     · LimitExceededError       the build went over a limit
+    · PackagesError            Debian packages cannot be added to the image
     · WheelRejectedError       the wheel breaks a rule (A-01 … A-16)
   - NodeError                  this node cannot work now; the job goes back to the queue
     · ToolMissingError
@@ -85,7 +86,7 @@ class JobError(FarmError):
     """This build cannot succeed as it is.
 
     evidence: the line of the log that says why, where there is one; line: its number in the log, from 1
-    lacks: the header, program or other thing that was missing, where the evidence names it; it stays on the node
+    lacks: the headers, programs or other things that were missing, where the log names them; they stay on the node
     missing: build requirements that the upstream has no usable wheel of, as in ``schema.jobs.BuildResult``
     resources: what the build had used by then; tries: what was tried; both as in ``schema.jobs.BuildResult``
     """
@@ -101,7 +102,7 @@ class JobError(FarmError):
         evidence: str = "",
         line: int | None = None,
         missing: tuple[str, ...] = (),
-        lacks: Missing | None = None,
+        lacks: tuple[Missing, ...] = (),
     ) -> None:
         super().__init__(message, advice=advice)
         self.evidence = evidence
@@ -128,6 +129,12 @@ class LimitExceededError(JobError):
     """The build went over a limit; the class says which."""
 
     failure_class = FailureClass.TIMEOUT
+
+
+class PackagesError(JobError):
+    """Debian packages cannot be added to the image: there is none of a name, they exclude each other, are too large."""
+
+    failure_class = FailureClass.REQUIREMENT
 
 
 class WheelRejectedError(JobError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 
 class MissingKind(StrEnum):
@@ -22,6 +22,9 @@ class MissingKind(StrEnum):
     NAMED = "named"  # a library as prose calls it: jpeg
     PACKAGE_REQUIREMENT = "package-requirement"  # of the Python index: cython>=3
 
+
+# So many things one failure may name.
+MOST_NAMED: Final = 4
 
 _LONGEST = 100
 _NAMES: dict[MissingKind, re.Pattern[str]] = {

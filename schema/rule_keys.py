@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from schema import sizes
 from schema.printable import printable
-from schema.states import FailureClass
+from schema.states import Bundle, FailureClass
 
 T = TypeVar("T")
 
@@ -167,6 +167,13 @@ def size(value: Any) -> str:  # noqa: ANN401
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{str(value)[:40]!r} is not a size; there are {', '.join(known)}")
     return value
+
+
+def bundle(value: Any) -> Bundle:  # noqa: ANN401
+    """Which libraries are grafted into the wheel."""
+    if value not in list(Bundle):
+        raise ValueError(f"{str(value)[:40]!r} is not one of {', '.join(Bundle)}")
+    return Bundle(value)
 
 
 def switch(value: Any) -> bool:  # noqa: ANN401

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
+from schema import names
 from schema.platforms import Platform, this_machine
-from schema.states import BuildPolicy
+from schema.states import BuildPolicy, Bundle
 
 
 def _root() -> bool:
@@ -205,12 +208,32 @@ class HealSection:
 
     tries: at one build in one attempt, the first one included; 1: no build is tried again
     debian: whether packages may be added that ship what was missing, or that Debian builds the project with
+    debian_bytes: what such packages, and all that they need, may be to download for one build
     older_requirements: whether build requirements may be held back, or one be added that the project forgot to list
     """
 
     tries: int = 8
     debian: bool = True
+    debian_bytes: int = 2**30
     older_requirements: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSection:
+    """Which libraries are grafted into wheels where no recipe says so: patterns of platforms, such as ``debian12-*``.
+
+    never, when_missing: as in ``schema.states.Bundle``; the first that fits counts, and what fits neither is ``always``
+    """
+
+    never: tuple[str, ...] = ()
+    when_missing: tuple[str, ...] = ()
+
+    def on(self, platform: Platform) -> Bundle | None:
+        """What is set for that platform; None where nothing is."""
+        for patterns, bundle in ((self.never, Bundle.NEVER), (self.when_missing, Bundle.WHEN_MISSING)):
+            if any(names.fits(canonicalize_name(str(platform)), pattern) for pattern in patterns):
+                return bundle
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
-from schema import toml_file
+from schema import rule_keys, toml_file
 from schema.errors import FarmError, SettingsError
 from schema.jobs import Limits
 from schema.names import node_name
@@ -27,6 +27,7 @@ from schema.remedies import MOST_TRIES
 from schema.score import Weights
 from schema.sections import (
     AlarmsSection,
+    BundleSection,
     DatabaseSection,
     FarmSection,
     HealSection,
@@ -64,6 +65,7 @@ class Settings:
     web: WebSection = field(default_factory=WebSection)
     node: NodeSection = field(default_factory=NodeSection)
     heal: HealSection = field(default_factory=HealSection)
+    bundle: BundleSection = field(default_factory=BundleSection)
     images: ImagesSection = field(default_factory=ImagesSection)
     timing: TimingSection = field(default_factory=TimingSection)
     limits: Limits = field(default_factory=Limits)
@@ -243,6 +245,11 @@ def _checked(settings: Settings, *, file: Path) -> Settings:
         raise SettingsError(f"{file}: web.port: {settings.web.port} is not a port from 1 to 65535")
     if not 1 <= settings.heal.tries <= MOST_TRIES:
         raise SettingsError(f"{file}: heal.tries: {settings.heal.tries} is not from 1 to {MOST_TRIES}")
+    for key in ("never", "when_missing"):
+        try:
+            rule_keys.platforms(getattr(settings.bundle, key))
+        except ValueError as err:
+            raise SettingsError(f"{file}: bundle.{key}: {err}") from err
     if settings.node.slots < 1:
         raise SettingsError(f"{file}: node.slots: must be at least 1")
     try:

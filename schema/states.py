@@ -177,6 +177,14 @@ class AttemptOutcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Bundle(StrEnum):
+    """Which libraries beyond the manylinux policies are grafted into a wheel; with one left out it is ``linux_*``."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+    WHEN_MISSING = "when-missing"  # those that the plain image does not have
+
+
 class BuildPolicy(StrEnum):
     """Whether a wheel is built although the upstream has a usable one."""
 

@@ -1,8 +1,9 @@
 """Which remedy is tried next: depth first, each remedy kept only if the failure became another one.
 
-A try that failed as one before it did shows that its newest remedy does nothing: it is dropped, and the next one for
-the same failure is tried. A try that failed differently has come further: its remedies are kept, and the new failure
-gets remedies of its own. Bounded in tries, and in time: no try begins that could not run as long as the one before it.
+A try that failed as one before it did, or whose packages cannot be had, shows that its newest remedy does nothing: it
+is dropped, and the next one for the same failure is tried. A try that failed differently has come further: its remedies
+are kept, and the new failure gets remedies of its own. Bounded in tries, and in time: no try begins that could not run
+as long as the one before it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from schema.errors import JobError
+from schema.errors import JobError, PackagesError
 from schema.remedies import Remedy, Rung, Try
 from schema.states import FailureClass
 
@@ -31,12 +32,10 @@ class Failed:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Equal for two failures that are the same one, numbers and digests aside."""
+        """Equal for two failures that are the same one, numbers and digests aside: they lack the same things."""
         error = self.error
-        what = (
-            f"{error.lacks.kind} {error.lacks.name}" if error.lacks else _VARIES.sub("#", error.evidence or str(error))
-        )
-        return str(error.failure_class), what
+        lacks = ", ".join(sorted(f"{item.kind} {item.name}" for item in error.lacks))
+        return str(error.failure_class), lacks or _VARIES.sub("#", error.evidence or str(error))
 
 
 # The remedies for a failure, best first; asked for one at a time, since an answer may cost a look-up.
@@ -86,7 +85,7 @@ class Ladder:
         log: what this try wrote; seconds: how long it took; left_s: how long the job may still take
         """
         failed = Failed(error=error, log=log, remedies=self.remedies)
-        new = failed.identity not in self._seen
+        new = failed.identity not in self._seen and not (self._added and isinstance(error, PackagesError))
         self._note(
             Try(
                 seconds=seconds,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 
 from builder.debian_index import asking
@@ -15,11 +16,13 @@ from schema.recipes import Actions
 from schema.remedies import Remedy, Rung, of_rule
 from schema.states import FailureClass
 
-# So many packages that ship the same thing are tried one after the other.
+# So many packages that ship what is missing are tried one after the other.
 _MOST_CANDIDATES = 3
 # What a log or an archive names may cost only so much.
 _MOST_PACKAGES = 40
 
+# What no Debian package is asked for.
+_PYTHONS_OWN = frozenset({MissingKind.PYTHON_MODULE, MissingKind.PACKAGE_REQUIREMENT})
 _TIMES_HAVE_CHANGED = frozenset({FailureClass.REQUIREMENT_TOO_NEW})
 # Where older build requirements are worth a guess, after everything that answers what the log says.
 _MAYBE_TOO_NEW = frozenset(
@@ -86,13 +89,13 @@ class Rungs:
                 yield of_rule(rule)
 
     def _forgotten(self, failed: Failed) -> Iterator[Remedy]:
-        lacks = failed.error.lacks
-        if lacks is None or lacks.kind is not MissingKind.PYTHON_MODULE:
-            return
-        project = requirements.project_of(lacks.name)
-        if project is not None and not any(project in remedy.build_requirements for remedy in failed.remedies):
-            why = f"its build imports {lacks.name}, which its build requirements do not list"
-            yield Remedy(rung=Rung.REQUIREMENTS, why=why, build_requirements=(project,))
+        there = {name for remedy in failed.remedies for name in remedy.build_requirements}
+        for lacks in failed.error.lacks:
+            project = requirements.project_of(lacks.name) if lacks.kind is MissingKind.PYTHON_MODULE else None
+            if project is not None and project not in there:
+                there.add(project)
+                why = f"its build imports {lacks.name}, which its build requirements do not list"
+                yield Remedy(rung=Rung.REQUIREMENTS, why=why, build_requirements=(project,))
 
     def _older(self, failed: Failed) -> Iterator[Remedy]:
         yield from self._as_of_upload(failed)
@@ -107,15 +110,30 @@ class Rungs:
             yield Remedy(rung=Rung.REQUIREMENTS, why=why, requirements_as_of_upload=True)
 
     def _shipping(self, failed: Failed, index: Callable[[], Path]) -> Iterator[Remedy]:
-        lacks = failed.error.lacks
-        if lacks is None or lacks.kind in {MissingKind.PYTHON_MODULE, MissingKind.PACKAGE_REQUIREMENT}:
-            return
+        """Each alone, and all at once: first where one sentence names them, last where they may be alternatives."""
+        found = self._found(failed, index)
+        ranked = zip_longest(*([(lacks, item) for item in candidates] for lacks, candidates in found))
+        choices = [[one] for rank in ranked for one in rank if one is not None][:_MOST_CANDIDATES]
+        at_once = all(lacks.name in failed.error.evidence for lacks, _ in found)
+        choices.insert(0 if at_once else len(choices), [(lacks, candidates[0]) for lacks, candidates in found])
+        offered: set[tuple[str, ...]] = {()}
+        for remedy in map(_shipped, choices):
+            if remedy.debian_packages not in offered:
+                offered.add(remedy.debian_packages)
+                yield remedy
+
+    def _found(self, failed: Failed, index: Callable[[], Path]) -> list[tuple[Missing, list[asking.Candidate]]]:
+        """Each thing that is missing with the packages that may bring it, best first; without those that none ships."""
+        wanted = [lacks for lacks in failed.error.lacks if lacks.kind not in _PYTHONS_OWN]
         there = self.installed | _packages(failed)
-        found = [item for item in asking.lookup(index(), lacks) if item.package not in there]
-        for candidate in found[:_MOST_CANDIDATES]:
-            ships = f"it ships {candidate.path}" if candidate.path else "it is what builds call so"
-            why = f"{_called(lacks)} is missing: {candidate.package}, {ships}"
-            yield Remedy(rung=Rung.DEBIAN, why=why, debian_packages=(candidate.package,))
+        found = []
+        for lacks in wanted:
+            candidates = asking.lookup(index(), lacks)
+            # It is named again because of the others.
+            is_there = len(wanted) > 1 and bool(candidates) and candidates[0].package in there
+            if left := [item for item in candidates if item.package not in there and not is_there]:
+                found.append((lacks, left))
+        return found
 
     def _build_depends(self, failed: Failed, index: Callable[[], Path]) -> Iterator[Remedy]:
         there = self.installed | _packages(failed)
@@ -134,5 +152,19 @@ def _packages(failed: Failed) -> set[str]:
     return {name for remedy in failed.remedies for name in remedy.debian_packages}
 
 
+def _shipped(found: Sequence[tuple[Missing, asking.Candidate]]) -> Remedy:
+    """The remedy of the packages that bring these things."""
+    called = " and ".join(_called(lacks) for lacks, _ in found)
+    packages = {
+        candidate.package: f"ships {candidate.path}" if candidate.path else "is what builds call so"
+        for _, candidate in found
+    }
+    brings = "; ".join(f"{package}, it {does}" for package, does in packages.items())
+    why = f"{called} {'is' if len(found) == 1 else 'are'} missing: {brings}"
+    return Remedy(rung=Rung.DEBIAN, why=why[:1000], debian_packages=tuple(packages))
+
+
 def _called(lacks: Missing) -> str:
+    if lacks.kind is MissingKind.NAMED:
+        return lacks.name
     return f"-l{lacks.name}" if lacks.kind is MissingKind.LIBRARY else f"the {lacks.kind} {lacks.name}"

@@ -11,7 +11,8 @@ from schema.db.models import Build
 from schema.db.session import transaction
 from schema.jobs import BuildJob, Limits
 from schema.recipes import Recipe
-from schema.states import AttemptOutcome, BuildState, FailureClass
+from schema.sections import BundleSection
+from schema.states import AttemptOutcome, BuildState, Bundle, FailureClass
 from tests import rows
 
 DISPATCHER = Dispatcher(recipe_folders=(), limits=Limits(), lease_s=90, silent_after_s=15)
@@ -60,6 +61,22 @@ def test_a_build_that_failed_on_a_node_is_left_to_the_others(database: Engine) -
 
         rows.node(session, "n2")
         assert [node for node, _ in DISPATCHER.dispatch(session)] == ["n2"]
+
+
+def test_what_is_grafted_into_wheels_is_set_by_platform_and_a_recipe_wins(database: Engine, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text('[[rule]]\nid = "whole"\nwhy = "people copy it"\nbundle = "always"\n')
+    set_so = BundleSection(never=("debian11-*",), when_missing=("debian1?-*",))
+    dispatcher = replace(DISPATCHER, recipe_folders=(tmp_path,), bundle=set_so)
+    with transaction(database) as session:
+        rows.node(session, slots=3)
+        rows.build(session, rows.project(session, "small"))
+        rows.build(session, rows.project(session, "other"))
+
+        jobs = {str(job.project): job for _, job in dispatcher.dispatch(session)}
+
+        assert (jobs["small"].recipe.bundle, jobs["other"].recipe.bundle) == (Bundle.ALWAYS, Bundle.WHEN_MISSING)
+        assert jobs["other"].recipe.rules == ()
+        assert BuildJob.from_json(jobs["other"].to_json()) == jobs["other"]
 
 
 def test_a_faulty_recipe_holds_its_own_build_and_no_other(database: Engine, tmp_path: Path) -> None:

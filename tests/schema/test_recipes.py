@@ -17,7 +17,7 @@ from schema.errors import WireError
 from schema.jobs import BuildJob, WheelFile
 from schema.platforms import Platform
 from schema.recipes import MOST_REMEDIES, Recipe, Rule, applicable, combined, remedies
-from schema.states import FailureClass
+from schema.states import Bundle, FailureClass
 from tests import signing
 
 TODAY = date(2026, 11, 27)
@@ -44,6 +44,7 @@ WHOLE: dict[str, Any] = {
     "build_requirements": ["numpy"],
     "runtime_packages": ["gir1.2-glib-2.0"],
     "requirements_as_of_upload": True,
+    "bundle": "when-missing",
     "skip_tests": True,
 }
 
@@ -137,6 +138,8 @@ def test_a_job_with_too_many_remedies_is_refused() -> None:
         ({"jobs": True}, "jobs: must be a whole number from 1 to 64"),
         ({"memory": "enormous"}, "memory: 'enormous' is not a size; there are small, medium"),
         ({"memory": 3}, "memory: '3' is not a size"),
+        ({"bundle": "sometimes"}, "bundle: 'sometimes' is not one of always, never, when-missing"),
+        ({"bundle": ["never"]}, "bundle: \"['never']\" is not one of always, never, when-missing"),
         ({"skip_tests": "yes"}, "skip_tests: must be true or false"),
         ({"build_instead": "the one before"}, "build_instead: 'the one before' is not a version"),
     ],
@@ -277,6 +280,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         config_settings={"x": "1"},
         jobs=4,
         memory="huge",
+        bundle="never",
         skip_tests=True,
     )
     second = rule(
@@ -286,6 +290,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         build_constraints=["setuptools<60"],
         jobs=1,
         memory="large",
+        bundle="always",
         build_requirements=["numpy"],
         requirements_as_of_upload=True,
         after=["build"],
@@ -300,6 +305,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         requirements_as_of_upload=True,
         jobs=1,
         memory="huge",
+        bundle=Bundle.ALWAYS,
         skip_tests=True,
         rules=("demo/one", "demo/two"),
     )
@@ -318,7 +324,7 @@ def test_no_rules_make_an_empty_recipe() -> None:
 
 
 def test_the_signed_statement_names_the_rules_that_were_applied() -> None:
-    job = replace(signing.job(), recipe=combined([rule()]))
+    job = replace(signing.job(), recipe=combined([rule(bundle="never")]))
 
     signed = statement.provenance(
         job=job,
@@ -333,4 +339,5 @@ def test_the_signed_statement_names_the_rules_that_were_applied() -> None:
         isolation="none",
     )
 
-    assert signed["predicate"]["buildDefinition"]["externalParameters"]["recipe"]["rules"] == ["demo/one"]
+    recipe = signed["predicate"]["buildDefinition"]["externalParameters"]["recipe"]
+    assert (recipe["rules"], recipe["bundle"]) == (["demo/one"], "never")

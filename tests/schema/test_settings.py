@@ -9,7 +9,7 @@ import pytest
 from schema.errors import SettingsError
 from schema.platforms import Platform
 from schema.settings import Settings, find, load
-from schema.states import BuildPolicy
+from schema.states import BuildPolicy, Bundle
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,11 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         [limits]
         memory_bytes = "2GiB"
         wall_s = 600
+        [heal]
+        debian_bytes = "300MiB"
+        [bundle]
+        never = ["debian11-*"]
+        when_missing = ["Debian*-cp39", "*-cp311"]
         """,
     )
 
@@ -65,6 +70,9 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert settings.public_url == "https://wheels.example.org"
     assert settings.limits.memory_bytes == 2 * 2**30
     assert settings.limits.wall_s == 600.0
+    assert settings.heal.debian_bytes == 300 * 2**20
+    assert [settings.bundle.on(item) for item in settings.farm.platforms] == [Bundle.WHEN_MISSING, Bundle.NEVER]
+    assert settings.bundle.on(Platform.parse("debian13-x86_64-cp313")) is None
 
 
 @pytest.mark.parametrize(
@@ -87,6 +95,9 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         ('[farm]\nplatforms = ["beos5-x86_64-cp311"]', ["farm.platforms", "known distributions: debian11"]),
         ('[node]\nname = "Not A Name"', ["node.name", "not a node name"]),
         ("[node]\nslots = 0", ["node.slots", "at least 1"]),
+        ('[bundle]\nnever = ["debian12-*", "a b"]', ["bundle.never: 'a b' is not a platform, or a pattern"]),
+        ('[bundle]\nwhen_missing = "debian12-*"', ["bundle.when_missing", "a list of texts"]),
+        ('[heal]\ndebian_bytes = "much"', ["heal.debian_bytes: 'much'", '"2GiB"']),
         ("[timing]\nlease_s = 5", ["timing.lease_s: 5", "twice timing.heartbeat_s"]),
         ("[watch]\ncooldown_s = -1", ["watch.cooldown_s: -1", "seconds of 0 or more"]),
         ("[timing]\ntick_s = -1", ["timing.tick_s: -1", "seconds above 0"]),

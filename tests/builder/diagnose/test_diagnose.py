@@ -130,9 +130,13 @@ ONE_LINE = {
     "The headers or library files could not be found for jpeg,": ("library", "named jpeg"),
     "Error: Please make sure the libxml2 and libxslt development packages are installed.": (
         "library",
-        "named libxml2",
+        "named libxml2, named libxslt",
     ),
     "You need to install libcap development headers to build this module": ("library", "named libcap"),
+    "Please make sure that the libusb, libudev, and hidapi headers are installed": (
+        "library",
+        "named libusb, named libudev, named hidapi",
+    ),
     "#error You need a compatible libgit2 version (1.9.x)": ("library-version", None),
     "ERROR: Dependency lookup for glib-2.0 with method 'pkgconfig' failed: Invalid version, need 'glib-2.0'"
     " ['>= 2.80.0'] found '2.74.6'.": ("library-version", None),
@@ -155,7 +159,7 @@ ONE_LINE = {
 def test_one_line_tells_the_class_and_what_is_missing(line: str, expected: tuple[str, str | None]) -> None:
     found = diagnose(f"before\n{line}\nafter\n")
 
-    missing = f"{found.missing.kind} {found.missing.name}" if found.missing else None
+    missing = ", ".join(f"{item.kind} {item.name}" for item in found.missing) or None
     assert (found.failure_class.value, missing) == expected
     assert (found.evidence, found.line) == (line, 2)
 
@@ -177,7 +181,32 @@ def test_one_line_tells_the_class_and_what_is_missing(line: str, expected: tuple
 def test_a_needle_that_is_no_plain_name_is_dropped(name: str) -> None:
     assert Missing.found(MissingKind.HEADER, name) is None
     found = diagnose(f"a.c:1:1: fatal error: {name}: No such file or directory")
-    assert found.missing is None or name not in found.missing.name
+    assert name not in [item.name for item in found.missing]
+
+
+ONE_AFTER_THE_OTHER = {
+    "/usr/bin/ld: cannot find -lyaml: No such file or directory\n"
+    "/usr/bin/ld: cannot find -lsodium: No such file or directory\n": "library yaml, library sodium",
+    "No package 'yaml-0.1' found\nNo package 'libsodium' found\nNo package 'yaml-0.1' found\n": (
+        "pkg-config yaml-0.1, pkg-config libsodium"
+    ),
+    "a.c:1:10: fatal error: yaml.h: No such file or directory\n"
+    "b.c:1:10: fatal error: ../evil;.h: No such file or directory\n"
+    "b.c:1:10: fatal error: sodium.h: No such file or directory\n": "header yaml.h, header sodium.h",
+    "".join(f"No package 'p{number}' found\n" for number in range(100_000)): (
+        "pkg-config p0, pkg-config p1, pkg-config p2, pkg-config p3"
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), ONE_AFTER_THE_OTHER.items(), ids=["ld", "pkg-config", "cc", "too many"])
+def test_complaints_in_the_same_words_name_several_things_and_the_first_is_the_evidence(
+    text: str, expected: str
+) -> None:
+    found = diagnose(text[:200_000])
+
+    assert ", ".join(f"{item.kind} {item.name}" for item in found.missing) == expected
+    assert (found.line, found.evidence) == (1, text.split("\n", maxsplit=1)[0])
 
 
 def test_a_file_that_setup_only_tried_to_read_does_not_hide_what_is_missing() -> None:

@@ -25,7 +25,7 @@ def test_a_real_log_tells_its_class_its_line_and_what_is_missing(name: str) -> N
 
     found = diagnose(text, exit_code=1)
 
-    missing = f"{found.missing.kind} {found.missing.name}" if found.missing else None
+    missing = ", ".join(f"{item.kind} {item.name}" for item in found.missing) or None
     assert (found.failure_class, found.evidence) == (FailureClass(expected["class"]), expected["evidence"])
     assert (found.line, missing) == (expected["line"], expected.get("missing"))
     assert found.line is not None

@@ -7,19 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 
 from builder.heal.ladder import Failed, Ladder
-from schema.errors import JobError
+from schema.errors import JobError, PackagesError
 from schema.missing import Missing, MissingKind
 from schema.remedies import Remedy, Rung
 from schema.states import FailureClass
 
 
-def lacks(name: str) -> JobError:
+def lacks(*names: str) -> JobError:
     return JobError(
-        f"{name} is missing",
+        f"{names} are missing",
         failure_class=FailureClass.HEADER,
-        evidence=f"demo.c:1: fatal error: {name}: No such file",
+        evidence=f"demo.c:1: fatal error: {names[0]}: No such file",
         line=12,
-        lacks=Missing(kind=MissingKind.HEADER, name=name),
+        lacks=tuple(Missing(kind=MissingKind.HEADER, name=name) for name in names),
     )
 
 
@@ -36,7 +36,7 @@ def ladder(known: Mapping[str, Sequence[Remedy]], *, memory: Sequence[Remedy] = 
 
     def candidates(failed: Failed) -> Iterator[Remedy]:
         error = failed.error
-        yield from known.get(error.lacks.name if error.lacks else error.evidence, ())
+        yield from known.get(" ".join(item.name for item in error.lacks) or error.evidence, ())
 
     return Ladder(candidates=candidates, known=tuple(memory), most=most)
 
@@ -64,6 +64,20 @@ def test_a_remedy_that_changes_nothing_is_dropped_for_the_next() -> None:
     assert fails(found, lacks("a.h")) == ["right-dev"]
     found.built(seconds=1.0)
     assert [item.helped for item in found.tries] == [False, False, True]
+
+
+def test_a_remedy_after_which_fewer_things_are_missing_is_kept() -> None:
+    found = ladder({"a.h b.h": [package("a-dev")], "b.h": [package("b-dev")]})
+
+    assert fails(found, lacks("a.h", "b.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h")) == ["a-dev", "b-dev"]
+
+
+def test_the_same_things_missing_in_another_order_are_the_same_failure() -> None:
+    found = ladder({"a.h b.h": [package("a-dev"), package("c-dev")]})
+
+    assert fails(found, lacks("a.h", "b.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h", "a.h")) == ["c-dev"]
 
 
 def test_numbers_and_digests_do_not_make_another_failure() -> None:
@@ -147,6 +161,23 @@ def test_a_cancelled_build_ends_as_cancelled_whatever_failed_before() -> None:
     fails(found, lacks("a.h"))
     fails(found, broken("cancelled", FailureClass.CANCELLED))
     assert found.verdict.failure_class is FailureClass.CANCELLED
+
+
+def test_a_remedy_whose_packages_cannot_be_had_is_dropped_and_is_not_what_the_build_ends_with() -> None:
+    found = ladder({"a.h": [package("huge-dev"), package("a-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["huge-dev"]
+    assert fails(found, PackagesError("not added: huge-dev is too large")) == ["a-dev"]
+    assert fails(found, lacks("a.h")) is None
+    assert [(item.helped, item.evidence) for item in found.tries][1] == (False, "not added: huge-dev is too large")
+    assert found.verdict.failure_class is FailureClass.HEADER
+
+
+def test_packages_of_the_recipe_that_cannot_be_had_are_what_the_build_ends_with() -> None:
+    found = ladder({})
+
+    assert fails(found, PackagesError("no package libgone-dev")) is None
+    assert str(found.verdict) == "no package libgone-dev"
 
 
 def test_there_are_so_many_tries_and_no_more() -> None:

@@ -82,7 +82,7 @@ def test_a_module_that_sdists_are_known_to_forget_is_required_and_no_other(modul
     error = JobError(
         "it failed",
         failure_class=FailureClass.PYTHON_MODULE,
-        lacks=Missing(kind=MissingKind.PYTHON_MODULE, name=module),
+        lacks=(Missing(kind=MissingKind.PYTHON_MODULE, name=module),),
     )
     found = remedies_for(job(uploaded_at=None), Failed(error=error, log="", remedies=()))
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from builder import apt, debian, images, process, sandbox
+from builder.debian import Bound
 from builder.images import Image
 from builder.log import Log
 from builder.sandbox import Bind, Sandbox
-from schema.errors import JobError, LimitExceededError
+from schema.errors import JobError, LimitExceededError, PackagesError
 from schema.jobs import Limits
 from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
@@ -124,6 +125,42 @@ def test_packages_that_exclude_each_other_are_the_recipes_fault(
 ) -> None:
     with pytest.raises(JobError, match="cannot be installed together"):
         debian.with_packages(image, ["libcurl4-gnutls-dev", "libcurl4-openssl-dev"], log=log, cancelled=cancelled)
+
+
+def test_what_no_person_chose_is_not_downloaded_beyond_its_bound(
+    image: Image, log: Log, cancelled: threading.Event
+) -> None:
+    bound = Bound(packages=("libgsl-dev",), most_bytes=100_000)
+
+    with pytest.raises(PackagesError, match=r"not added: libgsl-dev and what they need are \d\.\d MiB") as raised:
+        debian.with_packages(image, ["libexpat1-dev", "libgsl-dev"], log=log, cancelled=cancelled, bound=bound)
+
+    assert "heal.debian_bytes allows 0.1 MiB" in str(raised.value)
+    assert raised.value.failure_class is FailureClass.REQUIREMENT
+    assert not list((image.folder / "apt/cache/archives").glob("*.deb"))
+
+
+def test_what_a_person_chose_does_not_count_against_the_bound(
+    image: Image, log: Log, cancelled: threading.Event
+) -> None:
+    bound = Bound(packages=("libyaml-dev",), most_bytes=2**20)
+    architecture = DEBIAN_ARCHITECTURES[image.platform.arch]
+    with images.locked(image.folder, "derived"):
+        larger = apt.download_bytes(image.folder / "apt", image.root, architecture, ["libgsl-dev"], cancelled=cancelled)
+    assert larger > bound.most_bytes
+
+    debian.with_packages(image, ["libyaml-dev", "libgsl-dev"], log=log, cancelled=cancelled, bound=bound)
+
+
+def test_a_package_that_there_is_not_has_no_size(image: Image, cancelled: threading.Event) -> None:
+    architecture = DEBIAN_ARCHITECTURES[image.platform.arch]
+    with (
+        images.locked(image.folder, "derived"),
+        pytest.raises(PackagesError, match="no package libdoes-not-exist-dev"),
+    ):
+        apt.download_bytes(
+            image.folder / "apt", image.root, architecture, ["libdoes-not-exist-dev"], cancelled=cancelled
+        )
 
 
 def test_a_cancelled_job_adds_nothing(image: Image, log: Log, cancelled: threading.Event) -> None:

@@ -48,7 +48,7 @@ def test_the_class_and_the_telling_line_of_each_failure(
 def test_a_failure_names_the_line_of_the_log_and_what_is_missing(attempt: Attempts) -> None:
     error = failure(attempt, "build-fails")
 
-    assert error.lacks == Missing(kind=MissingKind.HEADER, name="no_such_library.h")
+    assert error.lacks == (Missing(kind=MissingKind.HEADER, name="no_such_library.h"),)
     assert error.line is not None
     assert error.evidence in attempt.log.split("\n")[error.line - 1]
 

@@ -8,7 +8,7 @@ import pytest
 
 from builder.workshop import Workshop
 from schema.errors import JobError
-from schema.recipes import Rule
+from schema.recipes import Recipe, Rule
 from schema.remedies import Remedy, Rung
 from schema.sections import HealSection
 from schema.states import FailureClass
@@ -116,6 +116,35 @@ def test_a_missing_header_is_found_in_debian_and_its_package_is_in_the_record(at
     assert (remedy.rung, remedy.debian_packages) == (Rung.DEBIAN, ("libffi-dev",))
     assert "the header ffi.h is missing" in remedy.why
     assert "libffi-dev" in [item.name for item in built.materials if item.kind == "debian"]
+
+
+@pytest.mark.slow
+def test_a_log_that_names_two_missing_libraries_is_healed_by_the_packages_of_both_at_once(attempt: Attempts) -> None:
+    attempt.workshop = replace(attempt.workshop, heal=HealSection())
+    built = attempt("needs-two")
+
+    [remedy] = built.remedies
+    assert (remedy.rung, remedy.debian_packages) == (Rung.DEBIAN, ("libsodium-dev", "libyaml-dev"))
+    assert [(item.failure_class, item.helped) for item in built.tries] == [
+        (FailureClass.LIBRARY, False),
+        (None, True),
+    ]
+    assert remedy.why.startswith("libsodium and libyaml are missing: libsodium-dev, it ships")
+
+
+@pytest.mark.slow
+def test_packages_that_are_too_large_are_not_downloaded_and_the_tries_tell(attempt: Attempts) -> None:
+    attempt.workshop = replace(attempt.workshop, heal=HealSection(debian_bytes=1000))
+    # Nothing else asks for an image with these two, so it must be made.
+    with pytest.raises(JobError) as caught:
+        attempt("needs-ffi", recipe=Recipe(debian_packages=("libmpc-dev",)))
+
+    assert caught.value.failure_class is FailureClass.HEADER
+    _, first, *others = caught.value.tries
+    assert first.added[0].debian_packages == ("libffi-dev",)
+    assert first.evidence.startswith("not added: libffi-dev and what they need are 0.1 MiB to download")
+    assert first.evidence.endswith("heal.debian_bytes allows 0.0 MiB")
+    assert not any(item.helped for item in (first, *others))
 
 
 @pytest.mark.slow

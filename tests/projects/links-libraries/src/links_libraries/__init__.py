@@ -1,0 +1,3 @@
+from links_libraries import _linked
+
+WORKS = _linked.__name__

@@ -1,0 +1,1 @@
+WORKS = True
