@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from master.cli import (
+    anatomies,
     changes,
     feeds,
     installing,
@@ -47,6 +48,7 @@ for part in (
     knowledge,
     machines,
     keeping,
+    anatomies,
     trust,
     wheelhouse,
 ):
