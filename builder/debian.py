@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder import apt, images, process
+from builder import apt, dpkg_records, images, process
 from builder.images import Image
 from builder.log import Log
 from schema.errors import ImageError, LimitExceededError, NodeError, PackagesError
@@ -21,7 +21,7 @@ from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
 
 # Of what is recorded of a derived image; one of an older format is not used again.
-_FORMAT = 2
+_FORMAT = 3
 _LIBRARY = re.compile(
     r" \./(?:usr/)?lib/(?:[\w.-]+-linux-gnu\w*/)?(lib[^/ ]+\.so\.[0-9.]+|lib[^/ ]+-[0-9.]+\.so)(?: ->|$)"
 )
@@ -44,9 +44,9 @@ def with_packages(
 ) -> Image:
     """The image with *packages* and all they need; made once, kept below the base, shared by every later job.
 
-    The packages are unpacked, not configured: no maintainer script runs, no alternative is set, and dpkg's own records
-    stay the base's; only the dynamic linker's cache is made anew. That is enough for headers, libraries and the
-    ``*-config`` programs that builds ask for.
+    The packages are unpacked, not configured: no maintainer script runs, and no alternative is set; only dpkg's records
+    say so, and the dynamic linker's cache is made anew. That is enough for headers, libraries and the ``*-config``
+    programs that builds ask for.
 
     bound: holds where the image must be made, before anything of it is downloaded
     Raise PackagesError for a package that there is not, and for more than *bound* allows; LimitExceededError
@@ -133,6 +133,7 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
         process.run(["cp", "-al", "--", str(image.root), str(making / "root")], cancelled=cancelled)
         for deb in debs:
             _unpack(deb, making / "root")
+        dpkg_records.add(making / "root", debs)
         process.run([*_LDCONFIG, "--bind", str(making / "root"), "/", "--dev", "/dev", "--", "/sbin/ldconfig"])
         (making / "tools").symlink_to(image.tools.resolve())
         digest = hashlib.sha256(json.dumps([image.digest, added]).encode()).hexdigest()

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from schema.errors import UsageError
 from schema.platforms import DEBIAN_ARCHITECTURES, DISTRIBUTIONS, Distribution
 from schema.wheels import platform_tag
-from schema.wheels.binaries import ARCHITECTURES
+from schema.wheels.machines import ARCHITECTURES
 
 _PATTERN = re.compile(r"[a-z0-9_*?\[\]!]+")
 _LINUX = tuple(f"linux_{arch}" for arch in ARCHITECTURES)

@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import builds, crash, materials, rebuilds, rule_counts, what_worked
+from master import anatomies, builds, crash, materials, rebuilds, rule_counts, what_worked
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -27,8 +27,10 @@ from schema.jobs import BuildResult, Lease, WheelFile
 from schema.names import NodeName, Sha256, sha256_of
 from schema.platforms import Platform
 from schema.states import AttemptOutcome, BuildState
+from schema.wheels.anatomy import Anatomy
 from schema.wheels.canonical import repack
 from schema.wheels.check import WheelFacts
+from schema.wheels.examine import examine
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +77,20 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
     )
     provenance_sha256 = store.put_bytes(json.dumps(provenance, sort_keys=True).encode())
     comparison = _compare(database, store, accepted)
+    found = examine(accepted.wheel, filename=facts.filename, sha256=facts.sha256)
     crash.point("provenance-stored")
     with transaction(database) as session:
-        _publish(session, accepted, provenance_sha256, comparison)
+        _publish(session, accepted, provenance_sha256, comparison, found)
     crash.point("published")
 
 
-def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, comparison: _Comparison | None) -> None:
+def _publish(
+    session: Session,
+    accepted: Accepted,
+    provenance_sha256: Sha256,
+    comparison: _Comparison | None,
+    found: Anatomy,
+) -> None:
     build = builds.held_by(session, accepted.lease, accepted.node, for_update=True)
     if build is None:
         log.info("build %s: its lease is not held any more; nothing is published", accepted.lease.build_id)
@@ -118,6 +127,7 @@ def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, co
     row.runtime_packages = list(accepted.result.runtime_packages)
     session.add(row)
     session.flush()
+    anatomies.keep(session, found)
     crash.point("wheel-row-added")
     builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}")
 

@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from master import allowed_tags
 from master.allowed_tags import Allowed
 from schema.errors import UsageError, WheelRejectedError
-from schema.wheels import archive, binaries, filename, layout, platform_tag, wheelfile
+from schema.wheels import archive, filename, layout, platform_tag, tag_findings, wheelfile
 from schema.wheels.archive import WheelArchive
 from schema.wheels.binaries import Binary, Compiled
 from schema.wheels.contents import look_at
@@ -148,7 +148,7 @@ def _judge(path: Path, name: WheelName, rules: Allowed, elsewhere: Sequence[str]
         untrue = list(_header_findings(wheel, name))
     parts = list(_parts(contents.binaries, name.tags, rules, elsewhere))
     for part in parts:
-        untrue += [finding for finding in binaries.findings(part, is_pure=False) if finding not in untrue]
+        untrue += [finding for finding in tag_findings.findings(part, is_pure=False) if finding not in untrue]
     platforms = tuple(sorted({tag.platform for tag in name.tags}))
     odd = [tag for tag in platforms if not platform_tag.is_portable(tag)]
     faults = [Fault(status=Status.UNTRUE, text=str(item), advice=item.advice or _AGAIN) for item in untrue]

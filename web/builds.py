@@ -92,8 +92,7 @@ class BuildPage:
     @property
     def materials(self) -> list[Material]:
         """What went into the attempt, by kind and name."""
-        found = [_material(item) for item in _listed(self.attempt.materials if self.attempt else [])]
-        return sorted((item for item in found if item), key=lambda item: (item.kind, item.name))
+        return materials(self.attempt) if self.attempt else []
 
     @property
     def environment(self) -> list[tuple[str, str]]:
@@ -137,6 +136,12 @@ def build_page(session: Session, build_id: int, *, fence: int | None, rules: Rul
         audit=audit.entries(session, limit=farm.PAGE, subject=f"build {build_id}"),
         score=scoring.explain(session, build, now=now(session)) if build.state in scoring.SCORED else (),
     )
+
+
+def materials(attempt: Attempt) -> list[Material]:
+    """What went into *attempt*, by kind and name; what is no material is left out."""
+    found = [_material(item) for item in _listed(attempt.materials)]
+    return sorted((item for item in found if item), key=lambda item: (item.kind, item.name))
 
 
 def timed(attempt: Attempt) -> list[TimedStep]:

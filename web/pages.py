@@ -23,6 +23,7 @@ from web import install, logs, queries
 from web.builds import BuildPage, build_page
 from web.database import Database
 from web.matrix import ROWS, project_page
+from web.wheels import WheelPage, wheel_page
 
 pages = Blueprint("pages", __name__)
 
@@ -127,6 +128,21 @@ def log(build_id: int) -> Response:
     return response
 
 
+@pages.get("/wheel/<filename>/")
+def wheel(filename: str) -> str:
+    """What is in a wheel, what it needs, and where it can run."""
+    return render_template("wheel.html", page=_wheel_page(filename))
+
+
+@pages.get("/wheel/<filename>/anatomy.json")
+def wheel_anatomy(filename: str) -> Response:
+    """The same for scripts: what ``wheelfarm anatomy --json`` says; 404 where the wheel was not examined yet."""
+    page = _wheel_page(filename)
+    if page.found is None:
+        abort(HTTPStatus.NOT_FOUND)
+    return jsonify(page.found)
+
+
 @pages.get("/nodes/")
 def nodes() -> str:
     """The machines that build."""
@@ -201,6 +217,14 @@ def _build_page(build_id: int) -> BuildPage:
         abort(HTTPStatus.NOT_FOUND)
     with _database().reading() as session:
         page = build_page(session, build_id, fence=fence, rules=_rules())
+    if page is None:
+        abort(HTTPStatus.NOT_FOUND)
+    return page
+
+
+def _wheel_page(filename: str) -> WheelPage:
+    with _database().reading() as session:
+        page = wheel_page(session, filename)
     if page is None:
         abort(HTTPStatus.NOT_FOUND)
     return page

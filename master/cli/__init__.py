@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from master.cli import (
+    anatomies,
     changes,
     comparing,
     feeds,
@@ -48,6 +49,7 @@ for part in (
     knowledge,
     machines,
     keeping,
+    anatomies,
     trust,
     wheelhouse,
     comparing,

@@ -386,6 +386,19 @@ class Wheel(Base):
     build: Mapped[Build] = relationship(back_populates="wheels")
 
 
+class WheelAnatomy(Base):
+    """What is in a wheel, for its page; a wheel that was not examined has no row.
+
+    format: the shape of *found*, which is that of ``schema.wheels.anatomy.Anatomy.to_json``
+    """
+
+    __tablename__ = "anatomies"
+
+    filename: Mapped[Name] = mapped_column(ForeignKey("wheels.filename"), primary_key=True)
+    format: Mapped[int] = mapped_column(SmallInteger)
+    found: Mapped[Data]
+
+
 class Node(Base):
     """A builder node that was enrolled.
 

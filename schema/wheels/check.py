@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from schema.names import Sha256, sha256_of
 from schema.platforms import Platform
-from schema.wheels import archive, binaries, filename, layout, metadata, record, wheelfile
+from schema.wheels import archive, filename, layout, metadata, record, tag_findings, wheelfile
 from schema.wheels.archive import WheelArchive
 from schema.wheels.binaries import Compiled
 from schema.wheels.canonical import file_name
@@ -151,7 +151,7 @@ def _file_findings(
         else:
             is_pure = header.is_pure
             yield from wheelfile.findings(header, name.tags, name.build_text)
-    yield from binaries.findings(compiled, is_pure=is_pure)
+    yield from tag_findings.findings(compiled, is_pure=is_pure)
     listing = f"{info}/RECORD"
     if listing in wheel.members:
         yield from record.findings(wheel.read(listing, limit=record.MAX_BYTES), listing, contents.rows)

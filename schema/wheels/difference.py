@@ -10,7 +10,7 @@ from typing import IO
 
 from schema.printable import one_line
 from schema.wheels import elf
-from schema.wheels.elf import Section
+from schema.wheels.sections import NOTE, NOTHING, Section, sections
 
 BUILD_ID = "ELF build ids"
 SOURCE_TIME = "times in bytecode"
@@ -46,7 +46,7 @@ def find(name: str, one: IO[bytes], other: IO[bytes]) -> tuple[str, str]:
 
 def _in_elf(one: IO[bytes], other: IO[bytes]) -> tuple[str, str]:
     try:
-        left, right = elf.sections(one), elf.sections(other)
+        left, right = sections(one), sections(other)
     except elf.MalformedElfError:
         left, right = (), ()
     ids = _build_id(one, left), _build_id(other, right)
@@ -69,7 +69,7 @@ def _first_section(one: IO[bytes], other: IO[bytes], left: Sequence[Section], ri
             return next(item.name for item in (mine, theirs) if item is not None)
         if (mine.name, mine.kind) != (theirs.name, theirs.kind):
             return mine.name
-        if mine.kind == elf.NOTHING or _is_build_id(one, mine):
+        if mine.kind == NOTHING or _is_build_id(one, mine):
             continue
         allowed_bytes -= mine.size_bytes
         if allowed_bytes < 0:
@@ -81,7 +81,7 @@ def _first_section(one: IO[bytes], other: IO[bytes], left: Sequence[Section], ri
 
 def _section_at(at: int, sections: Sequence[Section]) -> str | None:
     return next(
-        (item.name for item in sections if item.kind != elf.NOTHING and 0 <= at - item.offset < item.size_bytes), None
+        (item.name for item in sections if item.kind != NOTHING and 0 <= at - item.offset < item.size_bytes), None
     )
 
 
@@ -102,7 +102,7 @@ def _build_id(file: IO[bytes], sections: Sequence[Section]) -> Sequence[Range]:
 def _is_build_id(file: IO[bytes], section: Section) -> bool:
     """A section that is one such note; other code cannot pass as harmless under this name."""
     length = section.size_bytes - _NOTE.size
-    if section.kind != elf.NOTE or section.name != ".note.gnu.build-id" or not 0 < length <= _MAX_ID_BYTES:
+    if section.kind != NOTE or section.name != ".note.gnu.build-id" or not 0 < length <= _MAX_ID_BYTES:
         return False
     header = _bytes(file, section.offset, _NOTE.size)
     return any(header == struct.pack(f"{order}3I4s", 4, length, _NT_GNU_BUILD_ID, b"GNU\0") for order in "<>")

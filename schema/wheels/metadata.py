@@ -48,6 +48,8 @@ class CoreMetadata:
 
     requires_python: as written, on one line; None if the project does not say
     requires_dist: normalised PEP 508 requirements
+    license_expression: SPDX, as written; "" if the project gives none (PEP 639)
+    licenses: the older ways to say it: the first line of License, and the classifiers of licences
     notes: what a validator would complain of and no installer minds
     """
 
@@ -57,6 +59,8 @@ class CoreMetadata:
     requires_python: str | None
     requires_dist: tuple[str, ...]
     license_files: tuple[str, ...]
+    license_expression: str = ""
+    licenses: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -134,6 +138,8 @@ def _read(data: bytes) -> CoreMetadata:
         requires_python=python or None,
         requires_dist=tuple(str(need) for need in needs),
         license_files=tuple(raw.get("license_files", [])),
+        license_expression=raw.get("license_expression", ""),
+        licenses=tuple(_licenses(raw)),
         notes=tuple(_notes(raw)),
     )
 
@@ -206,6 +212,14 @@ def _notes(raw: RawMetadata) -> Iterator[str]:
             getattr(lenient, key)
         except (ValueError, RecursionError) as err:
             yield f"METADATA: {str(err).splitlines()[0]}"
+
+
+def _licenses(raw: RawMetadata) -> Iterator[str]:
+    """License may hold a whole text; its first line says which."""
+    yield from raw.get("license", "").strip().splitlines()[:1]
+    for classifier in raw.get("classifiers", []):
+        if classifier.startswith("License ::"):
+            yield classifier.rpartition("::")[2].strip()
 
 
 def _plural(field: str) -> str:

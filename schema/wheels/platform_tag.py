@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -30,11 +30,13 @@ class Policy:
 
     glibc: (2, 17) for manylinux2014; libraries: sonames that are always there
     symbols: prefix such as ``GLIBCXX`` → its versions that may be needed
+    forbidden: library → the symbols that must not be taken from it, although it is always there
     """
 
     glibc: tuple[int, int]
     libraries: frozenset[str]
     symbols: dict[str, frozenset[str]]
+    forbidden: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -73,16 +75,32 @@ def is_portable(tag: str) -> bool:
     return not tag.startswith("linux_") and bool(linux_arch(tag) or _ELSEWHERE.fullmatch(tag))
 
 
+@cache
+def policies(arch: str) -> tuple[Policy, ...]:
+    """The glibc policies of an architecture, the oldest first; none where auditwheel has none (armv6l)."""
+    found = [
+        Policy(
+            glibc=(int(match[1]), int(match[2])),
+            libraries=frozenset(policy["lib_whitelist"]),
+            symbols={prefix: frozenset(numbers) for prefix, numbers in policy["symbol_versions"][arch].items()},
+            forbidden={library: frozenset(names) for library, names in policy["blacklist"].items()},
+        )
+        for policy in _policy_file("manylinux")
+        if (match := _POLICY_NAME.fullmatch(policy["name"])) and arch in policy["symbol_versions"]
+    ]
+    return tuple(sorted(found, key=lambda policy: policy.glibc))
+
+
 def policy_for(glibc: tuple[int, int], arch: str) -> Policy | None:
     """The newest policy that is not newer than *glibc*: a tag between two policies may rely on the older one only."""
     return max(
-        (policy for policy in _policies(arch) if policy.glibc <= glibc), key=lambda policy: policy.glibc, default=None
+        (policy for policy in policies(arch) if policy.glibc <= glibc), key=lambda policy: policy.glibc, default=None
     )
 
 
 def newest_policy(arch: str) -> Policy | None:
     """The policy with the most libraries and symbols."""
-    return max(_policies(arch), key=lambda policy: policy.glibc, default=None)
+    return max(policies(arch), key=lambda policy: policy.glibc, default=None)
 
 
 def fits(files: Collection[Elf], arch: str, bundled: frozenset[str]) -> tuple[Fit, ...]:
@@ -93,7 +111,7 @@ def fits(files: Collection[Elf], arch: str, bundled: frozenset[str]) -> tuple[Fi
             libraries=tuple(sorted({name for elf in files for name in libraries_beyond(elf, policy, bundled)})),
             symbols=tuple(sorted({name for elf in files for _, name in versions_beyond(elf, policy, bundled)})),
         )
-        for policy in sorted(_policies(arch), key=lambda policy: policy.glibc)
+        for policy in policies(arch)
     )
 
 
@@ -105,6 +123,16 @@ def kept(found: Iterable[Fit], *, repaired: bool = False) -> Fit | None:
 def newest_glibc(files: Collection[Elf]) -> tuple[int, ...]:
     """The newest glibc that a symbol of *files* asks for, such as (2, 34); empty if none does."""
     return max((_glibc(name) for elf in files for names in elf.versions.values() for name in names), default=())
+
+
+def newest_of_each(versions: Iterable[str]) -> dict[str, str]:
+    """Prefix → the highest of the symbol versions with it: ``{"GLIBC": "2.34"}``; without a number none counts."""
+    found: dict[str, str] = {}
+    for version in versions:
+        prefix, _, number = version.rpartition("_")
+        if prefix and number[:1].isdecimal():
+            found[prefix] = max(number, found.get(prefix, ""), key=_by_number)
+    return dict(sorted(found.items()))
 
 
 def is_loader(library: str) -> bool:
@@ -129,11 +157,24 @@ def versions_beyond(elf: Elf, policy: Policy, bundled: frozenset[str]) -> Iterat
             yield library, max(over, key=_by_number)
 
 
+def forbidden(elf: Elf, undefined: Iterable[str], policy: Policy) -> Iterator[tuple[str, str]]:
+    """Libraries and symbols that a file takes from them although a policy forbids it; *undefined* are all it takes."""
+    taken = frozenset(undefined)
+    for library in elf.needed:
+        for symbol in sorted(taken & policy.forbidden.get(library, frozenset())):
+            yield library, symbol
+
+
 def beyond_musl(elf: Elf, bundled: frozenset[str]) -> Iterator[str]:
     """The libraries that a file needs and no ``musllinux`` policy promises (PEP 656)."""
     for library in elf.needed:
-        if library not in _musl_libraries() | bundled and not is_musl(library):
+        if library not in bundled and not on_every_musl_system(library):
             yield library
+
+
+def on_every_musl_system(library: str) -> bool:
+    """Whether a ``musllinux`` policy promises a library."""
+    return library in _musl_libraries() or is_musl(library)
 
 
 def is_musl(library: str) -> bool:
@@ -160,20 +201,6 @@ def _by_number(version: str) -> tuple[int, ...]:
 
 def _glibc(version: str) -> tuple[int, ...]:
     return _by_number(version) if version.startswith("GLIBC_") else ()
-
-
-@cache
-def _policies(arch: str) -> tuple[Policy, ...]:
-    """The glibc policies of an architecture; none where auditwheel has none (armv6l)."""
-    return tuple(
-        Policy(
-            glibc=(int(match[1]), int(match[2])),
-            libraries=frozenset(policy["lib_whitelist"]),
-            symbols={prefix: frozenset(numbers) for prefix, numbers in policy["symbol_versions"][arch].items()},
-        )
-        for policy in _policy_file("manylinux")
-        if (match := _POLICY_NAME.fullmatch(policy["name"])) and arch in policy["symbol_versions"]
-    )
 
 
 @cache

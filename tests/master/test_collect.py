@@ -25,7 +25,7 @@ from master.which import Which
 from schema import outbox
 from schema.attest import statement
 from schema.attest.authority import Authority, NodeKey
-from schema.db.models import Attempt, Build, DirtyPage, Node, Project, Request, RuleCount, Wheel
+from schema.db.models import Attempt, Build, DirtyPage, Node, Project, Request, RuleCount, Wheel, WheelAnatomy
 from schema.db.session import transaction
 from schema.errors import StoreError, TransferError
 from schema.jobs import BuildJob, BuildResult, Lease, Limits, Material, Outcome, Sdist, Step, WheelFile
@@ -242,6 +242,9 @@ def test_a_sound_result_is_published_once_with_both_signatures(shed: Shed, wheel
         attempt = session.scalars(select(Attempt)).one()
         assert (attempt.outcome, attempt.steps[0]["name"]) == ("built", "build")
         assert session.get(DirtyPage, published.project_id) is not None
+        kept = session.get(WheelAnatomy, published.filename)
+        assert kept is not None
+        assert (kept.found["sha256"], kept.found["members"]) == (published.sha256, 4)
 
 
 def test_what_a_build_took_is_kept_for_the_next_of_its_project(shed: Shed, wheel: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from schema.db.models import Build, Mark
+from schema.db.models import Build, Mark, WheelAnatomy
 from schema.settings import Settings
+from schema.wheels.anatomy import FORMAT
 from tests import entries
 from tests.entries import ago, later
 
@@ -65,6 +66,8 @@ def project(session: Session, settings: Settings, key: str) -> dict[str, int]:
         yanked=text,
     )
     plain = entries.wheel(session, published, f"hostile_{key}-2.0-py3-none-any.whl", published_at=ago())
+    session.add(WheelAnatomy(filename=plain.filename, format=FORMAT, found=_anatomy(text)))
+    plain.runtime_packages = [short]
     files = settings.site / "files"
     files.mkdir(parents=True, exist_ok=True)
     needs = (
@@ -88,6 +91,49 @@ def project(session: Session, settings: Settings, key: str) -> dict[str, int]:
     for build in (failed, published, leased):
         _log(settings, build.id, text)
     return {"failed": failed.id, "published": published.id, "leased": leased.id}
+
+
+def _anatomy(text: str) -> dict[str, object]:
+    """As one would be if ``examine`` let everything through."""
+    library = {"name": text, "versions": {text: text}}
+    plain = {
+        "name": text,
+        "size_bytes": 1,
+        "soname": text,
+        "versions": {text: text},
+        "rpath": [text],
+        "runpath": [text],
+    }
+    guards = {"pie": None, "relro": text, "bind_now": False, "executable_stack": None}
+    return {
+        "format": FORMAT,
+        "members": 1,
+        "unpacked_bytes": 1,
+        "portability": {
+            "arch": text,
+            "policy": text,
+            "tags": [text],
+            "beyond": [text],
+            "outside": [text],
+            "versions": {text: text},
+        },
+        "licenses": {"expression": text, "older": [text], "files": [text]},
+        "grafted": [{"name": text, "size_bytes": 1, "package": text, "version": text}],
+        "packages": [{"name": text, "version": text}],
+        "files": [
+            {
+                **plain,
+                "kind": text,
+                "kept": text,
+                "fault": text,
+                "libraries": [{**library, "place": place} for place in ("wheel", "policy", "outside", text)],
+                "hardening": {**guards, "stack_protector": False, "fortified": True},
+            },
+            {**plain, "kind": "malformed", "kept": None, "fault": text, "libraries": [], "hardening": None},
+        ],
+        "files_left_out": 3,
+        "others": [{"suffix": text, "files": 1, "size_bytes": 1}],
+    }
 
 
 def _attempt(session: Session, build: Build, text: str, **values: object) -> None:

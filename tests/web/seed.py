@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from schema.db.models import Build
+from schema.db.models import Build, WheelAnatomy
+from schema.names import Sha256
 from schema.settings import Settings
+from schema.wheels import anatomy
+from schema.wheels.anatomy import (
+    Anatomy,
+    CompiledFile,
+    GraftedLibrary,
+    Hardening,
+    Kind,
+    Library,
+    Licenses,
+    MemberGroup,
+    Place,
+    Portability,
+    Relro,
+)
+from schema.wheels.grafted import Package
+from schema.wheels.symbols import Kept
 from tests import entries
 from tests.entries import ARM, HERE, ago, later
 
@@ -45,6 +62,48 @@ MATERIALS = [
 ]
 ENVIRONMENT = {"SOURCE_DATE_EPOCH": "1725000000", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 RESOURCES = {"wall_s": 83.2, "cpu_s": 140.9, "peak_memory_bytes": 412_000_000.0, "disk_bytes": 61_000_000.0}
+ANATOMY = Anatomy(
+    filename="cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl",
+    sha256=Sha256(entries.digest("cffi")),
+    size_bytes=467_218,
+    unpacked_bytes=1_480_000,
+    members=44,
+    portability=Portability(
+        tags=("manylinux_2_34_x86_64",),
+        arch="x86_64",
+        policy="manylinux_2_17_x86_64",
+        beyond=("manylinux_2_12: '_cffi_backend.cpython-311-x86_64-linux-gnu.so': needs GLIBC_2.14 of libc.so.6",),
+        versions={"GLIBC": "2.14"},
+    ),
+    licenses=Licenses(expression="MIT", files=("LICENSE",)),
+    grafted=(GraftedLibrary(name="libffi-1a2b3c4d.so.8.1.2", size_bytes=40_312, package="libffi8", version="3.4.4-1"),),
+    packages=(Package(name="libffi8", version="3.4.4-1", path_sha256=entries.digest("libffi")),),
+    files=(
+        CompiledFile(
+            name="_cffi_backend.cpython-311-x86_64-linux-gnu.so",
+            size_bytes=1_068_000,
+            kind=Kind.EXTENSION,
+            libraries=(
+                Library(name="libffi-1a2b3c4d.so.8.1.2", place=Place.WHEEL, versions={"LIBFFI_BASE": "8.0"}),
+                Library(name="libc.so.6", place=Place.POLICY, versions={"GLIBC": "2.14"}),
+            ),
+            versions={"GLIBC": "2.14", "LIBFFI_BASE": "8.0"},
+            rpath=("$ORIGIN/cffi.libs",),
+            hardening=Hardening(
+                pie=None,
+                relro=Relro.FULL,
+                bind_now=True,
+                executable_stack=False,
+                stack_protector=True,
+                fortified=False,
+            ),
+            kept=Kept.NOTHING,
+        ),
+        CompiledFile(name="cffi/broken.so", size_bytes=4, kind=Kind.MALFORMED, fault="not an ELF header"),
+    ),
+    files_left_out=0,
+    others=(MemberGroup(suffix=".py", files=20, size_bytes=371_000),),
+)
 LOG = "".join(f"[{number:4}] gcc -O2 -c src/part_{number}.c -o build/part_{number}.o\n" for number in range(1200))
 
 
@@ -177,6 +236,7 @@ def _published(session: Session, settings: Settings, *, cffi_build: Build) -> Bu
     made = entries.wheel(
         session, cffi_build, "cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl", repeated=True, requires_python=">=3.8"
     )
+    session.add(WheelAnatomy(filename=made.filename, format=anatomy.FORMAT, found=ANATOMY.to_json()))
     files = settings.site / "files"
     files.mkdir(parents=True, exist_ok=True)
     (files / made.filename).write_bytes(b"a wheel\n")

@@ -89,6 +89,28 @@ def test_what_was_added_is_told_with_versions_and_digests(image: Image, derived:
     assert derived.tools.resolve() == image.tools.resolve()
 
 
+def test_dpkg_names_the_package_of_each_added_file_and_that_it_is_not_configured(
+    derived: Image, tmp_path: Path
+) -> None:
+    log = Log(tmp_path / "said", limit_bytes=10**6)
+
+    exit_code = _run(
+        derived,
+        log,
+        "for name in pq sodium; do dpkg -S $(realpath /usr/lib/*/lib$name.so.?*); done | cut -d: -f1 | sort -u;"
+        "dpkg -s libpq5 | grep -e ^Status -e ^Version; dpkg -s gcc | grep ^Status",
+    )
+
+    assert exit_code == 0, log.tail()
+    assert log.tail().splitlines() == [
+        "libpq5",
+        "libsodium23",
+        "Status: install ok unpacked",
+        f"Version: {derived.packages['libpq5']}",
+        "Status: install ok installed",
+    ]
+
+
 def test_the_base_stays_as_it_was_made(image: Image, derived: Image) -> None:
     assert images.tree_digest(image.root) == image.digest
     assert not (image.root / "usr/bin/pg_config").exists()

@@ -17,6 +17,7 @@ from schema.jobs import BuildJob, Limits, Sdist
 from schema.platforms import Platform
 from schema.recipes import applicable, combined
 from schema.settings import Settings
+from schema.wheels.examine import examine
 from tests.builder.pipeline.conftest import Attempts
 
 pytestmark = pytest.mark.slow
@@ -53,6 +54,17 @@ def newest(name: str, *, platform: str) -> BuildJob:
         recipe=combined(rules),
         limits=Limits(wall_s=900.0),
     )
+
+
+def test_the_sbom_of_a_wheel_names_the_debian_package_of_each_library_that_was_copied_into_it(
+    attempt: Attempts,
+) -> None:
+    built = attempt.run(newest("pyyaml", platform=attempt.platform))
+
+    [library] = examine(built.wheel).grafted
+    assert library.name.startswith("libyaml-")
+    assert library.package == "libyaml-0-2"
+    assert [item.version for item in built.materials if item.name == "libyaml-0-2"] == [library.version]
 
 
 @pytest.mark.parametrize(

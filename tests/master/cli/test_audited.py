@@ -17,7 +17,7 @@ from schema.db.session import engine, transaction
 from schema.names import NodeName, Sha256
 from schema.settings import Settings
 from schema.states import BuildState
-from tests import rows
+from tests import published, rows
 
 Call = Callable[..., Any]
 
@@ -31,6 +31,7 @@ PROCESSES = {"image", "master", "run", "web"}
 
 # Command → what it is called with here, and what the entry is about.
 AUDITED: dict[str, tuple[list[str], str]] = {
+    "anatomy": (["--missing"], "farm"),
     "backup": (["{folder}/backup"], "farm"),
     "cancel": (["running"], "build {running}"),
     "gc": (["--yes"], "farm"),
@@ -66,7 +67,8 @@ def things(settings: Settings, tmp_path: Path) -> dict[str, Any]:
         rows.node(session)
         rows.lease(session, made["running"], node=NodeName("n1"), lease_s=90)
         store = Store(settings.store)
-        digests = [store.put_bytes(data) for data in (b"wheel", b"metadata", b"provenance")]
+        wheel = published.wheel_file(tmp_path, "published", "1.0").read_bytes()
+        digests = [store.put_bytes(data) for data in (wheel, b"metadata", b"provenance")]
         keys = ("sha256", "metadata_sha256", "provenance_sha256")
         rows.wheel(session, made["published"], **dict(zip(keys, map(Sha256, digests), strict=True)))
         found: dict[str, Any] = {name: build.id for name, build in made.items()}

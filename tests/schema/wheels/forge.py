@@ -242,9 +242,10 @@ def arm_object(
     interpreter: str | None = None,
 ) -> bytes:
     """A 32-bit little-endian shared object with the parts that the rules for ARM look at, and nothing to execute."""
-    strings = b"\0" + b"".join(name.encode() + b"\0" for name in needed)
-    dynamic = b""
+    strings, dynamic = b"\0", b""
     for name in needed:
+        if name.encode() + b"\0" not in strings:  # as linkers do, which let a name be the end of another one
+            strings += name.encode() + b"\0"
         dynamic += struct.pack("<II", 1, strings.index(name.encode() + b"\0"))
     segments = 3 if interpreter else 2
     strings_at = 52 + 32 * segments

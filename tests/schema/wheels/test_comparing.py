@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schema.errors import WheelRejectedError
-from schema.wheels import difference, elf
+from schema.wheels import difference
 from schema.wheels.comparing import ARCHIVE, BUILD_NUMBER, RECORD, SPELLING, Comparison, Verdict, compare
+from schema.wheels.sections import sections
 from tests.schema.wheels import forge
 
 SO = "demo/_c.so"
@@ -191,7 +192,7 @@ def _moved(data: bytes, offset: int) -> bytes:
     """A 64-bit ELF file whose build id is said to lie at *offset*."""
     (table,) = struct.unpack_from("<Q", data, 40)
     size, count = struct.unpack_from("<HH", data, 58)
-    found = elf.sections(io.BytesIO(data))
+    found = sections(io.BytesIO(data))
     assert len(found) == count
     number = next(number for number, item in enumerate(found) if item.name == ".note.gnu.build-id")
     at = table + number * size + 24

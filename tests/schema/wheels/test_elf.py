@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from elftools.elf.dynamic import DynamicSection
@@ -93,6 +94,50 @@ def test_it_agrees_with_pyelftools_on_the_shared_objects_of_this_machine() -> No
             if isinstance(versions, GNUVerNeedSection):
                 wanted = {need.name: {one.name for one in ones} for need, ones in versions.iter_versions()}
                 assert found.versions == wanted, path
+            assert _hardening(found) == _judged(judge), path
+
+
+def _hardening(found: elf.Elf) -> dict[str, object]:
+    return {
+        "relro": found.relro,
+        "stack": found.executable_stack,
+        "now": found.bind_now,
+        "pie": found.is_pie,
+        "rpath": list(found.rpath),
+        "runpath": list(found.runpath),
+    }
+
+
+def _judged(judge: ELFFile) -> dict[str, object]:
+    """The same by pyelftools."""
+    segments = {segment["p_type"]: segment["p_flags"] for segment in judge.iter_segments()}
+    dynamic = next((part for part in judge.iter_segments() if part["p_type"] == "PT_DYNAMIC"), None)
+    tags: dict[str, Any] = {tag.entry.d_tag: tag for tag in dynamic.iter_tags()} if dynamic else {}  # type: ignore[attr-defined]
+    flags, flags_1 = (tags[name].entry.d_val if name in tags else 0 for name in ("DT_FLAGS", "DT_FLAGS_1"))
+    return {
+        "relro": "PT_GNU_RELRO" in segments,
+        "stack": bool(segments["PT_GNU_STACK"] & 1) if "PT_GNU_STACK" in segments else None,
+        "now": "DT_BIND_NOW" in tags or bool(flags & 8 or flags_1 & 1),
+        "pie": bool(flags_1 & 0x8000000),
+        "rpath": tags["DT_RPATH"].rpath.split(":") if "DT_RPATH" in tags else [],
+        "runpath": tags["DT_RUNPATH"].runpath.split(":") if "DT_RUNPATH" in tags else [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (["-Wl,-z,norelro", "-Wl,-z,lazy"], {"relro": False, "bind_now": False, "executable_stack": False}),
+        (["-Wl,-z,relro", "-Wl,-z,now"], {"relro": True, "bind_now": True, "executable_stack": False}),
+        (["-Wl,-z,execstack"], {"executable_stack": True}),
+        (["-Wl,-rpath,/a:/b", "-Wl,--disable-new-dtags"], {"rpath": ("/a", "/b"), "runpath": ()}),
+        (["-Wl,-rpath,/a", "-Wl,--enable-new-dtags"], {"rpath": (), "runpath": ("/a",)}),
+    ],
+)
+def test_how_a_file_was_hardened_is_read(flags: list[str], wanted: dict[str, object], tmp_path: Path) -> None:
+    found = read(shared_object(tmp_path, flags=flags))
+
+    assert {key: getattr(found, key) for key in wanted} == wanted
 
 
 def _machine(path: Path) -> int:
@@ -236,3 +281,15 @@ def test_a_sparse_file_of_a_gigabyte_is_read_without_reading_it(real: bytes, tmp
 
     assert found.soname == "libdemo.so.1"
     assert time.monotonic() - begun < 1
+
+
+def test_more_needed_libraries_than_any_linker_writes_are_malformed() -> None:
+    with pytest.raises(elf.MalformedElfError, match="2000 needed libraries"):
+        read(arm_object(needed=["libc.so.6"] * 2000))
+
+
+def test_a_name_may_be_the_end_of_another_but_a_small_file_has_no_thousand_long_names() -> None:
+    assert read(arm_object(needed=["libxdemo.so", "demo.so"])).needed == ("libxdemo.so", "demo.so")
+
+    with pytest.raises(elf.MalformedElfError, match="overlap"):
+        read(arm_object(needed=["x" * length for length in range(1000, 0, -1)]))

@@ -36,6 +36,8 @@ PAGES = {
     "leased": "/build/{leased}/",
     "queued": "/build/{queued}/",
     "poisoned": "/build/{poisoned}/",
+    "anatomy": "/wheel/cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl/",
+    "no anatomy": "/wheel/click-8.3.1-py3-none-any.whl/",
 }
 
 _OVERFLOW = """
@@ -113,6 +115,7 @@ def test_every_page_fits_and_reports_nothing(
 def test_hostile_texts_run_no_script(look: Callable[..., webdriver.Chrome], farm: Farm, key: str) -> None:
     paths = ["/", "/nodes/", "/builds/", f"/project/hostile-{key}/", f"/search?q=hostile-{key}"]
     paths += [f"/build/{number}/" for number in farm.hostile[key].values()]
+    paths += [f"/wheel/hostile_{key}-2.0-py3-none-any.whl/"]
 
     for path in paths:
         browser = look(path, width=360)

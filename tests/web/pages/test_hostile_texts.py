@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -42,6 +43,11 @@ class _Page(HTMLParser):
         self.words.append(data)
 
 
+def _wheel_paths(filename: str) -> list[str]:
+    """Of its page, if its name can stand in an address: no file's name has a slash."""
+    return [] if "/" in filename else [f"/wheel/{quote(filename, safe='')}/"]
+
+
 @pytest.mark.parametrize("key", hostile.PAYLOADS)
 def test_no_text_acts_on_any_page(client: FlaskClient, database: Engine, settings: Settings, key: str) -> None:
     with transaction(database) as session:
@@ -49,6 +55,7 @@ def test_no_text_acts_on_any_page(client: FlaskClient, database: Engine, setting
     text = hostile.PAYLOADS[key]
     paths = ["/", f"/project/hostile-{key}/", "/builds/", "/nodes/", "/farm/", "/audit/", f"/search?q=hostile-{key}"]
     paths += [f"/build/{number}/" for number in builds.values()]
+    paths += [f"/wheel/hostile_{key}-2.0-py3-none-any.whl/", *_wheel_paths(f"{key}{text}"[:200])]
 
     for path in paths:
         response = client.get(path)
@@ -68,7 +75,7 @@ def test_no_text_acts_on_any_page(client: FlaskClient, database: Engine, setting
         words = "".join(page.words)
         assert printable(words) == words
         assert "1337" not in words
-        if path.startswith("/project") and key != "long":
+        if path.startswith(("/project", "/wheel/hostile")) and key != "long":
             assert printable(text).strip() in words
 
 

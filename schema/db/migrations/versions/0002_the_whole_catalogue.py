@@ -120,6 +120,14 @@ def _add_tables() -> None:
     )
     op.create_index("ix_build_materials_name_build_id", "build_materials", ["name", "build_id"])
     op.create_table(
+        "anatomies",
+        sa.Column("filename", sa.String(length=255), nullable=False),
+        sa.Column("format", sa.SmallInteger(), nullable=False),
+        sa.Column("found", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["filename"], ["wheels.filename"], name=op.f("fk_anatomies_filename_wheels")),
+        sa.PrimaryKeyConstraint("filename", name=op.f("pk_anatomies")),
+    )
+    op.create_table(
         "rule_counts",
         sa.Column("id", sa.String(length=255), nullable=False),
         sa.Column("uses", sa.Integer(), nullable=False),

@@ -11,7 +11,7 @@ import pytest
 from packaging.tags import parse_tag
 
 from schema.platforms import DISTRIBUTIONS, Platform
-from schema.wheels import arm, binaries, elf, platform_tag
+from schema.wheels import arm, elf, platform_tag, tag_findings
 from schema.wheels.binaries import Binary, Compiled
 from schema.wheels.elf import Elf
 from tests.schema.wheels.forge import arm_object
@@ -31,7 +31,7 @@ def found(
         for name, file in files.items()
     ]
     compiled = Compiled(binaries=parsed, tags=parse_tag(tags), arch=platform.arch, release=platform.distribution)
-    return [(finding.rule, finding.text) for finding in binaries.findings(compiled, is_pure=is_pure)]
+    return [(finding.rule, finding.text) for finding in tag_findings.findings(compiled, is_pure=is_pure)]
 
 
 def needing(versions: Mapping[str, str]) -> Elf:
@@ -82,7 +82,7 @@ def test_a_malformed_file_is_found_and_counts_as_compiled() -> None:
         release=X86.distribution,
     )
 
-    (finding,) = binaries.findings(compiled, is_pure=False)
+    (finding,) = tag_findings.findings(compiled, is_pure=False)
 
     assert str(finding) == "A-13: 'demo/x.so' is a malformed ELF file: no end"
 
@@ -279,7 +279,7 @@ def test_libraries_that_nobody_promises_are_listed_for_a_linux_wheel() -> None:
         release=X86.distribution,
     )
 
-    assert list(binaries.findings(compiled, is_pure=False)) == []
+    assert list(tag_findings.findings(compiled, is_pure=False)) == []
     assert compiled.external == ("libpq.so.5",)
 
 
@@ -336,7 +336,7 @@ def without_release(tags: str, files: Mapping[str, Elf], *, arch: str = "x86_64"
     """As for a wheel of which nothing but its name is known."""
     parsed = [Binary(name=name, elf=file) for name, file in files.items()]
     compiled = Compiled(binaries=parsed, tags=parse_tag(tags), arch=arch, **more)
-    return [finding.text for finding in binaries.findings(compiled, is_pure=False)]
+    return [finding.text for finding in tag_findings.findings(compiled, is_pure=False)]
 
 
 def test_a_musllinux_wheel_may_rely_on_musl_and_zlib_only() -> None:
@@ -423,7 +423,7 @@ def test_each_finding_about_compiled_files_says_what_to_do() -> None:
     for tags in ("cp311-cp311-manylinux_2_17_x86_64", "cp311-cp311-musllinux_1_1_x86_64", "py3-none-any"):
         compiled = Compiled(binaries=parsed, tags=parse_tag(tags), arch="x86_64")
 
-        found = list(binaries.findings(compiled, is_pure=False))
+        found = list(tag_findings.findings(compiled, is_pure=False))
 
         assert len(found) >= 2
         assert all(finding.advice for finding in found)
