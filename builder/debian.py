@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from builder import apt, images, process
+from builder import apt, images, linker, process
 from builder.images import Image
 from builder.log import Log
 from schema.errors import ImageError, LimitExceededError, NodeError
@@ -21,14 +20,9 @@ from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
 
 # Of what is recorded of a derived image; one of an older format is not used again.
-_FORMAT = 2
-_LIBRARY = re.compile(
-    r" \./(?:usr/)?lib/(?:[\w.-]+-linux-gnu\w*/)?(lib[^/ ]+\.so\.[0-9.]+|lib[^/ ]+-[0-9.]+\.so)(?: ->|$)"
-)
+_FORMAT = 3
 # No job takes so long, by far, that it would still be in an image that nobody asked for since.
 _KEPT, _UNUSED_S = 40, 86_400.0
-# Run the image's own ldconfig on the image alone, as whoever owns it.
-_LDCONFIG = ("bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--uid", "0", "--gid", "0")
 
 
 def with_packages(image: Image, packages: Sequence[str], *, log: Log, cancelled: threading.Event) -> Image:
@@ -62,7 +56,8 @@ def _made(
 ) -> Image:
     if not (folder / key / "image.json").is_file():
         folder.mkdir(exist_ok=True)
-        with images.locked(image.folder, "derived"):
+        # A bare root shares its base's apt, which only one process uses at a time.
+        with images.locked((image.folder / "apt").resolve().parent, "derived"):
             # Another process may have made it while we waited.
             if not (folder / key / "image.json").is_file():
                 log.step(f"adding Debian packages: {' '.join(wanted)}")
@@ -100,11 +95,11 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
         process.run(["cp", "-al", "--", str(image.root), str(making / "root")], cancelled=cancelled)
         for deb in debs:
             _unpack(deb, making / "root")
-        process.run([*_LDCONFIG, "--bind", str(making / "root"), "/", "--dev", "/dev", "--", "/sbin/ldconfig"])
+        linker.renew_cache(making / "root")
         (making / "tools").symlink_to(image.tools.resolve())
         digest = hashlib.sha256(json.dumps([image.digest, added]).encode()).hexdigest()
         packages = image.packages | {name: version for name, version, _ in added}
-        libraries = {
+        libraries = image.libraries | {
             library: package
             for deb, (package, _, _) in zip(debs, added, strict=True)
             if package not in image.packages
@@ -120,8 +115,8 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
 def _libraries(deb: Path) -> Iterator[str]:
     """The shared libraries in a .deb that the dynamic linker finds by name."""
     for line in process.run(["dpkg-deb", "--contents", str(deb)]).splitlines():
-        if found := _LIBRARY.search(line):
-            yield found[1]
+        if found := linker.found_as(line.partition(" ./")[2].partition(" -> ")[0]):
+            yield found
 
 
 def _unpack(deb: Path, root: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from builder import collecting, debian, importing, repair, unpacking
+from builder import collecting, debian, images, importing, repair, unpacking
 from builder.backend import Backend, build_environment
 from builder.images import Image
 from builder.requirements import Wheelhouse
@@ -31,8 +31,8 @@ class Made:
     """A wheel in the job's folder, and what went into it.
 
     environment: the variables that the build saw
-    runtime_packages: Debian packages with the libraries that it needs and neither has nor finds in the plain image,
-        and those that its recipe names
+    runtime_packages: Debian packages with the libraries that it needs and neither has nor finds in the bare root, and
+        those that its recipe names
     """
 
     wheel: Path
@@ -88,7 +88,7 @@ class Pipeline:
         with self.steps.step("import"):
             linked = {image.libraries[name] for name in facts.needed if name in image.libraries}
             runtime = tuple(sorted(linked | set(self.job.recipe.runtime_packages)))
-            self._import(wheel, runtime)
+            self._import(wheel, runtime, image.libraries)
         return Made(
             wheel=wheel,
             facts=facts,
@@ -97,10 +97,11 @@ class Pipeline:
             runtime_packages=runtime,
         )
 
-    def _import(self, wheel: Path, runtime: tuple[str, ...]) -> None:
-        """In the plain image with nothing but the packages that a user must have too, and is told of."""
-        image = debian.with_packages(self.base, runtime, log=self.room.log, cancelled=self.room.cancelled)
-        imported = importing.check_import(self.room, image, wheel)
+    def _import(self, wheel: Path, runtime: tuple[str, ...], shipped: Mapping[str, str]) -> None:
+        """In the bare root with nothing but the packages that a user must have too, and is told of."""
+        bare = images.bare(self.base)
+        image = debian.with_packages(bare, runtime, log=self.room.log, cancelled=self.room.cancelled)
+        imported = importing.check_import(self.room, image, wheel, shipped=shipped)
         self.steps.note("; ".join((imported, *([f"needs {', '.join(runtime)}"] if runtime else []))))
 
     def _supply(self) -> Supply:

@@ -45,6 +45,17 @@ def test_the_class_and_the_telling_line_of_each_failure(
     assert words in error.evidence
 
 
+def test_a_library_that_only_the_build_image_has_is_missing_in_the_clean_room_and_its_package_named(
+    attempt: Attempts,
+) -> None:
+    error = failure(attempt, "import-needs-library")
+
+    assert error.failure_class is FailureClass.IMPORT
+    assert "libgomp.so.1: cannot open shared object file" in error.evidence
+    assert "(Debian package libgomp1)" in str(error)
+    assert error.lacks == Missing(kind=MissingKind.LIBRARY, name="gomp")
+
+
 def test_a_failure_names_the_line_of_the_log_and_what_is_missing(attempt: Attempts) -> None:
     error = failure(attempt, "build-fails")
 
