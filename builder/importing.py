@@ -20,24 +20,39 @@ _WRONG = ("broken", "crashed")
 _MISSING = re.compile(r"(lib[\w.+-]{1,100}): cannot open shared object")
 
 
-def check_import(room: Room, image: Image, wheel: Path, *, shipped: Mapping[str, str]) -> str:
+def check_import(room: Room, image: Image, wheel: Path, *, shipped: Mapping[str, str], test: str | None = None) -> str:
     """Return one line about what was imported; raise BuildFailedError (IMPORT) if the wheel itself is at fault.
 
     image: the bare one, without compilers and the packages that the build was given: what a user's machine may have
     shipped: shared library → the Debian package that ships it, to tell where one that is missing comes from
+    test: Python that must end well after that
     A module that needs another project is fine: dependencies are not installed here.
     """
     folder = room.folder.make("clean-room")
     inside = f"/wheel/{wheel.name}"
     answer = room.run(
         "imports",
-        {"wheel": inside, "folder": "/build/env"},
+        {"wheel": inside, "folder": "/build/env", "test": test},
         image=image,
         binds=[Bind(source=wheel, target=inside), Bind(source=folder, target="/build", writable=True)],
         environment={"HOME": "/build"},
         at_most_s=_AT_MOST_S,
     )
-    return judge(answer, shipped=shipped)
+    imported = judge(answer, shipped=shipped)
+    return imported if test is None else f"{imported}; {_tested(answer, shipped)}"
+
+
+def _tested(answer: Answer, shipped: Mapping[str, str]) -> str:
+    """That the recipe's test passed; raise BuildFailedError (IMPORT) if it did not."""
+    reason = plain(str(answer.data.get("test", "the test was not run")))
+    if reason:
+        raise BuildFailedError(
+            f"the recipe's test fails in a clean environment: {told(reason, shipped)}",
+            failure_class=FailureClass.IMPORT,
+            evidence=told(reason, shipped),
+            lacks=_lacks(reason),
+        )
+    return "the recipe's test passed"
 
 
 def judge(answer: Answer, *, shipped: Mapping[str, str] | None = None) -> str:

@@ -101,7 +101,7 @@ class Pipeline:
         """In the bare root with nothing but the packages that a user must have too, and is told of."""
         bare = images.bare(self.base)
         image = debian.with_packages(bare, runtime, log=self.room.log, cancelled=self.room.cancelled)
-        imported = importing.check_import(self.room, image, wheel, shipped=shipped)
+        imported = importing.check_import(self.room, image, wheel, shipped=shipped, test=self.job.recipe.test)
         self.steps.note("; ".join((imported, *([f"needs {', '.join(runtime)}"] if runtime else []))))
 
     def _supply(self) -> Supply:

@@ -21,6 +21,7 @@ T = TypeVar("T")
 MOST_JOBS: Final = 64
 _MOST_ITEMS = 100
 _LONGEST_LOG = 200
+_LONGEST_TEST = 4000
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,198}[a-z0-9])?/[a-z0-9][a-z0-9-]{0,39}")
 _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
@@ -166,6 +167,13 @@ def size(value: Any) -> str:  # noqa: ANN401
     known = [need.name for need in sizes.NEEDS]
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{str(value)[:40]!r} is not a size; there are {', '.join(known)}")
+    return value
+
+
+def test(value: Any) -> str:  # noqa: ANN401
+    """Python for the clean room, as many lines as it takes; it runs in the sandbox only."""
+    if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_TEST or printable(value) != value:
+        raise ValueError(f"must be Python, at most {_LONGEST_TEST} characters, all of them visible")
     return value
 
 

@@ -44,6 +44,7 @@ WHOLE: dict[str, Any] = {
     "build_requirements": ["numpy"],
     "runtime_packages": ["gir1.2-glib-2.0"],
     "requirements_as_of_upload": True,
+    "test": "import nacl.secret\nnacl.secret.SecretBox(bytes(32))",
     "skip_tests": True,
 }
 
@@ -137,6 +138,11 @@ def test_a_job_with_too_many_remedies_is_refused() -> None:
         ({"jobs": True}, "jobs: must be a whole number from 1 to 64"),
         ({"memory": "enormous"}, "memory: 'enormous' is not a size; there are small, medium"),
         ({"memory": 3}, "memory: '3' is not a size"),
+        ({"test": ["python", "-m", "nacl"]}, "test: must be Python, at most 4000 characters"),
+        ({"test": " \n"}, "test: must be Python"),
+        ({"test": "x" * 4001}, "test: must be Python"),
+        ({"test": "import nacl \u202e"}, "test: must be Python"),
+        ({"test": "import nacl\0"}, "test: must be Python"),
         ({"skip_tests": "yes"}, "skip_tests: must be true or false"),
         ({"build_instead": "the one before"}, "build_instead: 'the one before' is not a version"),
     ],
@@ -277,6 +283,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         config_settings={"x": "1"},
         jobs=4,
         memory="huge",
+        test="import one",
         skip_tests=True,
     )
     second = rule(
@@ -286,6 +293,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         build_constraints=["setuptools<60"],
         jobs=1,
         memory="large",
+        test="import two",
         build_requirements=["numpy"],
         requirements_as_of_upload=True,
         after=["build"],
@@ -300,6 +308,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         requirements_as_of_upload=True,
         jobs=1,
         memory="huge",
+        test="import two",
         skip_tests=True,
         rules=("demo/one", "demo/two"),
     )

@@ -129,6 +129,14 @@ def test_a_recipe_reaches_the_build(attempt: Attempts) -> None:
     assert "GREETING=hello" in attempt.log
 
 
+def test_a_recipes_test_runs_in_the_clean_room(attempt: Attempts) -> None:
+    test = "import good_pure, shutil, sys\nassert sys.prefix == '/build/env'\nassert shutil.which('gcc') is None"
+
+    attempt("good-pure", recipe=Recipe(test=test))
+
+    assert attempt.steps[-1].note == "1 of 1 modules imported; the recipe's test passed"
+
+
 def test_a_recipe_says_how_many_compile_jobs_run_at_once(attempt: Attempts) -> None:
     built = attempt("good-pure", recipe=Recipe(jobs=2))
 
