@@ -28,7 +28,7 @@ def check_import(room: Room, image: Image, wheel: Path, *, shipped: Mapping[str,
     test: Python that must end well after that
     A module that needs another project is fine: dependencies are not installed here.
     """
-    folder = room.folder.make("clean-room")
+    folder = room.folder.make(f"clean-room-{image.name}")
     inside = f"/wheel/{wheel.name}"
     answer = room.run(
         "imports",

@@ -116,6 +116,7 @@ def _publish(session: Session, accepted: Accepted, provenance_sha256: Sha256, co
         return
     row = _row(session, build, facts, provenance_sha256)
     row.runtime_packages = list(accepted.result.runtime_packages)
+    row.portability = [verdict.to_json() for verdict in accepted.result.portability]
     session.add(row)
     session.flush()
     crash.point("wheel-row-added")

@@ -161,6 +161,12 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
     return made
 
 
+PORTABILITY = [
+    {"image": "debian11-x86_64", "fate": "not claimed", "why": ""},
+    {"image": "debian13-x86_64", "fate": "loads", "why": "cp313 is not what it is for"},
+]
+
+
 def _published(session: Session, settings: Settings, *, cffi_build: Build) -> Build:
     entries.attempt(
         session,
@@ -175,7 +181,12 @@ def _published(session: Session, settings: Settings, *, cffi_build: Build) -> Bu
     )
     _log(settings, cffi_build, 1, "a short log\n")
     made = entries.wheel(
-        session, cffi_build, "cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl", repeated=True, requires_python=">=3.8"
+        session,
+        cffi_build,
+        "cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl",
+        repeated=True,
+        requires_python=">=3.8",
+        portability=PORTABILITY,
     )
     files = settings.site / "files"
     files.mkdir(parents=True, exist_ok=True)
