@@ -70,7 +70,7 @@ def find(folder: Path, name: str) -> Image:
     if not (folder / name / "image.json").is_file():
         raise ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm image make {name}")
     image = read(folder / name)
-    if not toolbox.current(image.tools):
+    if not toolbox.current(image.tools, image.platform):
         raise ImageError(
             f"the farm's own tools in the image {name} are of another version of the farm",
             advice=f"wheelfarm image make {name}",
@@ -181,7 +181,7 @@ def _bring_up_to_date(image: Image, progress: Progress) -> None:
     if not _has_bare(image):
         progress("making the root to try wheels in", 0.0)
         _make_bare(image)
-    if not toolbox.current(image.tools):
+    if not toolbox.current(image.tools, image.platform):
         _renew_tools(image, progress)
 
 

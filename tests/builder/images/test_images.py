@@ -19,14 +19,14 @@ import pytest
 from builder import images, process, toolbox
 from builder.images import Image
 from schema.errors import ImageError, UnknownPlatformError
-from schema.platforms import this_machine
+from schema.platforms import Platform, this_machine
 from tests.builder.sandbox.conftest import as_nobody
 
 
 def _record(folder: Path, name: str) -> Image:
     (folder / name / "root").mkdir(parents=True)
     (folder / name / "root" / "file").write_text("content")
-    for record in toolbox.RECORDS:
+    for record in toolbox.records(Platform.of_image(name)):
         (folder / name / "tools" / record).mkdir(parents=True)
     image = Image(
         name=name,
@@ -58,7 +58,7 @@ def test_an_image_that_is_not_there_names_the_command_that_makes_it(tmp_path: Pa
 
 def test_an_image_with_the_tools_of_another_version_is_not_offered(tmp_path: Path) -> None:
     image = _record(tmp_path, "debian12-x86_64")
-    (image.tools / toolbox.RECORDS[0]).rename(image.tools / "auditwheel-1.0.dist-info")
+    (image.tools / toolbox.records(image.platform)[0]).rename(image.tools / "auditwheel-1.0.dist-info")
 
     with pytest.raises(ImageError, match="wheelfarm image make debian12-x86_64"):
         images.find(tmp_path, "debian12-x86_64")
@@ -106,7 +106,7 @@ def test_making_an_image_again_gives_it_the_tools_of_this_version(image: Image, 
     before = sorted(path.name for path in image.tools.iterdir())
     tools = reachable / image.name / "tools"
     shutil.rmtree(tools / "installer")
-    (tools / toolbox.RECORDS[1]).rename(tools / "installer-0.1.dist-info")
+    (tools / toolbox.records(image.platform)[1]).rename(tools / "installer-0.1.dist-info")
 
     images.make(reachable, image.name, progress=_silent)
 
@@ -117,6 +117,14 @@ def test_making_an_image_again_gives_it_the_tools_of_this_version(image: Image, 
 
     assert sorted(path.name for path in made.tools.iterdir()) == before
     assert images.check(made) == []
+
+
+def test_an_old_interpreter_gets_the_tools_that_still_run_on_it() -> None:
+    new, old = (toolbox.tools_for(Platform.of_image(f"{name}-x86_64")) for name in ("debian12", "debian11"))
+
+    assert new == toolbox.TOOLS
+    assert [item.partition("==")[0] for item in old] == [item.partition("==")[0] for item in new]
+    assert "installer==0.7.0" in old
 
 
 def test_no_folder_has_no_images(tmp_path: Path) -> None:
