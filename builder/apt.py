@@ -38,6 +38,8 @@ APT::Architectures {{ "{architecture}"; }};
 APT::Default-Release "";
 APT::Cmd::Pattern-Only "true";
 APT::Get::AllowUnauthenticated "false";
+APT::AutoRemove::RecommendsImportant "false";
+APT::AutoRemove::SuggestsImportant "false";
 Acquire::Languages "none";
 Acquire::Retries "3";
 Debug::NoLocking "true";
@@ -47,6 +49,7 @@ Dir::Etc::Preferences "/dev/null";
 Dir::Etc::PreferencesParts "{folder}/empty";
 Dir::State "{folder}/state";
 Dir::State::Status "{root}/var/lib/dpkg/status";
+Dir::State::extended_states "{root}/var/lib/apt/extended_states";
 Dir::Cache "{folder}/cache";
 """
 # Targets of our own, so that sources without deb-src do, and nothing else is fetched. Ubuntu has one Contents for all
@@ -188,6 +191,13 @@ def fetch_indexes(
 def cat_file(file: Path) -> list[str]:
     """The command that prints an index, however apt has compressed it."""
     return ["/usr/lib/apt/apt-helper", "cat-file", str(file)]
+
+
+def removable(folder: Path, root: Path, architecture: str, packages: Sequence[str]) -> list[str]:
+    """*packages* and what only came to *root* with them; *folder* as in ``fetch``. Raise ProcessError."""
+    settings = _settings(folder, root, architecture)
+    said = process.run(["apt-get", *settings, "--simulate", "--yes", "--purge", "autoremove", "--", *packages])
+    return re.findall(r"^Purg ([^ :]+)", said, re.MULTILINE)
 
 
 def identity(deb: Path) -> tuple[str, str]:

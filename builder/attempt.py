@@ -96,6 +96,7 @@ def _leave_wheel(attempt: Attempt, bench: Bench, built: building.Built) -> Build
         tries=built.tries,
         remedies=built.remedies,
         runtime_packages=built.runtime_packages,
+        portability=built.portability,
         wheel=wheel,
         materials=built.materials,
         environment=dict(built.environment),

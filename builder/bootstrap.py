@@ -17,7 +17,9 @@ from schema.platforms import DEBIAN_ARCHITECTURES, Platform, this_machine
 Progress = Callable[[str, float | None], None]
 logger = logging.getLogger(__name__)
 
-_PACKAGES = ("ca-certificates", "g++", "gcc", "make", "pkg-config", "python3", "python3-dev", "python3-venv")
+# What builds need, and what people have who use wheels.
+FOR_BUILDS = ("g++", "gcc", "make", "pkg-config", "python3-dev")
+_FOR_USE = ("ca-certificates", "python3", "python3-venv")
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 # What the making leaves behind: nothing a build needs, different each time, or devices that nobody shall find.
 _LEFTOVERS = ("etc/hostname", "etc/machine-id", "var/cache", "var/log", "var/lib/apt/lists", "dev", "tmp", "run")
@@ -100,7 +102,7 @@ def _run(making: Path, platform: Platform, sources: Path | None, progress: Progr
         *(("--mode=root", "--format=directory") if as_root else ("--mode=unshare", "--format=tar")),
         "--variant=apt",
         f"--architectures={DEBIAN_ARCHITECTURES[platform.arch]}",
-        f"--include={','.join(_PACKAGES)}",
+        f"--include={','.join(sorted((*FOR_BUILDS, *_FOR_USE)))}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
         # Half-made images are thrown away, so nothing need reach the disk in order.
         "--dpkgopt=force-unsafe-io",

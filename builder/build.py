@@ -24,6 +24,7 @@ from builder.workshop import Workshop
 from schema.errors import ImageError, JobError, NodeError
 from schema.jobs import BuildJob, Material, Step
 from schema.platforms import Platform
+from schema.portability import Verdict
 from schema.recipes import MOST_LOG, Recipe, combined
 from schema.remedies import Remedy, Rung, Try
 from schema.wheels.check import WheelFacts
@@ -36,7 +37,7 @@ class Built:
     environment: the variables that the build saw
     resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
     recipe: what was in effect, remedies included
-    remedies, tries, runtime_packages: as in ``BuildResult``
+    remedies, tries, runtime_packages, portability: as in ``BuildResult``
     """
 
     wheel: Path
@@ -49,6 +50,7 @@ class Built:
     remedies: tuple[Remedy, ...]
     tries: tuple[Try, ...]
     runtime_packages: tuple[str, ...]
+    portability: tuple[Verdict, ...]
     folder: contextlib.ExitStack
 
     def __enter__(self) -> Self:
@@ -104,6 +106,7 @@ def build(
             remedies=work.ladder.remedies,
             tries=tuple(work.ladder.tries),
             runtime_packages=made.runtime_packages,
+            portability=made.portability,
             folder=stack.pop_all(),
         )
 

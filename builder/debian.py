@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder import apt, dpkg_records, images, process
+from builder import apt, dpkg_records, images, linker, process
 from builder.images import Image
 from builder.log import Log
 from schema.errors import ImageError, LimitExceededError, NodeError, PackagesError
@@ -21,14 +20,9 @@ from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
 
 # Of what is recorded of a derived image; one of an older format is not used again.
-_FORMAT = 3
-_LIBRARY = re.compile(
-    r" \./(?:usr/)?lib/(?:[\w.-]+-linux-gnu\w*/)?(lib[^/ ]+\.so\.[0-9.]+|lib[^/ ]+-[0-9.]+\.so)(?: ->|$)"
-)
+_FORMAT = 4
 # No job takes so long, by far, that it would still be in an image that nobody asked for since.
 _KEPT, _UNUSED_S = 40, 86_400.0
-# Run the image's own ldconfig on the image alone, as whoever owns it.
-_LDCONFIG = ("bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--uid", "0", "--gid", "0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +76,8 @@ def _made(
 ) -> Image:
     if not (folder / key / "image.json").is_file():
         folder.mkdir(exist_ok=True)
-        with images.locked(image.folder, "derived"):
+        # A bare root shares its base's apt, which only one process uses at a time.
+        with images.locked((image.folder / "apt").resolve().parent, "derived"):
             # Another process may have made it while we waited.
             if not (folder / key / "image.json").is_file():
                 if bound is not None and bound.packages:
@@ -134,11 +129,11 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
         for deb in debs:
             _unpack(deb, making / "root")
         dpkg_records.add(making / "root", debs)
-        process.run([*_LDCONFIG, "--bind", str(making / "root"), "/", "--dev", "/dev", "--", "/sbin/ldconfig"])
+        linker.renew_cache(making / "root")
         (making / "tools").symlink_to(image.tools.resolve())
         digest = hashlib.sha256(json.dumps([image.digest, added]).encode()).hexdigest()
         packages = image.packages | {name: version for name, version, _ in added}
-        libraries = {
+        libraries = image.libraries | {
             library: package
             for deb, (package, _, _) in zip(debs, added, strict=True)
             if package not in image.packages
@@ -154,8 +149,8 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
 def _libraries(deb: Path) -> Iterator[str]:
     """The shared libraries in a .deb that the dynamic linker finds by name."""
     for line in process.run(["dpkg-deb", "--contents", str(deb)]).splitlines():
-        if found := _LIBRARY.search(line):
-            yield found[1]
+        if found := linker.found_as(line.partition(" ./")[2].partition(" -> ")[0]):
+            yield found
 
 
 def _unpack(deb: Path, root: Path) -> None:

@@ -2,7 +2,8 @@
 
 An image is a folder ``<images>/<name>/`` with ``root/`` (the file system), ``tools/`` (our own tools for the image's
 interpreter, outside the root so that no build requirement can shadow them), ``apt/`` (the package sources it was made
-from, for later additions) and ``image.json``.
+from, for later additions), ``image.json``, and ``bare/``: the image that wheels are tried in, with what people have who
+use them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from builder import apt, inspection, process, toolbox
+from builder import apt, inspection, process, stripping, toolbox
 from builder.bootstrap import Progress, bootstrap
 from schema.errors import ImageError, LimitExceededError
 from schema.names import Sha256, sha256
@@ -36,7 +37,8 @@ class Image:
 
     packages: Debian package → version; python: the full version of its interpreter
     added: (package, version, sha256 of its .deb) of what a derived image has beyond its base
-    libraries: shared library, as programs ask for it at run time → the added package that ships it
+    libraries: shared library, as programs ask for it at run time → the package that ships it; of those packages that
+        the bare root has not
     """
 
     name: str
@@ -68,12 +70,25 @@ def find(folder: Path, name: str) -> Image:
     if not (folder / name / "image.json").is_file():
         raise ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm image make {name}")
     image = read(folder / name)
-    if not toolbox.current(image.tools):
+    if not toolbox.current(image.tools, image.platform):
         raise ImageError(
             f"the farm's own tools in the image {name} are of another version of the farm",
             advice=f"wheelfarm image make {name}",
         )
+    if not _has_bare(image):
+        raise ImageError(
+            f"the image {name}, of an older version of the farm, has no root to try wheels in",
+            advice=f"wheelfarm image make {name}",
+        )
     return image
+
+
+def bare(image: Image) -> Image:
+    """The image that *image*'s wheels are tried in: the same suite and interpreter, no compilers, no -dev packages.
+
+    image: no derived one
+    """
+    return read(image.folder / "bare")
 
 
 def read(folder: Path) -> Image:
@@ -98,7 +113,9 @@ def read(folder: Path) -> Image:
 def write(image: Image) -> None:
     """Leave the record of an image in its folder: from now on it counts."""
     record = asdict(image) | {"folder": None, "made_at": datetime.now(UTC).isoformat()}
-    (image.folder / "image.json").write_text(json.dumps(record, indent=1, sort_keys=True))
+    new = image.folder / ".image.json.new"
+    new.write_text(json.dumps(record, indent=1, sort_keys=True))
+    new.rename(image.folder / "image.json")
 
 
 def installed(folder: Path) -> list[Image]:
@@ -126,28 +143,50 @@ def make(folder: Path, name: str, *, progress: Progress) -> Image:
             bootstrap(making, platform, progress)
             progress("installing the farm's own tools", 0.80)
             toolbox.install(making / "tools", making / "root", platform)
-            progress("taking the digest", 0.95)
-            packages = apt.installed(making / "root")
-            write(
-                Image(
-                    name=name,
-                    folder=making,
-                    digest=tree_digest(making / "root"),
-                    packages=packages,
-                    python=_python(making / "root", packages),
-                )
-            )
+            progress("taking the digest", 0.90)
+            image = _of(name, making)
+            progress("making the root to try wheels in", 0.95)
+            _make_bare(image)
             making.chmod(0o755)
             making.rename(folder / name)
     progress("done", 1.0)
     return find(folder, name)
 
 
+def _of(name: str, folder: Path) -> Image:
+    """The image of a finished root in *folder*."""
+    packages = apt.installed(folder / "root")
+    python = _python(folder / "root", packages)
+    return Image(name=name, folder=folder, digest=tree_digest(folder / "root"), packages=packages, python=python)
+
+
+def _has_bare(image: Image) -> bool:
+    return (image.folder / "bare" / "image.json").is_file()
+
+
+def _make_bare(image: Image) -> None:
+    """Make the image's bare root, and record the image with the libraries that that lacks."""
+    with unfinished(image.folder, "bare") as making:
+        libraries = stripping.strip(making / "root", image.root, image.folder / "apt", image.platform)
+        for shared in ("tools", "apt"):
+            (making / shared).symlink_to(Path("..", shared))
+        write(_of(image.name, making))
+        write(replace(image, libraries=libraries))
+        making.chmod(0o755)
+        making.rename(image.folder / "bare")
+
+
 def _bring_up_to_date(image: Image, progress: Progress) -> None:
-    """Give an image of an older farm the tools of this one; builds that run keep what they have until they end."""
-    if toolbox.current(image.tools):
-        return
-    progress("installing the farm's own tools", 0.0)
+    """Give an image of an older farm what this one's have; builds that run keep what they have until they end."""
+    if not _has_bare(image):
+        progress("making the root to try wheels in", 0.0)
+        _make_bare(image)
+    if not toolbox.current(image.tools, image.platform):
+        _renew_tools(image, progress)
+
+
+def _renew_tools(image: Image, progress: Progress) -> None:
+    progress("installing the farm's own tools", 0.5)
     new, old = image.folder / ".new-tools", image.folder / ".old-tools"
     process.remove(new)
     process.remove(old)
@@ -166,6 +205,8 @@ def check(image: Image) -> list[str]:
     # A derived image's digest is that of its base and of its packages, not of its files.
     if not image.added and tree_digest(image.root) != image.digest:
         found.append(f"its files are not those it was made of: remove {image.folder} and make it again")
+    if _has_bare(image) and tree_digest(bare(image).root) != bare(image).digest:
+        found.append(f"the root that wheels are tried in was changed: remove {image.folder / 'bare'} and make it again")
     return found
 
 

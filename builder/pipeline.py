@@ -10,9 +10,10 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from builder import collecting, debian, importing, repair, unpacking
+from builder import collecting, debian, images, importing, repair, unpacking
 from builder.backend import Backend, build_environment
 from builder.images import Image
+from builder.portability import Matrix
 from builder.requirements import Wheelhouse
 from builder.resolving import Supply
 from builder.room import Room
@@ -22,6 +23,7 @@ from builder.workshop import Workshop
 from schema.jobs import BuildJob, Material
 from schema.names import sha256
 from schema.platforms import Platform
+from schema.portability import Verdict
 from schema.wheels import canonical
 from schema.wheels.check import Expected, WheelFacts, check
 
@@ -31,8 +33,9 @@ class Made:
     """A wheel in the job's folder, and what went into it.
 
     environment: the variables that the build saw
-    runtime_packages: Debian packages with the libraries that it needs and neither has nor finds in the plain image,
-        and those that its recipe names
+    runtime_packages: Debian packages with the libraries that it needs and neither has nor finds in the bare root, and
+        those that its recipe names
+    portability: how it fared in other images
     """
 
     wheel: Path
@@ -40,6 +43,7 @@ class Made:
     materials: tuple[Material, ...]
     environment: Mapping[str, str]
     runtime_packages: tuple[str, ...]
+    portability: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,27 +91,43 @@ class Pipeline:
         with self.steps.step("build"):
             wheel = self._build(backend, house)
         with self.steps.step("repair"):
-            wheel, note = repair.repair(self.room, image, wheel, base=self.base, job=self.job, epoch=source.epoch)
+            wheel, note = repair.repair(
+                self.room, image, wheel, bare=images.bare(self.base), job=self.job, epoch=source.epoch
+            )
             self.steps.note(note)
         with self.steps.step("check"):
             wheel, facts = self._check(wheel, source.epoch)
         with self.steps.step("import"):
             linked = {image.libraries[name] for name in facts.needed if name in image.libraries}
             runtime = tuple(sorted(linked | set(self.job.recipe.runtime_packages)))
-            self._import(wheel, runtime)
+            verdicts = self._import(wheel, facts, runtime, image.libraries)
         return Made(
             wheel=wheel,
             facts=facts,
             materials=self._materials(image, house),
             environment=environment,
             runtime_packages=runtime,
+            portability=verdicts,
         )
 
-    def _import(self, wheel: Path, runtime: tuple[str, ...]) -> None:
-        """In the plain image with nothing but the packages that a user must have too, and is told of."""
-        image = debian.with_packages(self.base, runtime, log=self.room.log, cancelled=self.room.cancelled)
-        imported = importing.check_import(self.room, image, wheel)
+    def _import(
+        self, wheel: Path, facts: WheelFacts, runtime: tuple[str, ...], shipped: Mapping[str, str]
+    ) -> tuple[Verdict, ...]:
+        """In the bare root with nothing but the packages that a user must have too, and is told of; then elsewhere."""
+        bare = images.bare(self.base)
+        image = debian.with_packages(bare, runtime, log=self.room.log, cancelled=self.room.cancelled)
+        imported = importing.check_import(self.room, image, wheel, shipped=shipped, test=self.job.recipe.test)
         self.steps.note("; ".join((imported, *([f"needs {', '.join(runtime)}"] if runtime else []))))
+        matrix = Matrix(room=self.room, wheel=wheel, facts=facts, runtime=runtime, shipped=shipped)
+        verdicts = matrix.tried(self._others()) if facts.portable else ()
+        for verdict in verdicts:
+            self.room.log.step(str(verdict))
+        return verdicts
+
+    def _others(self) -> list[Image]:
+        """The other images of this node that the same machines run."""
+        found = images.installed(self.workshop.images)
+        return [item for item in found if item.name != self.base.name and item.platform.arch == self.platform.arch]
 
     def _supply(self) -> Supply:
         shop, job = self.workshop, self.job

@@ -20,13 +20,13 @@ _AT_MOST_S = 1800.0
 _MOST_TOLD = 20
 
 
-def repair(room: Room, image: Image, wheel: Path, *, base: Image, job: BuildJob, epoch: int) -> tuple[Path, str]:
+def repair(room: Room, image: Image, wheel: Path, *, bare: Image, job: BuildJob, epoch: int) -> tuple[Path, str]:
     """Return the wheel to go on with, and one line about it for people.
 
     A pure wheel stays as it is. One that auditwheel cannot repair, and one that goes on needing a library beyond the
     policies (``Bundle``), keeps its ``linux_*`` tag, which promises nothing beyond this platform.
 
-    image: what it was built in; base: the plain one
+    image: what it was built in; bare: what its users have
     """
     _, _, _, tags = parse_wheel_filename(wheel.name)
     if all(tag.platform == "any" for tag in tags):
@@ -40,7 +40,7 @@ def repair(room: Room, image: Image, wheel: Path, *, base: Image, job: BuildJob,
             "wheel": inside,
             "out": "/out",
             "bundle": bundle,
-            "there": sorted(_libraries(base)) if bundle is Bundle.WHEN_MISSING else [],
+            "there": sorted(_libraries(bare)) if bundle is Bundle.WHEN_MISSING else [],
         },
         image=image,
         binds=[Bind(source=wheel, target=inside), Bind(source=out, target="/out", writable=True)],

@@ -26,10 +26,24 @@ TOOLS = (
     "pyelftools==0.33",
     "pyproject-hooks==1.3.3",
 )
-# The folders in which an installation keeps what was installed, in their standard spelling.
-RECORDS = tuple(f"{item.replace('-', '_').replace('==', '-')}.dist-info" for item in TOOLS)
+# The last that an interpreter before 3.10 runs (Debian 11 has 3.9).
+_OLDER_PYTHON = (3, 10)
+_OLDER = {"auditwheel": "6.4.2", "installer": "0.7.0", "pip": "26.0.1", "pyelftools": "0.32"}
 # Byte code by hash of the source, not by its time: the same bytes each time.
 _COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/tools")
+
+
+def tools_for(platform: Platform) -> tuple[str, ...]:
+    """The pinned tools for the interpreter of *platform*."""
+    if platform.python_version >= _OLDER_PYTHON:
+        return TOOLS
+    names = (item.partition("==") for item in TOOLS)
+    return tuple(f"{name}=={_OLDER.get(name, version)}" for name, _, version in names)
+
+
+def records(platform: Platform) -> tuple[str, ...]:
+    """The folders in which an installation of them keeps what was installed, in their standard spelling."""
+    return tuple(f"{item.replace('-', '_').replace('==', '-')}.dist-info" for item in tools_for(platform))
 
 
 def install(target: Path, root: Path, platform: Platform) -> None:
@@ -48,7 +62,7 @@ def install(target: Path, root: Path, platform: Platform) -> None:
         f"--python-version={major}.{minor}",
         *(f"--platform={item}" for item in dict.fromkeys(tag.platform for tag in platform.ordered_tags)),
         f"--target={target}",
-        *TOOLS,
+        *tools_for(platform),
     ]
     try:
         process.run(argv, timeout_s=600)
@@ -57,9 +71,9 @@ def install(target: Path, root: Path, platform: Platform) -> None:
     _compile(target, root)
 
 
-def current(target: Path) -> bool:
-    """Whether the tools below *target* are those of this version of the farm, and nothing else."""
-    return {path.name for path in target.glob("*.dist-info")} == set(RECORDS)
+def current(target: Path, platform: Platform) -> bool:
+    """Whether the tools below *target* are those of this version of the farm for *platform*, and nothing else."""
+    return {path.name for path in target.glob("*.dist-info")} == set(records(platform))
 
 
 def _pip() -> Sequence[str]:

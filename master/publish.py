@@ -125,6 +125,7 @@ def _publish(
         return
     row = _row(session, build, facts, provenance_sha256)
     row.runtime_packages = list(accepted.result.runtime_packages)
+    row.portability = [verdict.to_json() for verdict in accepted.result.portability]
     session.add(row)
     session.flush()
     anatomies.keep(session, found)

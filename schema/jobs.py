@@ -18,6 +18,7 @@ from schema.errors import WireError
 from schema.messages import Json, Message, checked
 from schema.names import NodeName, Sha256
 from schema.platforms import Platform
+from schema.portability import MOST_VERDICTS, Verdict
 from schema.recipes import MOST_REMEDIES, Recipe, Rule
 from schema.remedies import MOST_TRIES, Remedy, Try, remedies
 from schema.states import FailureClass
@@ -336,6 +337,7 @@ class BuildResult(Message):
     line: the number of that line, from 1; None where there is none
     tries: each try at the build, in their order; remedies: those in effect in the one that gave the wheel
     runtime_packages: Debian packages that the wheel needs where it is used, for libraries that it does not have
+    portability: how the wheel fared in other images
     missing: build requirements that the upstream has no usable wheel of, such as ``cython>=3``
     environment: the variables that the build saw
     resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
@@ -356,6 +358,7 @@ class BuildResult(Message):
     tries: tuple[Try, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     runtime_packages: tuple[str, ...] = ()
+    portability: tuple[Verdict, ...] = ()
     missing: tuple[str, ...] = ()
     wheel: WheelFile | None = None
     materials: tuple[Material, ...] = ()
@@ -385,6 +388,9 @@ class BuildResult(Message):
             tries=tuple(Try.from_json(item) for item in fields.items(data.get("tries", ()), limit=MOST_TRIES)),
             remedies=remedies(data.get("remedies", ())),
             runtime_packages=rule_keys.debian_packages(data.get("runtime_packages", ())),
+            portability=tuple(
+                Verdict.from_json(item) for item in fields.items(data.get("portability", ()), limit=MOST_VERDICTS)
+            ),
             missing=tuple(
                 fields.requirement(item) for item in fields.items(data.get("missing", ()), limit=MOST_MISSING)
             ),

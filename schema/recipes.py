@@ -40,6 +40,7 @@ class Actions(Message):
     jobs: compile jobs at once, 1 … 64; None: as many as the build itself takes
     memory: the name of a size (``schema.sizes``) that the build counts as at least; None: of what it took so far
     bundle: which libraries are grafted into the wheel; None: as its platform is set, else all that may not be there
+    test: Python that must end well in the clean room, once the wheel is installed and its modules are imported
     skip_tests: the bundled tests are left out; a note for people, since what leaves them out is the environment
     build_instead: the version to build instead
     use_upstream_wheel: the upstream's wheel serves, whatever the policy says
@@ -56,6 +57,7 @@ class Actions(Message):
     jobs: int | None = None
     memory: str | None = None
     bundle: Bundle | None = None
+    test: str | None = None
     skip_tests: bool = False
     build_instead: str | None = None
     use_upstream_wheel: bool = False
@@ -191,6 +193,7 @@ def combined(applied: Sequence[Actions]) -> Recipe:
         jobs=_last(item.jobs for item in applied),
         memory=max(filter(None, (item.memory for item in applied)), key=size_of, default=None),
         bundle=_last(item.bundle for item in applied),
+        test=_last(item.test for item in applied),
         skip_tests=any(item.skip_tests for item in applied),
         build_instead=_last(item.build_instead for item in applied),
         use_upstream_wheel=any(item.use_upstream_wheel for item in applied),
@@ -230,6 +233,7 @@ _ACTIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "jobs": rule_keys.jobs,
     "memory": rule_keys.size,
     "bundle": rule_keys.bundle,
+    "test": rule_keys.test,
     "skip_tests": rule_keys.switch,
     "build_instead": rule_keys.version,
     "use_upstream_wheel": rule_keys.switch,

@@ -21,6 +21,7 @@ T = TypeVar("T")
 MOST_JOBS: Final = 64
 _MOST_ITEMS = 100
 _LONGEST_LOG = 200
+_LONGEST_TEST = 4000
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,198}[a-z0-9])?/[a-z0-9][a-z0-9-]{0,39}")
 _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
@@ -174,6 +175,13 @@ def bundle(value: Any) -> Bundle:  # noqa: ANN401
     if value not in list(Bundle):
         raise ValueError(f"{str(value)[:40]!r} is not one of {', '.join(Bundle)}")
     return Bundle(value)
+
+
+def test(value: Any) -> str:  # noqa: ANN401
+    """Python for the clean room, as many lines as it takes; it runs in the sandbox only."""
+    if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_TEST or printable(value) != value:
+        raise ValueError(f"must be Python, at most {_LONGEST_TEST} characters, all of them visible")
+    return value
 
 
 def switch(value: Any) -> bool:  # noqa: ANN401

@@ -182,7 +182,7 @@ class Bundle(StrEnum):
 
     ALWAYS = "always"
     NEVER = "never"
-    WHEN_MISSING = "when-missing"  # those that the plain image does not have
+    WHEN_MISSING = "when-missing"  # those that the bare root does not have
 
 
 class BuildPolicy(StrEnum):

@@ -64,6 +64,16 @@ def project(name: str) -> str | AnyResponse | tuple[str, int]:
     return render_template("project.html", page=found, **_how_to(name=normalised))
 
 
+@pages.get("/project/<name>/portability.json")
+def portability(name: str) -> Response:
+    """How each of a project's wheels fared in images that it was not built in: file name → verdicts."""
+    with _database().reading() as session:
+        found = queries.portability(session, name)
+    if found is None:
+        abort(HTTPStatus.NOT_FOUND)
+    return jsonify(found)
+
+
 @pages.get("/builds/")
 def builds() -> str:
     """The latest builds, by state and platform."""

@@ -67,6 +67,19 @@ class Found:
     more: str = ""
 
 
+def portability(session: Session, name: str, *, most: int = 1000) -> dict[str, object] | None:
+    """How the wheels of a project that are served, the newest *most*, fared in images that they were not built in.
+
+    File name → verdicts as ``schema.portability`` has them; None if nobody knows the project.
+    """
+    project = session.scalars(select(Project.id).where(Project.name == name)).one_or_none()
+    if project is None:
+        return None
+    here = select(Wheel.filename, Wheel.portability).where(Wheel.project_id == project, Wheel.removed_at.is_(None))
+    newest = session.execute(here.order_by(Wheel.published_at.desc(), Wheel.filename).limit(most))
+    return {row.filename: row.portability for row in newest}
+
+
 def overview(session: Session, *, rules: Rules) -> Overview:
     """For the home page."""
     here = Wheel.removed_at.is_(None)

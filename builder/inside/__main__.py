@@ -17,7 +17,7 @@ from builder.inside.refusal import REFUSED, RefusedError
 from builder.inside.tools import TOOLS
 
 RESULT = Path("/result/result.json")
-COMMANDS = ("unpack", "download", "hooks", "repair", "imports", "trial")
+COMMANDS = ("unpack", "download", "hooks", "repair", "imports", "loads", "trial")
 
 
 def main() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 
 from installer import install as put  # type: ignore[import-not-found] # lies in /tools only
@@ -46,6 +48,10 @@ def _places(folder: str, project: str) -> SchemeDictionaryDestination:
         "scripts": f"{folder}/bin",
         "data": folder,
     }
-    return SchemeDictionaryDestination(
-        places, interpreter=f"{folder}/bin/python", script_kind="posix", overwrite_existing=True
-    )
+    # The installer of interpreters before 3.10 has no such choice: it refuses what is there already.
+    overwriting = {"overwrite_existing": True} if "overwrite_existing" in _choices() else {}
+    return SchemeDictionaryDestination(places, interpreter=f"{folder}/bin/python", script_kind="posix", **overwriting)
+
+
+def _choices() -> Mapping[str, object]:
+    return signature(SchemeDictionaryDestination).parameters

@@ -18,6 +18,7 @@ from builder.inside.refusal import RefusedError
 
 _MOST_MODULES = 60
 _PER_MODULE_S = 120
+_TEST_S, _TEST_BYTES = 300, 65_536
 # Top-level names that many wheels drop by accident and nobody imports.
 _NOT_MEANT = {
     *("test", "tests", "testing", "doc", "docs", "example", "examples"),
@@ -53,13 +54,38 @@ os._exit(0)
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
-    """Answer one verdict for each module: imported, needs (another project), raised, broken or crashed."""
+    """Answer one verdict for each module: imported, needs (another project), raised, broken or crashed.
+
+    Where the request has a ``test`` and all modules could be imported, also why it failed: "" where it did not.
+    """
     folder = request["folder"]
     environment.make(folder)
     environment.install(folder, [request["wheel"]], failure_class="import")
     (dist_info,) = environment.site_packages(folder).glob("*.dist-info")
     _refuse_other_python(dist_info)
-    return verdicts(folder, *modules(dist_info))
+    found = verdicts(folder, *modules(dist_info))
+    sound = all(item["outcome"] not in ("broken", "crashed") for item in found["verdicts"])
+    return found | {"test": _test(folder, request["test"])} if request.get("test") and sound else found
+
+
+def _test(folder: str, program: str) -> str:
+    """Why the recipe's test failed: the last line that it said; "" where it did not fail."""
+    print(f"testing, as the recipe says:\n{program}", flush=True)
+    with Path(folder, "test.log").open("w+b") as said:
+        # Unbuffered: what it printed must not come after the line that it died with.
+        command = [f"{folder}/bin/python", "-I", "-u", "-c", program]
+        try:
+            done = subprocess.run(command, check=False, stdout=said, stderr=said, cwd=folder, timeout=_TEST_S)
+        except subprocess.TimeoutExpired:
+            return f"the test did not end within {_TEST_S} s"
+        said.seek(max(0, said.tell() - _TEST_BYTES))
+        text = said.read().decode(errors="replace")
+    print(text, flush=True)
+    code = done.returncode
+    if not code:
+        return ""
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return next((line for line in reversed(text.splitlines()) if line.strip()), f"the test {how}")[-500:]
 
 
 def _refuse_other_python(dist_info: Path) -> None:

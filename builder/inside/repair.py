@@ -31,7 +31,7 @@ print(json.dumps(sorted(found.external_refs[policy.name].libs)))
 def main(request: dict[str, Any]) -> dict[str, Any]:
     """Leave the repaired ``wheel`` in ``out``; answer auditwheel's exit code, and the libraries that are ``left`` out.
 
-    bundle: as in ``schema.states.Bundle``; there: the libraries of the plain image, for ``when-missing``
+    bundle: as in ``schema.states.Bundle``; there: the libraries of the bare root, for ``when-missing``
     Only the exit code counts: a failed repair may still leave a file behind. It is null where the wheel is to stay as
     it is, for nothing that it needs is grafted.
     """

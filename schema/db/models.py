@@ -351,6 +351,7 @@ class Wheel(Base):
     yanked: None, or the reason; removed_at: a tombstone: the name stays taken
     repeated: whether another build of the same sdist gave the same bytes; None where it was not tried
     runtime_packages: Debian packages that it needs where it is used, for libraries that it does not have
+    portability: how it fared in other images, as ``Verdict`` has it
     """
 
     __tablename__ = "wheels"
@@ -381,6 +382,7 @@ class Wheel(Base):
     repeated: Mapped[bool | None]
     repeated_note: Mapped[LongText] = mapped_column(default="")
     runtime_packages: Mapped[Data] = mapped_column(default=list, server_default="[]")
+    portability: Mapped[Data] = mapped_column(default=list, server_default="[]")
 
     project: Mapped[Project] = relationship(back_populates="wheels")
     build: Mapped[Build] = relationship(back_populates="wheels")

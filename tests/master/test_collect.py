@@ -31,6 +31,7 @@ from schema.errors import StoreError, TransferError
 from schema.jobs import BuildJob, BuildResult, Lease, Limits, Material, Outcome, Sdist, Step, WheelFile
 from schema.names import NodeName, Sha256, sha256_of
 from schema.platforms import Platform
+from schema.portability import Fate, Verdict
 from schema.remedies import Remedy, Rung, Try
 from schema.states import BuildState, FailureClass
 from tests import rows
@@ -318,6 +319,19 @@ def test_packages_that_a_wheel_needs_where_it_is_used_are_kept_with_it(shed: She
 
     with transaction(shed.database) as session:
         assert session.scalars(select(Wheel.runtime_packages)).one() == ["libxrender1"]
+
+
+def test_how_a_wheel_fared_elsewhere_is_kept_with_it(shed: Shed, wheel: Path) -> None:
+    lease = shed.leased()
+    verdict = Verdict(image="debian13-x86_64", fate=Fate.BROKEN, why="ImportError: a\0b")
+    shed.leave(lease, wheel, result=lambda built: replace(built, portability=(verdict,)))
+
+    shed.collector.collect(N1, lease)
+
+    with transaction(shed.database) as session:
+        assert session.scalars(select(Wheel.portability)).one() == [
+            {"image": "debian13-x86_64", "fate": "broken", "why": "ImportError: a\u2400b"}
+        ]
 
 
 INSTEAD = """

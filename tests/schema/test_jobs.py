@@ -26,6 +26,7 @@ from schema.jobs import (
     WheelFile,
 )
 from schema.names import NodeName, Sha256
+from schema.portability import Fate, Verdict
 from schema.recipes import Recipe
 from schema.states import FailureClass
 
@@ -76,6 +77,10 @@ MESSAGES: list[Any] = [
         materials=(Material(kind="requirement", name="setuptools", version="84", sha256=DIGEST),),
         environment={"LC_ALL": "C.UTF-8"},
         resources={"wall_s": 3.5},
+        portability=(
+            Verdict(image="debian11-x86_64", fate=Fate.NOT_CLAIMED),
+            Verdict(image="debian13-x86_64", fate=Fate.LOADS, why="cp313 is not what it is for"),
+        ),
     ),
     BuildResult(
         node=NodeName("pi4-a"),
@@ -147,6 +152,24 @@ def test_only_plain_requirements_can_be_missing_and_not_many(missing: Any) -> No
 
     with pytest.raises(WireError):
         BuildResult.from_json({**failed, "missing": missing})
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        [{"image": "../debian13", "fate": "loads"}],
+        [{"image": "debian13-x86_64", "fate": "excellent"}],
+        [{"image": "debian13-x86_64", "fate": "broken", "why": "x" * 501}],
+        [{"image": "debian13-x86_64", "fate": "broken", "why": 1}],
+        [{"image": "debian13-x86_64", "fate": "imported"}] * 21,
+        "debian13-x86_64",
+    ],
+)
+def test_what_is_told_of_other_images_is_known_short_and_not_much(verdicts: Any) -> None:
+    built = MESSAGES[-2].to_json()
+
+    with pytest.raises(WireError):
+        BuildResult.from_json({**built, "portability": verdicts})
 
 
 def test_a_result_and_a_job_of_an_older_side_are_fine() -> None:

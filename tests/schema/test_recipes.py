@@ -45,6 +45,7 @@ WHOLE: dict[str, Any] = {
     "runtime_packages": ["gir1.2-glib-2.0"],
     "requirements_as_of_upload": True,
     "bundle": "when-missing",
+    "test": "import nacl.secret\nnacl.secret.SecretBox(bytes(32))",
     "skip_tests": True,
 }
 
@@ -140,6 +141,11 @@ def test_a_job_with_too_many_remedies_is_refused() -> None:
         ({"memory": 3}, "memory: '3' is not a size"),
         ({"bundle": "sometimes"}, "bundle: 'sometimes' is not one of always, never, when-missing"),
         ({"bundle": ["never"]}, "bundle: \"['never']\" is not one of always, never, when-missing"),
+        ({"test": ["python", "-m", "nacl"]}, "test: must be Python, at most 4000 characters"),
+        ({"test": " \n"}, "test: must be Python"),
+        ({"test": "x" * 4001}, "test: must be Python"),
+        ({"test": "import nacl \u202e"}, "test: must be Python"),
+        ({"test": "import nacl\0"}, "test: must be Python"),
         ({"skip_tests": "yes"}, "skip_tests: must be true or false"),
         ({"build_instead": "the one before"}, "build_instead: 'the one before' is not a version"),
     ],
@@ -281,6 +287,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         jobs=4,
         memory="huge",
         bundle="never",
+        test="import one",
         skip_tests=True,
     )
     second = rule(
@@ -291,6 +298,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         jobs=1,
         memory="large",
         bundle="always",
+        test="import two",
         build_requirements=["numpy"],
         requirements_as_of_upload=True,
         after=["build"],
@@ -306,6 +314,7 @@ def test_rules_add_up_to_one_recipe() -> None:
         jobs=1,
         memory="huge",
         bundle=Bundle.ALWAYS,
+        test="import two",
         skip_tests=True,
         rules=("demo/one", "demo/two"),
     )

@@ -220,6 +220,12 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
     return made
 
 
+PORTABILITY = [
+    {"image": "debian11-x86_64", "fate": "not claimed", "why": ""},
+    {"image": "debian13-x86_64", "fate": "loads", "why": "cp313 is not what it is for"},
+]
+
+
 def _published(session: Session, settings: Settings, *, cffi_build: Build) -> Build:
     entries.attempt(
         session,
@@ -234,7 +240,12 @@ def _published(session: Session, settings: Settings, *, cffi_build: Build) -> Bu
     )
     _log(settings, cffi_build, 1, "a short log\n")
     made = entries.wheel(
-        session, cffi_build, "cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl", repeated=True, requires_python=">=3.8"
+        session,
+        cffi_build,
+        "cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl",
+        repeated=True,
+        requires_python=">=3.8",
+        portability=PORTABILITY,
     )
     session.add(WheelAnatomy(filename=made.filename, format=anatomy.FORMAT, found=ANATOMY.to_json()))
     files = settings.site / "files"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ Call = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def node(small_image: Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
     """Call ``wheelfarm-node packages`` on a machine that has the small image: exit code, stdout, stderr."""
-    for name in toolbox.RECORDS:
+    for name in toolbox.records(small_image.platform):
         (small_image.tools / name).mkdir(parents=True)
     images.write(small_image)
+    (small_image.folder / "bare").mkdir()
+    images.write(replace(small_image, folder=small_image.folder / "bare"))
     settings = tmp_path / "farm.toml"
     settings.write_text(
         f'[farm]\nhome = "{tmp_path}/home"\nplatforms = ["debian12-x86_64-cp311"]\n'

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from builder import images, toolbox
+from builder import images, process, toolbox
 from builder.images import Image
 from schema.errors import ImageError, UnknownPlatformError
-from schema.platforms import this_machine
+from schema.platforms import Platform, this_machine
 from tests.builder.sandbox.conftest import as_nobody
 
 
 def _record(folder: Path, name: str) -> Image:
     (folder / name / "root").mkdir(parents=True)
     (folder / name / "root" / "file").write_text("content")
-    for record in toolbox.RECORDS:
+    for record in toolbox.records(Platform.of_image(name)):
         (folder / name / "tools" / record).mkdir(parents=True)
     image = Image(
         name=name,
@@ -37,6 +37,9 @@ def _record(folder: Path, name: str) -> Image:
         added=(("libpq-dev", "15.1", "0" * 64),),
     )
     images.write(image)
+    (folder / name / "bare" / "root").mkdir(parents=True)
+    bare = folder / name / "bare"
+    images.write(replace(image, folder=bare, digest=images.tree_digest(bare / "root"), packages={}, added=()))
     return image
 
 
@@ -55,11 +58,46 @@ def test_an_image_that_is_not_there_names_the_command_that_makes_it(tmp_path: Pa
 
 def test_an_image_with_the_tools_of_another_version_is_not_offered(tmp_path: Path) -> None:
     image = _record(tmp_path, "debian12-x86_64")
-    (image.tools / toolbox.RECORDS[0]).rename(image.tools / "auditwheel-1.0.dist-info")
+    (image.tools / toolbox.records(image.platform)[0]).rename(image.tools / "auditwheel-1.0.dist-info")
 
     with pytest.raises(ImageError, match="wheelfarm image make debian12-x86_64"):
         images.find(tmp_path, "debian12-x86_64")
     assert images.installed(tmp_path) == []
+
+
+def test_an_image_of_a_farm_that_had_no_bare_roots_is_not_offered(tmp_path: Path) -> None:
+    image = _record(tmp_path, "debian12-x86_64")
+    shutil.rmtree(image.folder / "bare")
+
+    with pytest.raises(ImageError, match="wheelfarm image make debian12-x86_64"):
+        images.find(tmp_path, "debian12-x86_64")
+    assert images.installed(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_making_an_image_again_gives_it_the_bare_root_that_it_lacks(image: Image, reachable: Path) -> None:
+    process.run(["cp", "-al", str(image.folder), str(reachable)])
+    shutil.rmtree(reachable / image.name / "bare")
+    (reachable / image.name / "image.json").unlink()
+    images.write(replace(image, folder=reachable / image.name, libraries={}))
+
+    made = images.make(reachable, image.name, progress=_silent)
+
+    assert made.libraries == image.libraries
+    assert images.bare(made).packages == images.bare(image).packages
+    assert images.check(made) == []
+    assert images.check(image) == []
+
+
+def test_an_image_whose_bare_root_cannot_be_made_is_not_there(tmp_path: Path) -> None:
+    image = _record(tmp_path, "debian12-x86_64")
+    shutil.rmtree(image.folder / "bare")
+
+    with pytest.raises(ImageError, match="no bare root of debian12-x86_64"):
+        images.make(tmp_path, image.name, progress=_silent)
+
+    assert not (image.folder / "bare").exists()
+    assert not list(image.folder.glob(".making*"))
 
 
 @pytest.mark.slow
@@ -68,7 +106,7 @@ def test_making_an_image_again_gives_it_the_tools_of_this_version(image: Image, 
     before = sorted(path.name for path in image.tools.iterdir())
     tools = reachable / image.name / "tools"
     shutil.rmtree(tools / "installer")
-    (tools / toolbox.RECORDS[1]).rename(tools / "installer-0.1.dist-info")
+    (tools / toolbox.records(image.platform)[1]).rename(tools / "installer-0.1.dist-info")
 
     images.make(reachable, image.name, progress=_silent)
 
@@ -79,6 +117,14 @@ def test_making_an_image_again_gives_it_the_tools_of_this_version(image: Image, 
 
     assert sorted(path.name for path in made.tools.iterdir()) == before
     assert images.check(made) == []
+
+
+def test_an_old_interpreter_gets_the_tools_that_still_run_on_it() -> None:
+    new, old = (toolbox.tools_for(Platform.of_image(f"{name}-x86_64")) for name in ("debian12", "debian11"))
+
+    assert new == toolbox.TOOLS
+    assert [item.partition("==")[0] for item in old] == [item.partition("==")[0] for item in new]
+    assert "installer==0.7.0" in old
 
 
 def test_no_folder_has_no_images(tmp_path: Path) -> None:
@@ -149,6 +195,32 @@ def test_the_shared_image_is_fit_to_build_in(image: Image) -> None:
     assert images.check(image) == []
 
 
+def test_a_bare_root_has_the_same_interpreter_and_libraries_and_no_compiler(image: Image) -> None:
+    bare = images.bare(image)
+
+    assert bare.packages.items() < image.packages.items()
+    assert (bare.name, bare.python, bare.platform) == (image.name, image.python, image.platform)
+    assert not [
+        name
+        for name in bare.packages
+        if name.endswith("-dev") or (name.startswith(("gcc-12", "cpp", "g++")) and not name.endswith("-base"))
+    ]
+    assert {"python3-venv", "ca-certificates", "libstdc++6", "libc6"} <= set(bare.packages)
+    assert not (bare.root / "usr/bin/gcc").exists()
+    assert not (bare.root / "usr/include/python3.11").exists()
+    assert (bare.root / "usr/bin/python3").samefile(image.root / "usr/bin/python3")
+    assert bare.tools.resolve() == image.tools.resolve()
+
+
+def test_an_image_tells_which_package_has_a_library_that_only_came_with_the_compilers(image: Image) -> None:
+    lost = set(image.packages) - set(images.bare(image).packages)
+
+    assert image.libraries["libgomp.so.1"] == "libgomp1"
+    assert image.libraries["libpython3.11.so.1.0"] == "libpython3.11"
+    assert set(image.libraries.values()) <= lost
+    assert "libz.so.1" not in image.libraries
+
+
 def test_an_image_that_was_changed_or_does_not_fit_is_told(image: Image, tmp_path: Path) -> None:
     told = images.check(replace(image, digest=images.tree_digest(tmp_path), python="3.11.99"))
 
@@ -159,7 +231,7 @@ def test_an_image_that_was_changed_or_does_not_fit_is_told(image: Image, tmp_pat
 def test_an_image_in_which_nothing_runs_is_told(tmp_path: Path) -> None:
     _record(tmp_path, "debian12-x86_64")
 
-    (told, _) = images.check(
+    told, *_ = images.check(
         replace(images.find(tmp_path, "debian12-x86_64"), added=(), digest=images.tree_digest(tmp_path))
     )
 

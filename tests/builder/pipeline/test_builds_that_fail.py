@@ -10,6 +10,7 @@ import pytest
 from schema.errors import JobError, NodeError
 from schema.missing import Missing, MissingKind
 from schema.names import Sha256
+from schema.recipes import Recipe
 from schema.states import FailureClass
 from tests.builder.pipeline.archives import file, sdist_of, tar_of
 from tests.builder.pipeline.conftest import Attempts
@@ -43,6 +44,36 @@ def test_the_class_and_the_telling_line_of_each_failure(
 
     assert error.failure_class is failure_class
     assert words in error.evidence
+
+
+def test_a_library_that_only_the_build_image_has_is_missing_in_the_clean_room_and_its_package_named(
+    attempt: Attempts,
+) -> None:
+    error = failure(attempt, "import-needs-library")
+
+    assert error.failure_class is FailureClass.IMPORT
+    assert "libgomp.so.1: cannot open shared object file" in error.evidence
+    assert "(Debian package libgomp1)" in str(error)
+    assert error.lacks == (Missing(kind=MissingKind.LIBRARY, name="gomp"),)
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        (
+            "import good_pure\nprint('so far')\ngood_pure.nothing_of_it",
+            "has no attribute 'nothing_of_it'",
+        ),
+        ("raise SystemExit(3)", "the test ended with exit code 3"),
+        ("import os\nos.kill(os.getpid(), 9)", "the test was killed by signal 9"),
+    ],
+)
+def test_a_recipes_test_that_fails_fails_the_build(attempt: Attempts, test: str, words: str) -> None:
+    error = failure(attempt, "good-pure", recipe=Recipe(test=test))
+
+    assert error.failure_class is FailureClass.IMPORT
+    assert words in error.evidence
+    assert "testing, as the recipe says" in attempt.log
 
 
 def test_a_failure_names_the_line_of_the_log_and_what_is_missing(attempt: Attempts) -> None:

@@ -18,6 +18,7 @@ from schema.errors import LimitExceededError
 from schema.recipes import Recipe
 from schema.states import FailureClass
 from schema.wheels.canonical import is_canonical
+from tests.builder.pipeline.archives import file, tar_of
 from tests.builder.pipeline.conftest import Attempts
 from tests.upstream import FakeUpstream
 
@@ -128,6 +129,14 @@ def test_a_recipe_reaches_the_build(attempt: Attempts) -> None:
     assert "GREETING=hello" in attempt.log
 
 
+def test_a_recipes_test_runs_in_the_clean_room(attempt: Attempts) -> None:
+    test = "import good_pure, shutil, sys\nassert sys.prefix == '/build/env'\nassert shutil.which('gcc') is None"
+
+    attempt("good-pure", recipe=Recipe(test=test))
+
+    assert attempt.steps[-1].note == "1 of 1 modules imported; the recipe's test passed"
+
+
 def test_a_recipe_says_how_many_compile_jobs_run_at_once(attempt: Attempts) -> None:
     built = attempt("good-pure", recipe=Recipe(jobs=2))
 
@@ -188,6 +197,38 @@ def test_an_extension_is_built_repaired_and_the_same_twice(
     assert "manylinux" in first.facts.filename
     assert attempt.steps[-1].note == "2 of 2 modules imported"
     assert "-O2" in attempt.log
+
+
+@pytest.mark.slow
+def test_a_library_that_came_with_the_compilers_is_told_as_a_package_that_users_need(
+    attempt: Attempts, upstream: FakeUpstream, real_wheels: Callable[[FakeUpstream], None]
+) -> None:
+    real_wheels(upstream)
+    source = (
+        '#include <Python.h>\nstatic struct PyModuleDef about = {PyModuleDef_HEAD_INIT, "linked"};\n'
+        "PyMODINIT_FUNC PyInit_linked(void) { return PyModule_Create(&about); }\n"
+    )
+    setup = (
+        "from setuptools import Extension, setup\n"
+        "linked = Extension('linked', ['linked.c'], extra_link_args=['-Wl,--no-as-needed', '-latomic'])\n"
+        "setup(name='linked', version='1.0', ext_modules=[linked])\n"
+    )
+    about = "Metadata-Version: 2.1\nName: linked\nVersion: 1.0\n"
+    files = {"PKG-INFO": about, "setup.py": setup, "linked.c": source}
+
+    built = attempt("linked", tar_of(*(file(f"linked-1.0/{name}", text.encode()) for name, text in files.items())))
+
+    assert "libatomic.so.1" in built.facts.needed
+    assert built.runtime_packages == ("libatomic1",)
+    assert attempt.steps[-1].note == "1 of 1 modules imported; needs libatomic1"
+
+
+@pytest.mark.slow
+def test_a_library_that_a_module_opens_by_itself_is_there_where_a_recipe_names_its_package(attempt: Attempts) -> None:
+    built = attempt("import-needs-library", recipe=Recipe(runtime_packages=("libgomp1",)))
+
+    assert built.runtime_packages == ("libgomp1",)
+    assert attempt.steps[-1].note == "1 of 1 modules imported; needs libgomp1"
 
 
 @pytest.mark.slow

@@ -246,6 +246,22 @@ def test_progress_is_bounded_json(client: FlaskClient, farm: dict[str, int], set
     assert response.headers["Cache-Control"] == "no-cache"
 
 
+def test_how_a_wheel_fared_elsewhere_is_on_its_builds_and_its_projects_page_and_in_json(
+    client: FlaskClient, farm: dict[str, int]
+) -> None:
+    build, project = client.get(f"/build/{farm['published']}/").text, client.get("/project/cffi/").text
+    data = client.get("/project/cffi/portability.json").json
+
+    assert '<span class="pill plain">not claimed</span> debian11-x86_64' in build
+    assert '<span class="pill good">loads</span> debian13-x86_64' in build
+    assert "debian13-x86_64: loads" in project
+    assert data == {
+        "cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl": seed.PORTABILITY,
+        "cffi-1.17.0-cp311-cp311-manylinux_2_34_aarch64.whl": [],
+    }
+    assert client.get("/project/nobody-knows/portability.json").status_code == 404
+
+
 def test_a_long_log_is_shown_from_its_last_lines(client: FlaskClient, farm: dict[str, int], settings: Settings) -> None:
     (settings.logs / str(farm["leased"]) / "1.log").write_text(seed.LOG * 20, encoding="utf-8")
 
@@ -349,7 +365,9 @@ def test_health(client: FlaskClient, unreachable: FlaskClient) -> None:
     assert unreachable.get("/healthz").status_code == 503
 
 
-@pytest.mark.parametrize("path", [*EVERY_PAGE, "/build/1/log", "/build/1/progress.json"])
+@pytest.mark.parametrize(
+    "path", [*EVERY_PAGE, "/build/1/log", "/build/1/progress.json", "/project/cffi/portability.json"]
+)
 def test_without_a_database_the_pages_say_so(unreachable: FlaskClient, path: str) -> None:
     response = unreachable.get(path)
 

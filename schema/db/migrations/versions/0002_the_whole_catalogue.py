@@ -69,6 +69,7 @@ def _add_columns() -> None:
         table.add_column(sa.Column("line", sa.Integer(), nullable=True))
         table.add_column(sa.Column("tries", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("wheels", sa.Column("runtime_packages", sa.JSON(), nullable=False, server_default="[]"))
+    op.add_column("wheels", sa.Column("portability", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("builds", sa.Column("origin", sa.String(length=16), nullable=False, server_default="scope"))
     op.execute(
         "UPDATE builds SET origin = CASE priority WHEN 0 THEN 'person' WHEN 10 THEN 'list' ELSE 'dependency' END"
