@@ -50,6 +50,8 @@ _UNITS = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**4
 _MAY_BE_NONE = frozenset({"watch.cooldown_s"})
 _SHARES = frozenset({"repeat.share"})
 
+_MOST_PROJECTS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -250,6 +252,8 @@ def _checked(settings: Settings, *, file: Path) -> Settings:
         raise SettingsError(f"{file}: web.port: {settings.web.port} is not a port from 1 to 65535")
     if not 1 <= settings.heal.tries <= MOST_TRIES:
         raise SettingsError(f"{file}: heal.tries: {settings.heal.tries} is not from 1 to {MOST_TRIES}")
+    if settings.repeat.top > _MOST_PROJECTS:
+        raise SettingsError(f"{file}: repeat.top: {settings.repeat.top} is too many: at most {_MOST_PROJECTS}")
     if settings.node.slots < 1:
         raise SettingsError(f"{file}: node.slots: must be at least 1")
     try:
