@@ -134,7 +134,7 @@ def _claim(database: Engine) -> int:
     with transaction(database) as session:
         moment = now(session)
         plan_once(session)
-        [build] = choose(session, _DESK)
+        [build] = choose(session, _DESK, at=moment)
         return len(lease_many(session, [build.id], node=_DESK.node, at=moment, lease_s=90.0))
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from master import crash, needs
+from master import crash, needs, repeats
 from schema.causes import AGAIN_AFTER
 from schema.db import counts as build_counts
 from schema.db import scoring
@@ -89,6 +89,8 @@ def move(
         if to in needs.ENDS:
             needs.ended(session, build)
             crash.point("ended-needs-told")
+        if build.is_repeat and to in repeats.GIVEN_UP:
+            repeats.given_up(session, build)
     return moved
 
 

@@ -8,14 +8,16 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import JSON, text
+from sqlalchemy import JSON, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import TextualSelect
 
 from schema import capacity, sizes
 from schema.capacity import Machine
 from schema.db.models import Instant
+from schema.db.session import now
 from schema.names import NodeName
+from schema.repeats import is_repeat
 from schema.states import RETRY, FailureClass
 
 _MOST_SLOTS = 256  # whatever a node says of itself
@@ -28,6 +30,9 @@ _PROBE = f"""SELECT * FROM (
         AND (fence = pardoned_fence OR NOT EXISTS (
             SELECT 1 FROM attempts WHERE attempts.build_id = builds.id AND attempts.fence > builds.pardoned_fence
                 AND attempts.node = :node AND attempts.failure_class IN ({_ELSEWHERE})))
+        AND (build_number >= 0 OR NOT EXISTS (
+            SELECT 1 FROM repeats WHERE repeats.again_id = builds.id
+                AND repeats.not_on = :node AND repeats.not_on_until > :at))
     ORDER BY score DESC, id DESC LIMIT {{most}}) AS probe_{{at}}_{{size}}"""  # noqa: S608 - of constants
 _WHOLE = """SELECT found.*, projects.name AS project,
     sdists.filename, sdists.url, sdists.sha256, sdists.size_bytes, sdists.uploaded_at
@@ -90,13 +95,20 @@ def is_short(queued: int, slots: int) -> bool:
 
 
 def choose(
-    session: Session, desk: Desk, *, longest_first: bool = False, kept_free: set[int] | None = None
+    session: Session,
+    desk: Desk,
+    *,
+    at: datetime | None = None,
+    longest_first: bool = False,
+    kept_free: set[int] | None = None,
 ) -> list[Candidate]:
     """The builds for the free slots of a node, the best first.
 
     A build that failed there in a class that is tried again elsewhere only is left to other nodes. One that has no
-    room beside smaller ones that run has the rest of the slots kept free for it, on one node.
+    room beside smaller ones that run has the rest of the slots kept free for it, on one node. A build that repeats
+    another comes after all others, keeps nothing free, and is left to other nodes for its time.
 
+    at: now, None for the database's clock
     kept_free: the builds that another node keeps its slots free for; added to
     """
     possible = tuple(size for size in range(len(sizes.NEEDS)) if not capacity.fits(size, desk.machine))
@@ -105,7 +117,7 @@ def choose(
     most = 2 * _MOST_SLOTS if longest_first else desk.free
     asked = statement(len(desk.platforms), possible, _rounded(most))
     values: dict[str, Any] = {f"platform_{number}": platform for number, platform in enumerate(desk.platforms)}
-    rows = session.connection().execute(asked, {**values, "node": desk.node})
+    rows = session.connection().execute(asked, {**values, "node": desk.node, "at": at or now(session)})
     found = [Candidate(**row) for row in rows.mappings()]
     found.sort(key=_length if longest_first else _score, reverse=True)
     return _with_room(desk, found, set() if kept_free is None else kept_free)
@@ -119,7 +131,7 @@ def _with_room(desk: Desk, found: Collection[Candidate], kept_free: set[int]) ->
         if not capacity.fits(item.size, desk.machine, running):
             chosen.append(item)
             running.append(item.size)
-        elif max(running) < item.size and item.id not in kept_free:
+        elif max(running) < item.size and item.id not in kept_free and not is_repeat(item.build_number):
             kept_free.add(item.id)
             break
     return chosen
@@ -134,7 +146,8 @@ def statement(platforms: int, possible: tuple[int, ...], most: int) -> TextualSe
     probes = " UNION ALL ".join(
         _PROBE.format(at=at, size=size, most=most) for at in range(platforms) for size in possible
     )
-    return text(_WHOLE.format(probes=probes)).columns(needs=JSON, uploaded_at=Instant)
+    whole = text(_WHOLE.format(probes=probes)).bindparams(bindparam("at", type_=Instant))
+    return whole.columns(needs=JSON, uploaded_at=Instant)
 
 
 def _rounded(most: int) -> int:
@@ -142,11 +155,11 @@ def _rounded(most: int) -> int:
     return 1 << (most - 1).bit_length()
 
 
-def _score(item: Candidate) -> tuple[float, int]:
-    return item.score, item.id
+def _score(item: Candidate) -> tuple[bool, float, int]:
+    return not is_repeat(item.build_number), item.score, item.id
 
 
-def _length(item: Candidate) -> tuple[float, int, float]:
+def _length(item: Candidate) -> tuple[bool, float, int, float]:
     """Where nobody knows how long builds take, the larger source is taken to take longer."""
     expected_s = sizes.UNKNOWN_S if item.expected_s is None else item.expected_s
-    return expected_s, item.size_bytes or 0, item.score
+    return not is_repeat(item.build_number), expected_s, item.size_bytes or 0, item.score

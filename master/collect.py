@@ -14,7 +14,8 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, crash, fallback, needs, publish, rule_counts, transfer
+from master import builds, crash, fallback, needs, publish, repeats, rule_counts, transfer
+from master.accepted import Accepted
 from master.hear import log_path
 from master.store import Store, write_atomically
 from schema import outbox
@@ -37,6 +38,7 @@ from schema.jobs import BuildResult, Lease, Limits, Outcome
 from schema.names import NodeName
 from schema.platforms import Platform
 from schema.recipes import MOST_LOG
+from schema.sections import RepeatSection
 from schema.states import AttemptOutcome, BuildState, FailureClass
 from schema.wheels.canonical import is_canonical
 from schema.wheels.check import Expected, check
@@ -53,6 +55,7 @@ class Collector:
 
     retry_s: the unit of the pauses before a build is tried again
     recipe_folders: the operator's, before the shipped ones
+    repeat: which builds are built once more after they were published
     damaged: how often the bytes of a result were not the promised ones
     """
 
@@ -64,6 +67,7 @@ class Collector:
     limits: Limits
     retry_s: float = 60.0
     recipe_folders: Sequence[Path] = ()
+    repeat: RepeatSection = field(default_factory=RepeatSection)
     damaged: Counter[tuple[NodeName, Lease]] = field(default_factory=Counter)
 
     def collect(self, node: NodeName, lease: Lease) -> None:
@@ -114,21 +118,20 @@ class Collector:
             if not is_canonical(wheel):
                 raise WheelRejectedError(f"{facts.filename}: not in canonical form; the node must repack it (T7)")
             crash.point("checked")
-            publish.publish(
-                self.database,
-                self.store,
-                self.authority,
-                publish.Accepted(
-                    farm=self.farm,
-                    node=node,
-                    lease=lease,
-                    platform=str(claimed.expected.platform),
-                    wheel=wheel,
-                    facts=facts,
-                    attestation=attestation,
-                    result=result,
-                ),
+            accepted = Accepted(
+                farm=self.farm,
+                node=node,
+                lease=lease,
+                platform=str(claimed.expected.platform),
+                wheel=wheel,
+                facts=facts,
+                attestation=attestation,
+                result=result,
             )
+            if claimed.is_repeat:
+                repeats.settle(self.database, self.store, accepted)
+            else:
+                publish.publish(self.database, self.store, self.authority, accepted, repeat=self.repeat)
 
     def _verify(
         self, attestation: dict[str, Any], claimed: _Claimed, node: NodeName, lease: Lease, result: BuildResult
@@ -183,7 +186,7 @@ class Collector:
         builds.keep_details(attempt, result)
         rule_counts.count(session, attempt, result)
         scoring.learn(session, build, result.resources, built=False)
-        if result.missing and failure_class is FailureClass.REQUIREMENT:
+        if result.missing and failure_class is FailureClass.REQUIREMENT and not build.is_repeat:
             needs.wait(session, build, result.missing)
             return
         message = result.evidence or result.message
@@ -230,6 +233,7 @@ class _Claimed:
     outbox: Path
     expected: Expected
     sdist_sha256: str
+    is_repeat: bool
 
 
 def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
@@ -247,6 +251,7 @@ def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
         outbox=Path(row.outbox),
         expected=expected_of(build),
         sdist_sha256=build.sdist.sha256 or "" if build.sdist else "",
+        is_repeat=build.is_repeat,
     )
 
 
@@ -256,7 +261,7 @@ def expected_of(build: Build) -> Expected:
         project=NormalizedName(build.project.name),
         version=Version(build.version),
         platform=Platform.parse(build.platform),
-        build_number=build.build_number,
+        build_number=build.wheel_number,
     )
 
 

@@ -13,7 +13,7 @@ from packaging.version import Version
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from master import builds, recipes, rule_counts, what_worked
+from master import builds, recipes, repeats, rule_counts, what_worked
 from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
@@ -29,6 +29,7 @@ from schema.names import NodeName, Sha256
 from schema.platforms import Platform
 from schema.recipes import Recipe, Rule, applicable, combined, remedies, ruled_out, size_of
 from schema.remedies import Remedy
+from schema.repeats import is_repeat, wheel_number
 from schema.sections import BundleSection
 from schema.states import BuildState
 
@@ -85,7 +86,7 @@ class Dispatcher:
         jobs: list[tuple[NodeName, BuildJob]] = []
         for desk in free:
             short = _is_short(desk, all_desks, queued)
-            chosen = choose(session, desk, longest_first=short, kept_free=kept_free)
+            chosen = choose(session, desk, at=moment, longest_first=short, kept_free=kept_free)
             jobs += [(desk.node, job) for job in self._grant(session, desk.node, chosen, at=moment)]
         return jobs
 
@@ -100,11 +101,11 @@ class Dispatcher:
                 version=item.version,
                 platform=item.platform,
                 sdist=sdist_of(item),
-                build_number=item.build_number,
+                build_number=wheel_number(item.build_number),
                 recipe=known[item.id].recipe,
                 limits=self.limits,
                 wheels=self.wheels(session, session.get_one(Build, item.id)) if item.needs else (),
-                before=at,
+                before=_counts_until(session, item, at),
                 remedies=known[item.id].remedies,
                 known=known[item.id].known,
             )
@@ -139,6 +140,11 @@ class Dispatcher:
                 session, item.project_id, version=version, platform=platform, rules=rules, today=today
             ),
         )
+
+
+def _counts_until(session: Session, item: Candidate, at: datetime) -> datetime:
+    """From when on a build requirement is too new: a repeat has those that there were for the first build."""
+    return (repeats.first_began_at(session, item.id) if is_repeat(item.build_number) else None) or at
 
 
 def desks(session: Session, *, heard_since: datetime) -> list[Desk]:

@@ -119,6 +119,7 @@ def _collector(settings: Settings, database: Engine, store: Store) -> Collector:
         farm=settings.farm.name,
         limits=settings.limits,
         retry_s=settings.timing.retry_s,
+        repeat=settings.repeat,
     )
 
 

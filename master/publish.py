@@ -9,13 +9,13 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from packaging.tags import Tag
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import anatomies, builds, crash, materials, rebuilds, rule_counts, what_worked
+from master import anatomies, builds, crash, materials, rebuilds, repeats, rule_counts, what_worked
+from master.accepted import Accepted
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
@@ -23,9 +23,10 @@ from schema.attest.authority import Authority
 from schema.db import scoring
 from schema.db.models import Build, Wheel
 from schema.db.session import now, transaction
-from schema.jobs import BuildResult, Lease, WheelFile
-from schema.names import NodeName, Sha256, sha256_of
+from schema.jobs import WheelFile
+from schema.names import Sha256, sha256_of
 from schema.platforms import Platform
+from schema.sections import RepeatSection
 from schema.states import AttemptOutcome, BuildState
 from schema.wheels.anatomy import Anatomy
 from schema.wheels.canonical import repack
@@ -37,24 +38,13 @@ log = logging.getLogger(__name__)
 _MEMBERS_NAMED = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """A result whose wheel and statement the master has checked itself."""
-
-    farm: str
-    node: NodeName
-    lease: Lease
-    platform: str
-    wheel: Path
-    facts: WheelFacts
-    attestation: dict[str, Any]
-    result: BuildResult
-
-
-def publish(database: Engine, store: Store, authority: Authority, accepted: Accepted) -> None:
+def publish(
+    database: Engine, store: Store, authority: Authority, accepted: Accepted, *, repeat: RepeatSection | None = None
+) -> None:
     """Store the bytes, then make them public in one transaction; a crash in between leaves only an orphan in the store.
 
     Safe to repeat. Nothing happens if the lease is not held any more.
+    repeat: which builds are built once more then; None: none is
     """
     facts = accepted.facts
     store.put(accepted.wheel, expected=facts.sha256)
@@ -80,7 +70,7 @@ def publish(database: Engine, store: Store, authority: Authority, accepted: Acce
     found = examine(accepted.wheel, filename=facts.filename, sha256=facts.sha256)
     crash.point("provenance-stored")
     with transaction(database) as session:
-        _publish(session, accepted, provenance_sha256, comparison, found)
+        _publish(session, accepted, provenance_sha256, comparison, found, repeat=repeat or RepeatSection())
     crash.point("published")
 
 
@@ -90,6 +80,8 @@ def _publish(
     provenance_sha256: Sha256,
     comparison: _Comparison | None,
     found: Anatomy,
+    *,
+    repeat: RepeatSection,
 ) -> None:
     build = builds.held_by(session, accepted.lease, accepted.node, for_update=True)
     if build is None:
@@ -131,6 +123,7 @@ def _publish(
     anatomies.keep(session, found)
     crash.point("wheel-row-added")
     builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}")
+    repeats.want(session, build, node=accepted.node, wanted=repeat)
 
 
 def _row(session: Session, build: Build, facts: WheelFacts, provenance_sha256: Sha256) -> Wheel:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
 from master import abi
-from schema.db import counts, health
+from schema.db import counts, health, repeats
 from schema.db.health import Feed, Leader, Walk
 from schema.db.models import Build, Node, Project, Request, Wheel
 from schema.db.session import now
@@ -29,6 +29,7 @@ class FarmStatus:
     abi: what was built with an older release of a project of ``plan.abi``
     feed, leader: None where the upstream was never asked, and where no master ever led
     walks: the long ones that are under way; alarms: the open ones; queued: platform → builds
+    repeats: of the builds that were built once more: verdict → builds
     """
 
     projects: int
@@ -45,6 +46,7 @@ class FarmStatus:
     alarms: tuple[AlarmRow, ...]
     queued: dict[str, int]
     nodes: tuple[NodeRow, ...]
+    repeats: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ def status(session: Session, *, silent_s: float) -> FarmStatus:
         ),
         queued=counts.by_platform(session, BuildState.QUEUED),
         nodes=tuple(nodes(session, silent_s=silent_s)),
+        repeats=repeats.figures(session),
     )
 
 

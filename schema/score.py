@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 # Who asked, the strongest first.
-ORIGINS: Final = ("person", "list", "demand", "dependency", "scope")
+ORIGINS: Final = ("person", "list", "demand", "dependency", "scope", "repeat")
 
 # Stored scores measure age at this moment: before it, where builds are concerned, so the term is negative.
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,6 +29,7 @@ _ASKED = {
     "demand": "a client asked for it",
     "dependency": "a wheel needs it",
     "scope": "the farm wants it by itself",
+    "repeat": "it only repeats a build that is published",
 }
 
 
@@ -43,6 +44,7 @@ class Weights:
     short: for a build that takes no time; half of it at ten minutes, or where nobody knows
     day: for each day since the build was made
     retry: taken off for each attempt that ended without a wheel, at most five
+    repeat: taken off of a build that only repeats another; more than all else together, so that it delays none
     """
 
     person: int = 1000
@@ -57,6 +59,7 @@ class Weights:
     short: int = 40
     day: int = 5
     retry: int = 50
+    repeat: int = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,7 @@ def terms(facts: Facts, weights: Weights, *, at: datetime) -> tuple[Term, ...]:
     """Every term of the score at the time *at*; those of other times differ by the same points for all builds."""
     days = (at - facts.created_at).total_seconds() / _DAY_S
     return (
-        Term(name="asked", points=getattr(weights, facts.origin), because=_ASKED[facts.origin]),
+        Term(name="asked", points=_asked(facts.origin, weights), because=_ASKED[facts.origin]),
         Term(name="boost", points=facts.boost, because="an operator's wish" if facts.boost else "no operator's wish"),
         Term(
             name="dependents",
@@ -136,6 +139,10 @@ def stored(facts: Facts, weights: Weights) -> float:
 def stronger(one: str, other: str) -> str:
     """The origin of the two that counts for more, whatever the weights say."""
     return min(one, other, key=ORIGINS.index)
+
+
+def _asked(origin: str, weights: Weights) -> float:
+    return float(-weights.repeat if origin == "repeat" else getattr(weights, origin))
 
 
 def _native(native: bool | None, weights: Weights) -> Term:  # noqa: FBT001 - one of the facts

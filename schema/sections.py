@@ -123,6 +123,17 @@ class PlanSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatSection:
+    """Which builds are built once more after they were published, to see whether they give the same bytes.
+
+    share: of all builds, 0.0 to 1.0; top: and every one of so many projects that are downloaded most (``ranking``)
+    """
+
+    share: float = 0.0
+    top: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepSection:
     """How long things are kept, and how much room is left free.
 

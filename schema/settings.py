@@ -36,6 +36,7 @@ from schema.sections import (
     NodeSection,
     PlanSection,
     RedisSection,
+    RepeatSection,
     TimingSection,
     UpstreamSection,
     WatchSection,
@@ -48,6 +49,9 @@ _UNITS = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**4
 
 # Seconds that may be 0, for a thing that is not wanted.
 _MAY_BE_NONE = frozenset({"watch.cooldown_s"})
+_SHARES = frozenset({"repeat.share"})
+
+_MOST_PROJECTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,7 @@ class Settings:
     upstream: UpstreamSection = field(default_factory=UpstreamSection)
     watch: WatchSection = field(default_factory=WatchSection)
     plan: PlanSection = field(default_factory=PlanSection)
+    repeat: RepeatSection = field(default_factory=RepeatSection)
     keep: KeepSection = field(default_factory=KeepSection)
     alarms: AlarmsSection = field(default_factory=AlarmsSection)
     database: DatabaseSection = field(default_factory=DatabaseSection)
@@ -199,6 +204,10 @@ def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise fault("a whole number of 0 or more" + (' (sizes may be written "2GiB")' if "bytes" in key else ""))
         return value
+    if key in _SHARES:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise fault("a share from 0.0 to 1.0")
+        return float(value)
     if kind is float:
         none = value == 0 and key in _MAY_BE_NONE
         if isinstance(value, bool) or not isinstance(value, (int, float)) or (value <= 0 and not none):
@@ -250,6 +259,8 @@ def _checked(settings: Settings, *, file: Path) -> Settings:
             rule_keys.platforms(getattr(settings.bundle, key))
         except ValueError as err:
             raise SettingsError(f"{file}: bundle.{key}: {err}") from err
+    if settings.repeat.top > _MOST_PROJECTS:
+        raise SettingsError(f"{file}: repeat.top: {settings.repeat.top} is too many: at most {_MOST_PROJECTS}")
     if settings.node.slots < 1:
         raise SettingsError(f"{file}: node.slots: must be at least 1")
     try:

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import audit, scoring
-from schema.db.models import Attempt, AuditEntry, Build, Wheel
+from schema.db import audit, repeats, scoring
+from schema.db.models import Attempt, AuditEntry, Build, Repeat, Wheel
 from schema.db.session import now
 from schema.db.why.answers import Answer
 from schema.db.why.sentences import about
@@ -62,6 +62,7 @@ class BuildPage:
     """A build and the attempt that is looked at (None before the first).
 
     score: empty where it decides nothing any more
+    repeat: that it is built once more, or is itself the second one; None for most
     """
 
     build: Build
@@ -71,6 +72,7 @@ class BuildPage:
     wheels: Sequence[Wheel]
     audit: Sequence[AuditEntry]
     score: Sequence[Term]
+    repeat: Repeat | None
 
     @property
     def is_open(self) -> bool:
@@ -134,6 +136,7 @@ def build_page(session: Session, build_id: int, *, fence: int | None, rules: Rul
         attempt=attempt or (attempts[-1] if attempts else None),
         wheels=wheels,
         audit=audit.entries(session, limit=farm.PAGE, subject=f"build {build_id}"),
+        repeat=repeats.of(session, build_id),
         score=scoring.explain(session, build, now=now(session)) if build.state in scoring.SCORED else (),
     )
 

@@ -11,6 +11,7 @@ from packaging.utils import NormalizedName
 from werkzeug.wrappers import Response as AnyResponse
 
 from schema.db import audit as audit_trail
+from schema.db import repeats
 from schema.db.health import open_alarms
 from schema.db.why.surroundings import Rules
 from schema.errors import NotANameError, UnavailableError
@@ -118,6 +119,7 @@ def progress(build_id: int) -> Response:
             | {"running": step.running}
             for step in page.steps
         ],
+        repeat=repeats.to_json(page.repeat) if page.repeat else None,
         log=tail.text if tail else "",
         whole=tail.whole if tail else True,
     )

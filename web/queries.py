@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import counts
+from schema.db import counts, repeats
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.why.answers import Answer
 from schema.db.why.sentences import about
@@ -31,7 +31,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """What the farm has and does. running: at most a page of builds; newest: wheels, the newest first."""
+    """What the farm has and does.
+
+    running: at most a page of builds; newest: wheels, the newest first; repeats: verdict → builds
+    """
 
     wheels: int
     projects: int
@@ -42,6 +45,12 @@ class Overview:
     newest: Sequence[Wheel]
     nodes: int
     nodes_heard: int
+    repeats: dict[str, int]
+
+    @property
+    def repeated(self) -> str:
+        """What building a share of the builds twice has shown; "" where none was."""
+        return repeats.sentence(self.repeats)
 
     @property
     def to_do(self) -> int:
@@ -100,6 +109,7 @@ def overview(session: Session, *, rules: Rules) -> Overview:
         size_bytes=int(size_bytes),
         last_published_at=last,
         states=counts.by_state(session),
+        repeats=repeats.figures(session),
         running=_shown(running, found),
         newest=session.scalars(newest.options(joinedload(Wheel.project), joinedload(Wheel.build))).all(),
         nodes=len(found.nodes),

@@ -15,6 +15,7 @@ from master import reports
 from master.cli.farm import reading
 from master.reports import FarmStatus, NodeRow
 from schema import names
+from schema.db import repeats
 from schema.db.health import Walk
 from schema.db.why.explain import why as explain
 from schema.db.why.surroundings import Rules
@@ -64,6 +65,7 @@ def _status_text(found: FarmStatus, settings: Settings) -> str:
         *([f"queue     {queued}"] if queued else []),
         *(f"abi       {note}" for note in found.abi),
         f"wheels    {found.wheels} ({found.wheel_bytes / 2**20:.1f} MiB){last}",
+        *([f"repeats   {repeats.sentence(found.repeats)}"] if found.repeats else []),
         f"upstream  {found.feed.sentence if found.feed else 'was not asked yet'}",
         *(f"walk      {_walk(item)}" for item in found.walks),
         *([f"master    {found.leader.sentence}"] if found.leader else []),

@@ -25,6 +25,8 @@ from sqlalchemy import text as sql
 from sqlalchemy import types as sqltypes
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from schema import repeats
+from schema.repeats import Repeated
 from schema.states import AttemptOutcome, BuildPolicy, BuildState
 
 
@@ -99,6 +101,7 @@ class Project(Base):
         ),
         Index(None, "check_at"),
         _where("ix_projects_undecided", "id", when="undecided AND checked_at IS NOT NULL"),
+        _where("ix_projects_downloads", "downloads", when="downloads > 0"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -201,6 +204,7 @@ class Request(Base):
 class Build(Base):
     """One release on one platform, from being wanted to being published.
 
+    build_number: of its wheel, or below 0 for one that repeats another (``schema.repeats``)
     sdist_id: None where the release has none (then it is unneeded or failed)
     reason: one sentence that says why the build is in this state
     origin: the strongest of those who asked, as in ``Request``
@@ -219,7 +223,7 @@ class Build(Base):
         UniqueConstraint("project_id", "version", "platform", "build_number"),
         _one_of("state", BuildState),
         _one_of("policy", BuildPolicy),
-        CheckConstraint("origin IN ('person', 'list', 'demand', 'scope', 'dependency')", name="origin_known"),
+        CheckConstraint("origin IN ('person', 'list', 'demand', 'scope', 'dependency', 'repeat')", name="origin_known"),
         CheckConstraint("fence >= 0", name="fence_counts"),
         CheckConstraint("(state IN ('leased', 'collecting')) = (leased_to IS NOT NULL)", name="lease_has_node"),
         CheckConstraint("size BETWEEN 0 AND 4", name="size_known"),
@@ -262,6 +266,16 @@ class Build(Base):
     sdist: Mapped[UpstreamFile | None] = relationship()
     attempts: Mapped[list[Attempt]] = relationship(back_populates="build", order_by="Attempt.fence")
     wheels: Mapped[list[Wheel]] = relationship(back_populates="build")
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it only repeats another build, and is never published."""
+        return repeats.is_repeat(self.build_number)
+
+    @property
+    def wheel_number(self) -> int:
+        """The build number that its wheel carries, 0 for none."""
+        return repeats.wheel_number(self.build_number)
 
 
 class Attempt(Base):
@@ -399,6 +413,26 @@ class WheelAnatomy(Base):
     filename: Mapped[Name] = mapped_column(ForeignKey("wheels.filename"), primary_key=True)
     format: Mapped[int] = mapped_column(SmallInteger)
     found: Mapped[Data]
+
+
+class Repeat(Base):
+    """A published build that is built once more, and what came of it (``master.repeats``).
+
+    again_id: the build that repeats it; not_on: the node that built it first, which leaves it to others *not_on_until*
+    verdict, detail, node, told_at: of the last time; None and "" before the first
+    """
+
+    __tablename__ = "repeats"
+    __table_args__ = (_one_of("verdict", Repeated), Index(None, "verdict"))
+
+    build_id: Mapped[int] = mapped_column(ForeignKey("builds.id"), primary_key=True)
+    again_id: Mapped[int] = mapped_column(ForeignKey("builds.id"), unique=True)
+    not_on: Mapped[Name | None]
+    not_on_until: Mapped[Moment | None]
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    detail: Mapped[LongText] = mapped_column(default="")
+    node: Mapped[Name | None]
+    told_at: Mapped[Moment | None]
 
 
 class Node(Base):

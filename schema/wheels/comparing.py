@@ -75,12 +75,12 @@ class Comparison:
 def compare(one: Path, other: Path, *, name: str | None = None) -> Comparison:
     """Compare two wheels; bytes of whatever maker will do.
 
-    name: the file name of *other*, where its path is not called so
+    name: the file name of *one*, where its path is not called so, as in the farm's store
 
     Raise WheelRejectedError (A-01, A-02, A-05) if one of them is no sound archive of a wheel; OSError if it cannot be
     read.
     """
-    names = filename.parse(one.name), filename.parse(name or other.name)
+    names = filename.parse(name or one.name), filename.parse(other.name)
     if (reason := _names_differ(*names)) is not None:
         return Comparison(verdict=Verdict.DIFFERS, member="the file name", place=reason)
     with archive.read(one) as left, archive.read(other) as right:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.orm import Session
 
 from master import choose
 from master.choose import Desk
 from schema.capacity import Machine
-from schema.db.session import transaction
+from schema.db.models import Instant
+from schema.db.session import now, transaction
 from schema.names import NodeName
 from tests import rows
 
@@ -118,8 +119,8 @@ def test_each_look_goes_by_the_index_of_queued_builds(database: Engine) -> None:
             session.execute(text("SET LOCAL enable_seqscan = off"))
             session.execute(text("SET LOCAL enable_sort = off"))
         asked = str(choose.statement(2, (0, 1), 4).element)
-        values = {"platform_0": rows.PLATFORM, "platform_1": OTHER, "node": "n1"}
-        explain = text(f"EXPLAIN {'QUERY PLAN ' if sqlite else ''}{asked}")
+        values = {"platform_0": rows.PLATFORM, "platform_1": OTHER, "node": "n1", "at": now(session)}
+        explain = text(f"EXPLAIN {'QUERY PLAN ' if sqlite else ''}{asked}").bindparams(bindparam("at", type_=Instant))
         plan = "\n".join(str(tuple(row)) for row in session.execute(explain, values))
 
     assert plan.count("ix_builds_next") == 4, plan

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from schema.db.models import Leadership
+from schema.db.models import Leadership, Repeat
 from schema.db.session import engine
 from schema.settings import Settings
 from tests import entries
@@ -87,3 +87,15 @@ def test_when_a_node_counts_as_silent_stands_in_the_settings(
 
     assert "the only node for" in wheelfarm("why", "cffi").out
     assert wheelfarm("why", "cffi", "--json").json[0]["reason"] == "nodes-silent"
+
+
+def test_status_tells_how_many_builds_gave_the_same_bytes_twice(wheelfarm: Call, session: Session) -> None:
+    for number, verdict in enumerate(("identical", "identical", "differs", None)):
+        project = entries.project(session, f"demo-{number}")
+        first = entries.build(session, project, "1.0", state="published")
+        again = entries.build(session, project, "1.0", build_number=-1, origin="repeat")
+        session.add(Repeat(build_id=first.id, again_id=again.id, verdict=verdict))
+    session.commit()
+
+    assert "repeats   3 built twice: 2 identical (67 %), 1 differs (33 %)" in wheelfarm("status").out
+    assert wheelfarm("status", "--json").json["repeats"] == {"identical": 2, "differs": 1}

@@ -102,8 +102,8 @@ def test_names_that_mean_something_else_are_the_difference(tmp_path: Path) -> No
     other = forge.write(tmp_path, forge.members("cp311-none-any"), filename="demo-1.0-cp311-none-any.whl")
 
     assert compare(one, other) == differs("the file name", "tags py3-none-any / cp311-none-any")
-    assert compare(one, one, name="demo-2.0-py3-none-any.whl") == differs("the file name", "version 1.0 / 2.0")
-    assert compare(one, one, name="memo-1.0-py3-none-any.whl") == differs("the file name", "project demo / memo")
+    assert compare(one, one, name="demo-2.0-py3-none-any.whl") == differs("the file name", "version 2.0 / 1.0")
+    assert compare(one, one, name="memo-1.0-py3-none-any.whl") == differs("the file name", "project memo / demo")
 
 
 def test_a_file_in_the_store_is_compared_under_the_name_that_it_has(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_file_in_the_store_is_compared_under_the_name_that_it_has(tmp_path: Pa
     stored = tmp_path / "0f3a"
     stored.write_bytes(one.read_bytes())
 
-    assert compare(one, stored, name=one.name).verdict is Verdict.IDENTICAL
+    assert compare(stored, one, name=one.name).verdict is Verdict.IDENTICAL
 
 
 def test_other_metadata_is_told_with_both_lines(tmp_path: Path) -> None:

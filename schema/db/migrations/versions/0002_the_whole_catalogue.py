@@ -16,6 +16,8 @@ depends_on = None
 
 _ORIGINS = "origin IN ('person', 'list', 'demand', 'scope', 'dependency')"
 
+_BUILD_ORIGINS = _ORIGINS.replace(")", ", 'repeat')")
+
 _ONLY = "'the audit trail is only ever added to'"
 _KEEP_AUDIT = {
     "sqlite": (
@@ -86,12 +88,13 @@ def _add_columns() -> None:
         table.add_column(sa.Column("waits_for", sa.Integer(), nullable=True))
         table.add_column(sa.Column("needs", sa.JSON(), nullable=False, server_default="[]"))
         table.create_check_constraint(op.f("ck_builds_size_known"), "size BETWEEN 0 AND 4")
-        table.create_check_constraint(op.f("ck_builds_origin_known"), _ORIGINS)
+        table.create_check_constraint(op.f("ck_builds_origin_known"), _BUILD_ORIGINS)
         table.create_foreign_key(op.f("fk_builds_waits_for_projects"), "projects", ["waits_for"], ["id"])
 
 
 def _add_indexes() -> None:
     _index("ix_projects_undecided", "projects", ["id"], when="undecided AND checked_at IS NOT NULL")
+    _index("ix_projects_downloads", "projects", ["downloads"], when="downloads > 0")
     _index("ix_builds_next", "builds", ["platform", "size", "score", "id"], when="state = 'queued'")
     _index("ix_builds_ripe", "builds", ["not_before"], when="state = 'waiting' AND not_before IS NOT NULL")
     _index("ix_builds_waits_for", "builds", ["waits_for"], when="waits_for IS NOT NULL")
@@ -128,6 +131,25 @@ def _add_tables() -> None:
         sa.ForeignKeyConstraint(["filename"], ["wheels.filename"], name=op.f("fk_anatomies_filename_wheels")),
         sa.PrimaryKeyConstraint("filename", name=op.f("pk_anatomies")),
     )
+    op.create_table(
+        "repeats",
+        sa.Column("build_id", sa.Integer(), nullable=False),
+        sa.Column("again_id", sa.Integer(), nullable=False),
+        sa.Column("not_on", sa.String(length=255), nullable=True),
+        sa.Column("not_on_until", Instant(), nullable=True),
+        sa.Column("verdict", sa.String(length=16), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("node", sa.String(length=255), nullable=True),
+        sa.Column("told_at", Instant(), nullable=True),
+        sa.CheckConstraint(
+            "verdict IN ('identical', 'equivalent', 'differs', 'not-repeated')", name=op.f("ck_repeats_verdict_known")
+        ),
+        sa.ForeignKeyConstraint(["build_id"], ["builds.id"], name=op.f("fk_repeats_build_id_builds")),
+        sa.ForeignKeyConstraint(["again_id"], ["builds.id"], name=op.f("fk_repeats_again_id_builds")),
+        sa.PrimaryKeyConstraint("build_id", name=op.f("pk_repeats")),
+        sa.UniqueConstraint("again_id", name=op.f("uq_repeats_again_id")),
+    )
+    op.create_index("ix_repeats_verdict", "repeats", ["verdict"])
     op.create_table(
         "rule_counts",
         sa.Column("id", sa.String(length=255), nullable=False),
