@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db.models import Attempt, Build, Wheel, WheelAnatomy
+from schema.db import repeats
+from schema.db.models import Attempt, Build, Repeat, Wheel, WheelAnatomy
 from schema.states import AttemptOutcome
 from schema.wheels.anatomy import FORMAT
 from web.builds import materials
@@ -21,11 +22,13 @@ class WheelPage:
 
     found: ``Anatomy.to_json()``; None where the wheel was not examined yet
     runtime_packages: Debian packages that it needs where it is used, with the version that it was built with, or ""
+    repeat: that its build is built once more, and what came of it; None for most
     """
 
     wheel: Wheel
     found: Mapping[str, Any] | None
     runtime_packages: Sequence[tuple[str, str]]
+    repeat: Repeat | None
 
 
 def wheel_page(session: Session, filename: str) -> WheelPage | None:
@@ -46,6 +49,7 @@ def wheel_page(session: Session, filename: str) -> WheelPage | None:
         wheel=wheel,
         found=kept.found if kept is not None and kept.format == FORMAT else None,
         runtime_packages=[(name, versions.get(name, "")) for name in named],
+        repeat=repeats.of(session, wheel.build_id),
     )
 
 

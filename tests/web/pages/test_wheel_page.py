@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from schema.db.models import Wheel, WheelAnatomy
+from schema.db.models import Repeat, Wheel, WheelAnatomy
 from schema.db.session import now, transaction
 from schema.wheels.anatomy import FORMAT
 from tests import entries
@@ -44,6 +44,24 @@ def test_the_page_tells_where_a_wheel_runs_and_what_is_in_it(client: FlaskClient
     ):
         assert part in text, part
     assert "PIE" not in text
+
+
+def test_it_tells_how_the_wheel_fared_elsewhere_and_whether_its_build_repeats(
+    client: FlaskClient, database: Engine
+) -> None:
+    with transaction(database) as session:
+        project = entries.project(session, "demo")
+        build = entries.build(session, project, "1.0", state="published")
+        again = entries.build(session, project, "1.0", build_number=-1, origin="repeat")
+        wheel = entries.wheel(session, build, "demo-1.0-py3-none-any.whl")
+        wheel.portability = [{"image": "debian13-x86_64", "fate": "broken", "why": "libold.so.1 is not there"}]
+        told = {"verdict": "differs", "detail": "demo/_c.so, section .rodata", "node": "n2", "told_at": now(session)}
+        session.add(Repeat(build_id=build.id, again_id=again.id, **told))
+
+    text = _text(client, "/wheel/demo-1.0-py3-none-any.whl/")
+
+    assert "Tried elsewhere broken debian13-x86_64 libold.so.1 is not there" in text
+    assert "Built twice differs demo/_c.so, section .rodata" in text
 
 
 @pytest.mark.usefixtures("farm")
