@@ -26,8 +26,9 @@ _LEFTOVERS = ("etc/hostname", "etc/machine-id", "var/cache", "var/log", "var/lib
 _NEEDED_BYTES = 2 * 2**30
 # What an architecture's machines also run, without emulation.
 _ALSO_RUNS = {"x86_64": {"i686"}, "aarch64": {"armv7l"}}
-# A maker that was killed must not go on behind the next one's back: all that mmdebstrap starts dies with it.
-_TOGETHER = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--")
+# A maker that was killed must not go on behind the next one's back, nor leave this machine's own folders mounted: all
+# that mmdebstrap starts and mounts ends with it.
+_TOGETHER = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--")
 _OUT_OF_STEP = re.compile(r"unexpected size|Hash Sum mismatch|404 +Not Found|Mirror sync in progress|is not valid yet")
 # How far the making is when mmdebstrap says so.
 _STAGES = (
