@@ -14,20 +14,19 @@ from packaging.tags import Tag
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from master import anatomies, builds, crash, materials, rebuilds, repeats, rule_counts, what_worked
+from master import anatomies, builds, crash, materials, rebuilds, repeats, what_worked
 from master.accepted import Accepted
 from master.keep import damage
 from master.store import Store
 from schema.attest import statement, verify
 from schema.attest.authority import Authority
-from schema.db import scoring
 from schema.db.models import Build, Wheel
 from schema.db.session import now, transaction
 from schema.jobs import WheelFile
 from schema.names import Sha256, sha256_of
 from schema.platforms import Platform
 from schema.sections import RepeatSection
-from schema.states import AttemptOutcome, BuildState
+from schema.states import BuildState
 from schema.wheels.anatomy import Anatomy
 from schema.wheels.canonical import repack
 from schema.wheels.check import WheelFacts
@@ -87,11 +86,7 @@ def _publish(
     if build is None:
         log.info("build %s: its lease is not held any more; nothing is published", accepted.lease.build_id)
         return
-    attempt = builds.attempt_of(session, accepted.lease)
-    builds.end_attempt(attempt, at=accepted.result.finished_at, outcome=AttemptOutcome.BUILT)
-    builds.keep_details(attempt, accepted.result)
-    rule_counts.count(session, attempt, accepted.result)
-    scoring.learn(session, build, accepted.result.resources, built=True)
+    accepted.end_attempt(session, build)
     materials.keep(session, build, accepted.result.materials)
     what_worked.remember(session, build, accepted.result.remedies)
     facts = accepted.facts

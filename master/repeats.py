@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from master import builds, rule_counts
+from master import builds
 from master.accepted import Accepted
 from master.store import Store
 from schema import repeats
@@ -92,11 +92,7 @@ def settle(database: Engine, store: Store, accepted: Accepted) -> None:
         if build is None:
             log.info("build %s: its lease is not held any more; nothing is compared", accepted.lease.build_id)
             return
-        attempt = builds.attempt_of(session, accepted.lease)
-        builds.end_attempt(attempt, at=accepted.result.finished_at, outcome=AttemptOutcome.BUILT)
-        builds.keep_details(attempt, accepted.result)
-        rule_counts.count(session, attempt, accepted.result)
-        scoring.learn(session, build, accepted.result.resources, built=True)
+        accepted.end_attempt(session, build)
         row = _tell(session, build, verdict, detail, node=accepted.node)
         builds.move(session, build, BuildState.UNNEEDED, reason=f"repeats build {row.build_id}: {_text(row)}")
 
