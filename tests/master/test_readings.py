@@ -10,13 +10,14 @@ import pytest
 from packaging.requirements import Requirement
 from sqlalchemy import Engine, select
 
-from master import readings, requests, watch
+from master import readings, requests
 from master.catalogue import file_of
 from master.pages import Page
 from master.upstream import Upstream
 from schema.db.models import DirtyPage, Project, UpstreamFile
 from schema.db.session import transaction
 from tests import rows
+from tests.looks import look_at_all
 from tests.upstream import FakeUpstream
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -81,7 +82,7 @@ def test_a_first_reading_marks_no_page_to_render(upstream: Upstream, wanted: Eng
         for dirty in session.scalars(select(DirtyPage)):
             session.delete(dirty)
 
-    assert watch.look_at_due(wanted, upstream, poll_s=600) == 3
+    assert look_at_all(wanted, upstream) == 3
 
     with transaction(wanted) as session:
         assert session.scalars(select(DirtyPage)).all() == []  # nothing was built yet: there is nothing to show
@@ -92,7 +93,7 @@ def test_files_of_a_project_that_is_quarantined_from_the_start_are_not_taken(
 ) -> None:
     index.statuses["beta"] = ("quarantined", "malware")
 
-    watch.look_at_due(wanted, upstream, poll_s=600)
+    look_at_all(wanted, upstream)
 
     project, files = _state(wanted, "beta")
     assert (project["status"], project["status_reason"], files) == ("quarantined", "malware", [])
@@ -103,7 +104,7 @@ def test_a_page_that_cannot_be_kept_does_not_hold_up_the_others(upstream: Upstre
         beta = session.scalars(select(Project).where(Project.name == "beta")).one()
         rows.sdist(session, beta)  # though the project was never read: a broken database
 
-    assert watch.look_at_due(wanted, upstream, poll_s=600) == 3
+    assert look_at_all(wanted, upstream) == 3
 
     assert [len(_state(wanted, name)[1]) for name in NAMES] == [2, 1, 2]
     project, _ = _state(wanted, "beta")

@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from sqlalchemy import Engine, select
 
-from master import requests, watch
+from master import requests
 from master.feed.choose import Follower
 from master.feed.rss import WakeUp
 from master.upstream import Upstream
@@ -18,6 +18,7 @@ from schema.db.session import now as clock
 from schema.db.session import transaction
 from schema.errors import UpstreamError
 from schema.sections import WatchSection
+from tests.looks import look_at_all
 from tests.pypi import FakePyPI
 
 
@@ -41,10 +42,10 @@ def follower(database: Engine, upstream: Upstream) -> Follower:
     with transaction(database) as session:
         for name in ("demo", "other"):
             requests.add(session, Requirement(name), now=clock(session))
-    watch.look_at_due(database, upstream, poll_s=1e6)
+    look_at_all(database, upstream, poll_s=1e6)
     made = Follower(database, upstream, WatchSection(rss=True))
     made.turn()
-    watch.look_at_due(database, upstream, poll_s=1e6)
+    look_at_all(database, upstream, poll_s=1e6)
     return made
 
 
@@ -73,7 +74,7 @@ def test_a_project_in_it_is_looked_at_out_of_its_turn(index: FakePyPI, database:
 def test_each_entry_wakes_once(index: FakePyPI, upstream: Upstream, database: Engine, follower: Follower) -> None:
     index.release("demo", "2.0")
     follower.turn()
-    watch.look_at_due(database, upstream, poll_s=1e6)
+    look_at_all(database, upstream, poll_s=1e6)
     index.release("other", "2.0")
 
     assert follower.turn() == 1
