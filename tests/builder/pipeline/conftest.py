@@ -41,6 +41,9 @@ LIMITS = Limits(
     wheel_bytes=64 * 2**20,
 )
 
+# Several of pytest's workers build at the same time, and look at what a build user of theirs has left running.
+_FIRST_UID, _WORKER = 64900, int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
 
 @pytest.fixture
 def upstream() -> Iterator[FakeUpstream]:
@@ -66,7 +69,7 @@ def workshop(image: Image, workspace: Path, upstream: FakeUpstream) -> Workshop:
     return Workshop(
         images=image.folder.parent,
         workspace=workspace,
-        uid=64900 if os.geteuid() == 0 else None,
+        uid=_FIRST_UID + _WORKER if os.geteuid() == 0 else None,
         index_url=upstream.url,
         node=node_name("tester"),
         heal=HealSection(tries=1),
