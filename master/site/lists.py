@@ -6,6 +6,7 @@ To read all of it grows with the farm, so that is done once; afterwards a change
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -46,16 +47,27 @@ class Lists:
         if not self.was_read:
             return False
         names = set(session.scalars(select(Project.name).where(Project.id.in_(projects))))
-        changed = False
-        for view, shown in names_by_view(session, list(self._names), projects).items():
-            listed = self._names[view]
-            changed |= names & listed != shown
-            listed -= names
-            listed |= shown
-        for platform, before in self._held.items():
-            held = {item.name: item for item in constraints.held_back(session, platform, projects)}
-            changed |= {name: before[name] for name in names if name in before} != held
-            for name in names:
-                before.pop(name, None)
-            before.update(held)
+        # All of it is read before any of it is taken over: what broke off here must count as a change the next time.
+        shown = names_by_view(session, list(self._names), projects)
+        held = {platform: constraints.held_back(session, platform, projects) for platform in self._held}
+        changed = [self._show(view, names, found) for view, found in shown.items()]
+        changed += [self._hold_back(platform, names, found) for platform, found in held.items()]
+        return any(changed)
+
+    def _show(self, view: View, names: AbstractSet[str], shown: AbstractSet[str]) -> bool:
+        """Of *names*, the view has those that are *shown*; whether that is a change."""
+        listed = self._names[view]
+        changed = names & listed != shown
+        listed -= names
+        listed |= shown
         return changed
+
+    def _hold_back(self, platform: Platform, names: AbstractSet[str], found: Sequence[HeldBack]) -> bool:
+        """Of *names*, the platform holds back what was *found*; whether that is a change."""
+        before, held = self._held[platform], {item.name: item for item in found}
+        if {name: before[name] for name in names if name in before} == held:
+            return False
+        for name in names:
+            before.pop(name, None)
+        before.update(held)
+        return True

@@ -37,12 +37,6 @@ def index() -> Iterator[FakePyPI]:
         yield server
 
 
-@pytest.fixture
-def upstream(index: FakePyPI) -> Iterator[Upstream]:
-    with Upstream(index.url, user_agent="wheelfarm/0 (test)", timeout_s=3.0, list_timeout_s=1.0) as client:
-        yield client
-
-
 @pytest.fixture(params=["simple", "changelog"])
 def follower(request: pytest.FixtureRequest, database: Engine, upstream: Upstream) -> Follower:
     """A farm that wants demo, has read it, and follows the upstream from here on."""

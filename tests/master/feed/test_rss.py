@@ -31,12 +31,6 @@ def index() -> Iterator[FakePyPI]:
 
 
 @pytest.fixture
-def upstream(index: FakePyPI) -> Iterator[Upstream]:
-    with Upstream(index.url, user_agent="wheelfarm/0 (test)", timeout_s=3.0, list_timeout_s=1.0) as client:
-        yield client
-
-
-@pytest.fixture
 def follower(database: Engine, upstream: Upstream) -> Follower:
     """A farm that wants two projects, and has read their pages and the RSS."""
     with transaction(database) as session:
