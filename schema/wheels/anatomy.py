@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from schema.names import Sha256
+from schema.printable import one_line
 from schema.wheels.grafted import Package
 from schema.wheels.symbols import Kept
 
@@ -19,6 +20,13 @@ FORMAT = 1
 
 # Of an anatomy as JSON text.
 MOST_BYTES = 2**20
+
+_MOST_CHARS = 200
+
+
+def shown(text: str) -> str:
+    """*text* as an anatomy has it: printable, on one line, not without end."""
+    return one_line(text, limit=_MOST_CHARS)
 
 
 class Kind(StrEnum):

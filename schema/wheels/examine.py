@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from schema.errors import WheelRejectedError
 from schema.names import Sha256, sha256_of
 from schema.printable import one_line
 from schema.wheels import (
@@ -27,10 +25,9 @@ from schema.wheels import (
     binaries,
     elf,
     grafted,
-    layout,
     machines,
-    metadata,
     platform_tag,
+    rest,
     symbols,
     tag_findings,
     wheelfile,
@@ -43,11 +40,10 @@ from schema.wheels.anatomy import (
     Hardening,
     Kind,
     Library,
-    Licenses,
-    MemberGroup,
     Place,
     Portability,
     Relro,
+    shown,
 )
 from schema.wheels.archive import WheelArchive
 from schema.wheels.binaries import Binary, Compiled
@@ -60,8 +56,8 @@ from schema.wheels.symbols import Kept
 _IN_MEMORY_BYTES = 64 * 2**20
 # Bounds the time that a hostile wheel takes.
 _MOST_LOOKED_AT = 5000
-_MOST_FILES, _MOST_LIBRARIES, _MOST_SHOWN, _MOST_GROUPS, _MOST_FAMILIES = 500, 60, 20, 15, 8
-_MOST_CHARS, _MOST_OF_A_VERSION = 200, 40
+_MOST_FILES, _MOST_LIBRARIES, _MOST_SHOWN, _MOST_FAMILIES = 500, 60, 20, 8
+_MOST_OF_A_VERSION = 40
 _FORTIFIED = re.compile(r"__\w+_chk")
 _STACK_PROTECTOR = frozenset({"__stack_chk_fail", "__stack_chk_guard"})
 
@@ -96,7 +92,7 @@ def examine(path: Path, *, filename: str = "", sha256: Sha256 | None = None) -> 
         members = _compiled_members(wheel)
         seen = list(_seen(wheel, members[:_MOST_LOOKED_AT], arch))
         compiled = Compiled(binaries=[item.binary for item in seen], tags=tags, arch=arch)
-        packages = grafted.packages(_read(wheel, f"sboms/{grafted.NAME}", limit=grafted.MAX_BYTES))
+        packages = grafted.packages(rest.read(wheel, f"sboms/{grafted.NAME}", limit=grafted.MAX_BYTES))
         promised = _promised(compiled)
         whole = Anatomy(
             filename=name,
@@ -105,12 +101,12 @@ def examine(path: Path, *, filename: str = "", sha256: Sha256 | None = None) -> 
             unpacked_bytes=sum(member.size_bytes for member in wheel.members.values()),
             members=len(wheel.members),
             portability=_portability(compiled, seen, promised, left_out=len(members) - len(seen)),
-            licenses=_licenses(wheel),
+            licenses=rest.licenses(wheel),
             grafted=tuple(islice(_grafted(seen, packages, arch), _MOST_FILES)),
             packages=tuple(map(_printable, packages)),
             files=tuple(_files(compiled, seen, promised)),
             files_left_out=max(len(members) - _MOST_FILES, 0),
-            others=tuple(_others(wheel, frozenset(members))),
+            others=tuple(rest.groups(wheel, frozenset(members))),
         )
     return _bounded(whole)
 
@@ -157,7 +153,7 @@ def _promised(compiled: Compiled) -> frozenset[str]:
 
 
 def _portability(compiled: Compiled, seen: Sequence[_Seen], promised: frozenset[str], *, left_out: int) -> Portability:
-    tags = tuple(map(_text, sorted(compiled.platforms)))[:_MOST_SHOWN]
+    tags = tuple(map(shown, sorted(compiled.platforms)))[:_MOST_SHOWN]
     loadable = [elf for _, elf in compiled.loadable]
     if not compiled.arch or not loadable:
         return Portability(tags=tags)
@@ -168,9 +164,9 @@ def _portability(compiled: Compiled, seen: Sequence[_Seen], promised: frozenset[
         tags=tags,
         arch=compiled.arch,
         policy=policy,
-        beyond=tuple(map(_text, beyond[:_MOST_SHOWN])),
+        beyond=tuple(map(shown, beyond[:_MOST_SHOWN])),
         versions=_newest(loadable, apart_from=compiled.bundled, limit=_MOST_SHOWN),
-        outside=tuple(_text(name) for name in compiled.needed if name not in promised)[:_MOST_LIBRARIES],
+        outside=tuple(shown(name) for name in compiled.needed if name not in promised)[:_MOST_LIBRARIES],
     )
 
 
@@ -204,28 +200,28 @@ def _files(compiled: Compiled, seen: Sequence[_Seen], promised: frozenset[str]) 
     loadable = {name for name, _ in compiled.loadable}
     for item in seen[:_MOST_FILES]:
         found = CompiledFile(
-            name=_text(item.binary.name),
+            name=shown(item.binary.name),
             size_bytes=item.size_bytes,
             kind=_kind(item.binary),
             kept=item.kept,
-            fault=_text(item.binary.fault),
+            fault=shown(item.binary.fault),
         )
         read = item.binary.elf
         if read is not None and item.binary.name in loadable:
             found = replace(
                 found,
-                soname=_text(read.soname or ""),
+                soname=shown(read.soname or ""),
                 libraries=tuple(
                     Library(
-                        name=_text(name),
+                        name=shown(name),
                         place=_place(name, bundled, promised),
                         versions=_families(read.versions.get(name, frozenset())),
                     )
                     for name in read.needed[:_MOST_LIBRARIES]
                 ),
                 versions=_newest([read]),
-                rpath=tuple(map(_text, read.rpath[:_MOST_SHOWN])),
-                runpath=tuple(map(_text, read.runpath[:_MOST_SHOWN])),
+                rpath=tuple(map(shown, read.rpath[:_MOST_SHOWN])),
+                runpath=tuple(map(shown, read.runpath[:_MOST_SHOWN])),
                 hardening=_hardening(read, item.taken),
             )
         yield found
@@ -289,57 +285,11 @@ def _grafted(seen: Sequence[_Seen], packages: Sequence[Package], arch: str) -> I
         name = item.binary.name.rpartition("/")[2]
         package = grafted.package_of(name, packages, arch) if arch else None
         yield GraftedLibrary(
-            name=_text(name),
+            name=shown(name),
             size_bytes=item.size_bytes,
-            package=_text(package.name) if package else "",
-            version=_text(package.version) if package else "",
+            package=shown(package.name) if package else "",
+            version=shown(package.version) if package else "",
         )
-
-
-def _others(wheel: WheelArchive, compiled: frozenset[str]) -> Iterator[MemberGroup]:
-    """The largest groups, then all others together."""
-    files, sizes = Counter[str](), Counter[str]()
-    for name, member in wheel.members.items():
-        if name not in compiled:
-            suffix = _suffix(name)
-            files[suffix] += 1
-            sizes[suffix] += member.size_bytes
-    order = sorted(sizes, key=lambda suffix: (-sizes[suffix], suffix))
-    for suffix in order[:_MOST_GROUPS]:
-        yield MemberGroup(suffix=_text(suffix), files=files[suffix], size_bytes=sizes[suffix])
-    if rest := order[_MOST_GROUPS:]:
-        left = (sum(counts[suffix] for suffix in rest) for counts in (files, sizes))
-        yield MemberGroup(suffix="others", files=next(left), size_bytes=next(left))
-
-
-def _suffix(name: str) -> str:
-    folder, _, base = name.rpartition("/")
-    if folder.partition("/")[0].endswith(".dist-info"):
-        return ".dist-info"
-    stem, dot, suffix = base.rpartition(".")
-    return f".{suffix.lower()}" if stem and dot else "no suffix"
-
-
-def _licenses(wheel: WheelArchive) -> Licenses:
-    told, _ = metadata.read(_read(wheel, "METADATA", limit=metadata.MAX_BYTES))
-    if told is None:
-        return Licenses()
-    folder = f"{layout.dist_info(wheel.names)}/licenses/"
-    files = {*told.license_files, *(name.removeprefix(folder) for name in wheel.names if name.startswith(folder))}
-    return Licenses(
-        expression=_text(told.license_expression),
-        older=tuple(filter(None, map(_text, told.licenses)))[:_MOST_SHOWN],
-        files=tuple(map(_text, sorted(files)))[:_MOST_SHOWN],
-    )
-
-
-def _read(wheel: WheelArchive, name: str, *, limit: int) -> bytes:
-    """A file of the ``.dist-info`` folder; nothing if it is not there, or too large."""
-    with suppress(WheelRejectedError):
-        member = f"{layout.dist_info(wheel.names)}/{name}"
-        if member in wheel.members:
-            return wheel.read(member, limit=limit)
-    return b""
 
 
 def _bounded(whole: Anatomy) -> Anatomy:
@@ -357,8 +307,4 @@ def _bounded(whole: Anatomy) -> Anatomy:
 
 
 def _printable(package: Package) -> Package:
-    return replace(package, name=_text(package.name), version=_text(package.version))
-
-
-def _text(text: str) -> str:
-    return one_line(text, limit=_MOST_CHARS)
+    return replace(package, name=shown(package.name), version=shown(package.version))
