@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, Any
 
 from master.fetching import Due, Seen, fetched
@@ -30,6 +31,24 @@ log = logging.getLogger(__name__)
 
 class ReaderError(FarmError):
     """The process ended by itself, or could not be started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What the process fetched; it comes packed, to be unpacked while the process fetches the next.
+
+    looked: at so many projects; rest_s: for how many seconds the upstream wants a rest
+    """
+
+    looked: int
+    rest_s: float
+    packed: bytes
+
+    def seen(self) -> dict[int, Seen]:
+        """What ``fetched`` gave."""
+        # It is our own code at the other end; what the upstream wrote comes as plain values.
+        seen: dict[int, Seen] = pickle.loads(self.packed)  # noqa: S301
+        return seen
 
 
 class Reader:
@@ -59,8 +78,8 @@ class Reader:
             self.close()
             raise ReaderError(f"the process that reads the upstream's pages does not work: {err}") from err
 
-    def answer(self) -> tuple[dict[int, Seen], float]:
-        """What ``fetched`` gave, and for how many seconds the upstream wants a rest; raise ReaderError."""
+    def answer(self) -> Batch:
+        """What was asked for; raise ReaderError."""
         pipe = self._process.stdout if self._process is not None else None
         assert pipe is not None  # noqa: S101 - for mypy: something was asked, and by a pipe
         poll = select.poll()
@@ -68,12 +87,11 @@ class Reader:
         try:
             if not poll.poll(1000 * (self._settings.upstream.timeout_s + _GRACE_S)):
                 raise TimeoutError("it does not answer")
-            # It is our own code at the other end; what the upstream wrote comes as plain values.
-            seen, rest_s = pickle.load(pipe)  # noqa: S301
+            looked, rest_s, packed = pickle.load(pipe)  # noqa: S301 - numbers and bytes, from our own code
         except (OSError, ValueError, EOFError, pickle.UnpicklingError) as err:
             self.close()
             raise ReaderError(f"the process that reads the upstream's pages ended: {err}") from err
-        return seen, rest_s
+        return Batch(looked=looked, rest_s=rest_s, packed=packed)
 
     def close(self) -> None:
         """End the process, if there is one; the next question begins another."""
@@ -114,7 +132,8 @@ def main() -> None:
             while True:
                 projects = pickle.load(sys.stdin.buffer)  # noqa: S301
                 seen = dict(fetched(upstream, projects))
-                _send(answers, (seen, upstream.rest_s))
+                packed = pickle.dumps(seen, protocol=pickle.HIGHEST_PROTOCOL)
+                _send(answers, (len(seen), upstream.rest_s, packed))
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ class Transport:
         self._tls = _tls(ca)
         self._guard = Guard(parts.hostname or "")
         self._pools: dict[str, urllib3.PoolManager] = {}
+        # A manager takes each URL to pieces twice before it finds the pool of its host.
+        self._host = lru_cache(maxsize=64)(self._pool("").connection_from_url)
         self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -77,6 +79,7 @@ class Transport:
 
     def close(self) -> None:
         """End every connection."""
+        self._host.cache_clear()
         for pool in self._pools.values():
             pool.clear()
 
@@ -150,9 +153,10 @@ class Transport:
         sent = {**self._headers, **headers}
         if self._login and _origin(url) == self._origin:
             sent |= urllib3.make_headers(basic_auth=self._login)
-        return self._pool(url).urlopen(
+        pool, target = self._way(url)
+        return pool.urlopen(
             "GET" if content is None else "POST",
-            url,
+            target,
             body=content,
             headers=sent,
             redirect=False,
@@ -161,8 +165,16 @@ class Transport:
             timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s),
         )
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        proxy = self._proxy_for(url)
+    def _way(self, url: str) -> tuple[urllib3.PoolManager | urllib3.HTTPConnectionPool, str]:
+        """Who sends a request for *url*, and for what it asks there."""
+        parts = urlsplit(url)
+        proxy = self._proxy or self._proxy_of_environment(parts.scheme, parts.hostname or "")
+        if proxy:
+            return self._pool(proxy), url
+        root = f"{parts.scheme}://{parts.netloc}"
+        return self._host(root), "/" + url[len(root) :].removeprefix("/")
+
+    def _pool(self, proxy: str) -> urllib3.PoolManager:
         if proxy not in self._pools:
             self._pools[proxy] = self._new_pool(proxy)
         return self._pools[proxy]
@@ -181,10 +193,6 @@ class Transport:
             pool = urllib3.PoolManager(ssl_context=self._tls)
         pool.pool_classes_by_scheme = watched_pools(self._guard)
         return pool
-
-    def _proxy_for(self, url: str) -> str:
-        parts = urlsplit(url)
-        return self._proxy or self._proxy_of_environment(parts.scheme, parts.hostname or "")
 
 
 def _proxy_of_environment(scheme: str, host: str) -> str:

@@ -128,9 +128,7 @@ class Upstream:
         if last_modified:
             headers["If-Modified-Since"] = last_modified
         self._respect_rest()
-        answer = self._transport.get(
-            urljoin(self.index_url, f"{name}/"), headers=headers, limit_bytes=_PAGE_LIMIT_BYTES
-        )
+        answer = self._transport.get(f"{self.index_url}{name}/", headers=headers, limit_bytes=_PAGE_LIMIT_BYTES)
         if answer.status == 304 and (etag or last_modified):  # noqa: PLR2004 - HTTP
             return NotModified(name=name, serial=serial_in(answer.headers.get("X-PyPI-Last-Serial", "")))
         if answer.status in {404, 410}:

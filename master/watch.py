@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from master import readings
 from master.batches import batches
 from master.fetching import Due, Seen, fetch, fetched
-from master.reader import Reader, ReaderError
+from master.reader import Batch, Reader, ReaderError
 from master.upstream import Upstream
 from schema.db.models import Project, Request
 from schema.db.session import now as clock
@@ -92,22 +92,22 @@ def _look_side_by_side(
     stop: threading.Event | None,
 ) -> int:
     """Take what the reader brought last while it fetches the next; raise ReaderError."""
-    seen: dict[int, Seen] = {}
+    last: Batch | None = None
     looked = 0
     try:
-        for batch in batches(projects, _AT_ONCE):
+        for some in batches(projects, _AT_ONCE):
             if upstream.rest_s or (stop is not None and stop.is_set()):
                 break
             with upstream.lent():
-                reader.ask(batch)
-                _take(database, seen, poll_s=poll_s)
-                seen, rest_s = reader.answer()
-            looked += len(seen)
-            upstream.rest(rest_s)
+                reader.ask(some)
+                _take(database, last.seen() if last else {}, poll_s=poll_s)
+                last = reader.answer()
+            looked += last.looked
+            upstream.rest(last.rest_s)
     except BaseException:
         reader.close()  # its answer may still be under way
         raise
-    _take(database, seen, poll_s=poll_s)
+    _take(database, last.seen() if last else {}, poll_s=poll_s)
     return looked
 
 

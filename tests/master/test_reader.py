@@ -96,13 +96,15 @@ def test_whatever_the_upstream_answers_comes_from_the_reader_as_it_would_from_he
         with pytest.raises(UpstreamError) as caught:
             upstream.page(NormalizedName(name))
         here.append(str(caught.value))
-    seen, rest_s = reader.answer()
+    batch = reader.answer()
+    seen = batch.seen()
 
-    assert (seen[0], rest_s) == (NotModified(name=NormalizedName("p0")), 0)  # the last answer of that project
+    assert (batch.looked, batch.rest_s) == (4, 0)
+    assert seen[0] == NotModified(name=NormalizedName("p0"))  # the last answer of that project
     assert [str(seen[number]) for number in (1, 2, 99)] == here
     assert isinstance(seen[99], UnknownProjectError)
     reader.ask([due("p0")])
-    assert reader.answer() == ({0: page}, 0)
+    assert reader.answer().seen() == {0: page}
 
 
 def test_a_backlog_is_read_whole_in_one_round(
