@@ -56,68 +56,49 @@ def carry_out(attempt: Attempt, bench: Bench) -> BuildResult:
             attempt.job, bench.workshop, log=attempt.log, on_step=attempt.note_steps, cancelled=attempt.cancelled
         ) as built:
             return _leave_wheel(attempt, bench, built)
-    except JobError as err:
-        cancelled = err.failure_class is FailureClass.CANCELLED
-        return _leave_failure(attempt, bench, Outcome.CANCELLED if cancelled else Outcome.FAILED, err)
-    except (NodeError, TrustError, OSError) as err:
-        return _leave_failure(attempt, bench, Outcome.NODE, err)
     except Exception as err:
-        log.exception("build %s: the node itself failed", attempt.job.lease)
-        return _leave_failure(attempt, bench, Outcome.NODE, err)
+        if not isinstance(err, (JobError, NodeError, TrustError, OSError)):
+            log.exception("build %s: the node itself failed", attempt.job.lease)
+        result = failed(attempt, err, node=bench.node)
+        outbox.leave(bench.outbox, result, log=attempt.log.path, wheel=None, attestation=None)
+        return result
 
 
-def _leave_wheel(attempt: Attempt, bench: Bench, built: building.Built) -> BuildResult:
+def succeeded(attempt: Attempt, built: building.Built, *, node: NodeName) -> BuildResult:
+    """The result of an attempt that gave a wheel; its log is whole."""
     facts = built.facts
-    wheel = WheelFile(filename=facts.filename, sha256=facts.sha256, size_bytes=facts.size_bytes)
-    log_sha256 = sha256_of(attempt.log.path)
-    finished_at = datetime.now(UTC)
-    signed = bench.key.sign(
-        statement.provenance(
-            job=replace(attempt.job, recipe=built.recipe),
-            farm=bench.farm,
-            node=bench.node,
-            wheel=wheel,
-            started_at=attempt.started_at,
-            finished_at=finished_at,
-            materials=built.materials,
-            environment=built.environment,
-            log_sha256=log_sha256,
-            isolation=bench.isolation,
-        )
-    )
-    result = BuildResult(
-        node=bench.node,
+    return BuildResult(
+        node=node,
         lease=attempt.job.lease,
         outcome=Outcome.BUILT,
         started_at=attempt.started_at,
-        finished_at=finished_at,
+        finished_at=datetime.now(UTC),
         steps=attempt.steps,
-        log_sha256=log_sha256,
+        log_sha256=sha256_of(attempt.log.path),
         tries=built.tries,
         remedies=built.remedies,
         runtime_packages=built.runtime_packages,
         portability=built.portability,
-        wheel=wheel,
+        wheel=WheelFile(filename=facts.filename, sha256=facts.sha256, size_bytes=facts.size_bytes),
         materials=built.materials,
         environment=dict(built.environment),
         resources=dict(built.resources),
     )
-    outbox.leave(bench.outbox, result, log=attempt.log.path, wheel=built.wheel, attestation=signed)
-    return result
 
 
-def _leave_failure(attempt: Attempt, bench: Bench, outcome: Outcome, err: Exception) -> BuildResult:
+def failed(attempt: Attempt, err: Exception, *, node: NodeName) -> BuildResult:
+    """The result of an attempt that *err* ended; its log ends with that."""
+    outcome = _outcome(err)
     attempt.log.step(f"{outcome}: {err}")
-    failure_class = err.failure_class if isinstance(err, JobError) else FailureClass.NODE
-    result = BuildResult(
-        node=bench.node,
+    return BuildResult(
+        node=node,
         lease=attempt.job.lease,
         outcome=outcome,
         started_at=attempt.started_at,
         finished_at=datetime.now(UTC),
         steps=attempt.steps,
         log_sha256=sha256_of(attempt.log.path),
-        failure_class=failure_class,
+        failure_class=err.failure_class if isinstance(err, JobError) else FailureClass.NODE,
         message=str(err)[:2000],
         evidence=getattr(err, "evidence", "")[:2000],
         line=getattr(err, "line", None),
@@ -125,5 +106,30 @@ def _leave_failure(attempt: Attempt, bench: Bench, outcome: Outcome, err: Except
         missing=getattr(err, "missing", ()),
         resources=dict(getattr(err, "resources", {})),
     )
-    outbox.leave(bench.outbox, result, log=attempt.log.path, wheel=None, attestation=None)
+
+
+def _outcome(err: Exception) -> Outcome:
+    if not isinstance(err, JobError):
+        return Outcome.NODE
+    return Outcome.CANCELLED if err.failure_class is FailureClass.CANCELLED else Outcome.FAILED
+
+
+def _leave_wheel(attempt: Attempt, bench: Bench, built: building.Built) -> BuildResult:
+    result = succeeded(attempt, built, node=bench.node)
+    assert result.wheel is not None  # noqa: S101 - for mypy: it succeeded
+    signed = bench.key.sign(
+        statement.provenance(
+            job=replace(attempt.job, recipe=built.recipe),
+            farm=bench.farm,
+            node=bench.node,
+            wheel=result.wheel,
+            started_at=result.started_at,
+            finished_at=result.finished_at,
+            materials=result.materials,
+            environment=result.environment,
+            log_sha256=result.log_sha256,
+            isolation=bench.isolation,
+        )
+    )
+    outbox.leave(bench.outbox, result, log=attempt.log.path, wheel=built.wheel, attestation=signed)
     return result

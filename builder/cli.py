@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from packaging.utils import NormalizedName
 
-from builder import images, isolation, node, trying
+from builder import alone, images, isolation, node, trying
 from builder.debian_index import making, telling
 from builder.images import Image
 from schema import log
@@ -29,7 +29,8 @@ from schema.door import (
     settings_file,
 )
 from schema.door import run as run_command
-from schema.errors import UsageError
+from schema.errors import UsageError, WireError
+from schema.jobs import BuildJob
 from schema.missing import MissingKind
 from schema.names import project_name
 from schema.platforms import Platform
@@ -186,6 +187,33 @@ def packages(
         answer(columns(("ASKED", "PACKAGE", "VERSION", "BY", "WHY"), told.rows()))
         progress(f"for a recipe: debian_packages = {json.dumps(recipe)}")
     return 0 if told.is_whole else 1
+
+
+@farm_node.command("build")
+@click.argument("job", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--into", type=click.Path(path_type=Path), required=True, help="A new folder for the wheel and the build's log."
+)
+@as_json
+@pass_door
+def build_job(door: Door, *, job: Path, into: Path, as_json: bool) -> int:
+    """Build the job in the file JOB on this machine alone, in one try.
+
+    JOB is what a master sends, as JSON. No farm is needed, but an image of the job's platform. Exit 1 if it fails.
+    """
+    result = alone.build_alone(_job(job), settings=door.settings, into=into, say=progress)
+    if as_json:
+        answer_json(result.to_json())
+    else:
+        answer(str(into / result.wheel.filename) if result.wheel else f"{result.outcome}: {result.message}")
+    return 0 if result.wheel else 1
+
+
+def _job(path: Path) -> BuildJob:
+    try:
+        return BuildJob.from_json(json.loads(path.read_bytes()))
+    except (WireError, ValueError, RecursionError) as err:
+        raise UsageError(f"{path}: no job: {err}") from err
 
 
 @farm_node.command("try")

@@ -52,7 +52,7 @@ def verify_file(path: Path, *, index_url: str | None, authority_pem: str | None)
         ) from err
     if index_url is None:
         return _offline(path, authority_pem)
-    home = _home(index_url)
+    home = home_of(index_url)
     with Transport(home, user_agent=f"wheelfarm/{version('wheelfarm')} (verify)", timeout_s=_TIMEOUT_S) as farm:
         provenance = _fetched_provenance(farm, path.name)
         pem = authority_pem or _fetched_authority(farm)
@@ -115,7 +115,7 @@ def _fetched(farm: Transport, path: str, limit_bytes: int) -> bytes | None:
     return answer.body
 
 
-def _home(index_url: str) -> str:
+def home_of(index_url: str) -> str:
     """The address of the farm of an index: without ``simple/`` and the view before it, with a slash at the end."""
     parts = urlsplit(index_url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:

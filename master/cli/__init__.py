@@ -19,6 +19,7 @@ from master.cli import (
     order,
     processes,
     questions,
+    rebuilding,
     scope,
     steering,
     trust,
@@ -40,6 +41,7 @@ def farm(context: click.Context, *, settings_file: Path | None) -> None:
 for part in (
     processes,
     changes,
+    rebuilding,
     steering,
     questions,
     installing,

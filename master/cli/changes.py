@@ -1,4 +1,4 @@
-"""``wheelfarm request``, ``rebuild``, ``remove``: which wheels people want, and which not."""
+"""``wheelfarm request``, ``remove``: which wheels people want, and which not."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from packaging.utils import NormalizedName
 
-from master import abi, audit, operate, requests, wishes
+from master import audit, operate, requests, wishes
 from master.cli.farm import writing
-from master.cli.steering import dry_run, tell
+from master.cli.steering import dry_run
 from schema import names
-from schema.db.models import Build
 from schema.door import Door, Group, Release, answer, answer_json, as_json, for_platform, pass_door, release
 from schema.errors import UsageError
 from schema.platforms import Platform
@@ -89,65 +87,6 @@ def request(
 
 
 @click.command()
-@click.argument("name_version", metavar="[NAME==VERSION]", type=release, required=False)
-@click.option(
-    "--because-of",
-    metavar="NAME==VERSION",
-    type=release,
-    help="Instead: every published build that was made with an older release of NAME.",
-)
-@for_platform
-@dry_run
-@as_json
-@pass_door
-def rebuild(
-    door: Door,
-    *,
-    name_version: Release | None,
-    because_of: Release | None,
-    platform: Platform | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Build a published release again, under the next build number; or all that was built with an older release."""
-    if (name_version is None) == (because_of is None):
-        raise UsageError("what is to be built again?", advice="name either a release, or one with --because-of")
-    name, version = name_version or because_of or ("", None)
-    if version is None:
-        raise UsageError(f"which version of {name}?", advice=f"write {name}==VERSION")
-    if because_of is not None:
-        cause = abi.Release(name=because_of[0], version=version, series=False)
-        _rebuild_dependents(door, cause, platform, dry_run=dry_run, as_json=as_json)
-        return
-    with writing(door.settings, keep=not dry_run) as session:
-        found = operate.rebuild(session, NormalizedName(name), version, platform, who=audit.person())
-        tell(found, as_json=as_json, dry_run=dry_run)
-
-
-def _rebuild_dependents(
-    door: Door, cause: abi.Release, platform: Platform | None, *, dry_run: bool, as_json: bool
-) -> None:
-    """Some in a transaction, so that the master is not held up for long."""
-    used: dict[int, str] = {}
-    told: list[Build] = []
-    after: int | None = None
-    who, where = audit.person(), str(platform) if platform else None
-    with writing(door.settings) as session:
-        abi.known(session, cause)
-    while after != 0:
-        with writing(door.settings) as session:
-            batch, after = abi.dependents(session, cause, after=after or 0, platform=where)
-            made = [item.build if dry_run else abi.again(session, item, cause, who=who) for item in batch]
-        used |= {build.id: item.used for build, item in zip(made, batch, strict=True)}
-        told += made
-    if not dry_run:
-        with writing(door.settings) as session:
-            abi.settle(session, cause.name, where)
-    said = "would be built again" if dry_run else "is queued"
-    tell(told, as_json=as_json, shown=lambda build: f"{said}: built against {cause.name} {used[build.id]}")
-
-
-@click.command()
 @click.argument("name_version", metavar="NAME[==VERSION]", type=release)
 @click.option("--reason", default="an operator removed it", show_default=True, help="Shown to whoever asks why.")
 @dry_run
@@ -168,5 +107,5 @@ def remove(door: Door, *, name_version: Release, reason: str, dry_run: bool, as_
 
 def add_to(group: Group) -> None:
     """Add these commands to *group*."""
-    for command in (request, rebuild, remove):
+    for command in (request, remove):
         group.add_command(command)

@@ -13,10 +13,11 @@ from packaging.version import Version
 
 from schema import names
 from schema.attest.strict_json import Fields
-from schema.errors import TrustError
+from schema.errors import TrustError, WireError
 from schema.jobs import Material
 from schema.names import NodeName, Sha256
 from schema.platforms import Platform
+from schema.recipes import Recipe
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
@@ -43,7 +44,9 @@ def verifier_id(farm: str) -> str:
 class BuiltFrom:
     """What a node says about a wheel: who built it from what, where and when.
 
-    version: canonical; sdist_url: without credentials; invocation_id: ``<build>-<fence>``
+    version: canonical; invocation_id: ``<build>-<fence>``
+    sdist_url: without credentials; sdist_uploaded_at: None where the upstream did not tell
+    recipe: what was done differently for it
     materials: what else went in: image, Debian packages, tools, build requirements; log_sha256: of the build's log
     """
 
@@ -58,6 +61,8 @@ class BuiltFrom:
     sdist_filename: str
     sdist_url: str
     sdist_sha256: Sha256
+    sdist_uploaded_at: datetime | None
+    recipe: Recipe
     materials: tuple[Material, ...]
     invocation_id: str
     build_id: int
@@ -121,6 +126,8 @@ def read_provenance(statement: Mapping[str, Any]) -> BuiltFrom:
         sdist_filename=sdist.text("name", limit=255),
         sdist_url=sdist.text("uri"),
         sdist_sha256=sdist.sha256("sha256"),
+        sdist_uploaded_at=sdist.instant("uploadedAt") if "uploadedAt" in sdist else None,
+        recipe=_recipe(asked.fields("recipe")),
         materials=_materials(definition),
         invocation_id=metadata.text("invocationId", limit=64),
         build_id=inner.count("build"),
@@ -176,6 +183,13 @@ def _materials(definition: Fields) -> tuple[Material, ...]:
     if [item.sha256 for item in found if item.kind == "sdist"] != [asked]:
         raise TrustError("statement: it does not name the one source distribution that the build was asked for")
     return tuple(item for item in found if item.kind != "sdist")
+
+
+def _recipe(fields: Fields) -> Recipe:
+    try:
+        return Recipe.from_json(fields.values)
+    except WireError as err:
+        raise TrustError(f"{fields.what}: {str(err)[:200]}") from err
 
 
 def _material(descriptor: Fields) -> Material:

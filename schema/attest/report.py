@@ -65,6 +65,7 @@ class Report:
         return {
             "trusted": True,
             **built,
+            "recipe": self.built.recipe.to_json(),
             "verified_at": _plain(checked.verified_at),
             "levels": list(checked.levels),
             "authority": self.authority,

@@ -44,7 +44,7 @@ def provenance(
             "version": job.version,
             "platform": job.platform,
             "buildNumber": job.build_number,
-            "sdist": {"name": job.sdist.filename, "uri": _public(job.sdist.url), "sha256": job.sdist.sha256},
+            "sdist": _asked_for(job.sdist),
             "recipe": job.recipe.to_json(),
         },
         "internalParameters": {
@@ -104,6 +104,12 @@ def _statement(wheel: WheelFile, predicate_type: str, predicate: dict[str, Any])
         "predicateType": predicate_type,
         "predicate": predicate,
     }
+
+
+def _asked_for(sdist: Sdist) -> dict[str, Any]:
+    """With the time of its upload, where that is known: it is what every file of the wheel is dated."""
+    asked = {"name": sdist.filename, "uri": _public(sdist.url), "sha256": sdist.sha256}
+    return asked | ({} if sdist.uploaded_at is None else {"uploadedAt": _instant(sdist.uploaded_at)})
 
 
 def _source(sdist: Sdist, number: str) -> dict[str, Any]:

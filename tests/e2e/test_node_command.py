@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from builder.images import Image
+from tests import signing
 from tests.whole_farm import Farm
 
 
@@ -51,6 +53,33 @@ def test_what_cannot_be_done_is_said_with_its_exit_code(farm: Farm, arguments: l
     assert (called.returncode, called.stdout) == (code, ""), called.stderr
     assert said in called.stderr
     assert "Traceback" not in called.stderr
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"build_id": 1}', "[" * 10_000])
+def test_what_is_no_job_is_not_built(farm: Farm, tmp_path: Path, text: str) -> None:
+    (tmp_path / "job.json").write_text(text)
+
+    called = _node(farm, "build", tmp_path / "job.json", "--into", tmp_path / "out")
+
+    assert (called.returncode, called.stdout) == (2, ""), called.stderr
+    assert "no job:" in called.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_job_that_cannot_be_built_leaves_its_log_and_says_why(farm: Farm, tmp_path: Path) -> None:
+    job = signing.job(platform="debian11-s390x-cp39")
+    (tmp_path / "job.json").write_text(json.dumps(job.to_json()))
+
+    called = _node(farm, "build", tmp_path / "job.json", "--into", tmp_path / "out", "--json")
+    again = _node(farm, "build", tmp_path / "job.json", "--into", tmp_path / "out")
+
+    told = json.loads(called.stdout)
+    assert (called.returncode, told["outcome"], told["wheel"]) == (1, "node", None)
+    assert "wheelfarm image make debian11-s390x" in told["message"]
+    assert [item.name for item in (tmp_path / "out").iterdir()] == ["build.log"]
+    assert again.returncode == 2
+    assert "name a folder that is not there" in again.stderr
 
 
 @pytest.mark.slow

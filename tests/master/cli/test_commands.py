@@ -385,8 +385,10 @@ def test_what_was_built_with_an_older_release_is_built_again_because_of_it(
     assert "numpy 2.0.0 was published; built against 1.26.4" in wheelfarm("builds", "--project", "click").out
 
 
-@pytest.mark.parametrize("words", [(), ("click==1.0", "--because-of", "numpy==2.0.0")])
-def test_a_rebuild_is_of_one_release_or_because_of_one(wheelfarm: Call, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "words", [(), ("click==1.0", "--because-of", "numpy==2.0.0"), ("click==1.0", "--locally", "1")]
+)
+def test_a_rebuild_is_of_one_release_because_of_one_or_of_one_build(wheelfarm: Call, words: tuple[str, ...]) -> None:
     wheelfarm("request", "click")
 
-    assert "name either a release, or one with --because-of" in wheelfarm("rebuild", *words).err
+    assert "name a release, or one with --because-of, or a build with --locally" in wheelfarm("rebuild", *words).err
