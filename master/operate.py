@@ -7,7 +7,7 @@ from packaging.version import Version
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from master import audit, builds, rebuilds, undecided
+from master import audit, builds, rebuilds, repeats, undecided
 from schema.causes import REMOVED
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
@@ -21,10 +21,26 @@ def rebuild(
     session: Session, name: NormalizedName, version: Version, platform: Platform | None, *, who: str
 ) -> list[Build]:
     """Queue a release again under the next build number (A-11), on every platform that has it, or the one named."""
+    return [_again(session, build, who=who) for build in _newest(session, name, version, platform)]
+
+
+def repeat(
+    session: Session, name: NormalizedName, version: Version, platform: Platform | None, *, who: str
+) -> list[Build]:
+    """Queue a release once more only to compare (``master.repeats``), where ``rebuild`` would."""
+    found = _newest(session, name, version, platform)
+    for build in found:
+        _expect(build, BuildState.PUBLISHED)
+    return [repeats.ask(session, build, who=who) for build in found]
+
+
+def _newest(session: Session, name: NormalizedName, version: Version, platform: Platform | None) -> list[Build]:
     query = (
         select(Build)
         .join(Build.project)
-        .where(Project.name == name, Build.version == str(version), Build.sdist_id.is_not(None))
+        .where(
+            Project.name == name, Build.version == str(version), Build.sdist_id.is_not(None), Build.build_number >= 0
+        )
         .order_by(Build.platform, Build.build_number.desc())
     )
     if platform is not None:
@@ -37,17 +53,21 @@ def rebuild(
             f"{name} {version} was never built{f' for {platform}' if platform else ''}",
             advice=f"wheelfarm request {name}=={version}",
         )
-    return [_again(session, build, who=who) for build in newest.values()]
+    return list(newest.values())
 
 
 def _again(session: Session, build: Build, *, who: str) -> Build:
-    if build.state not in {BuildState.PUBLISHED, BuildState.UNNEEDED}:
+    _expect(build, BuildState.PUBLISHED, BuildState.UNNEEDED)
+    reason = f"built again for {who}, after build {build.id}"
+    return rebuilds.again(session, build, origin="person", reason=reason, who=who)
+
+
+def _expect(build: Build, *states: BuildState) -> None:
+    if build.state not in states:
         raise UsageError(
             f"build {build.id} of {build.project.name} {build.version} is {build.state}, not published",
             advice=f"wheelfarm retry {build.id}",
         )
-    reason = f"built again for {who}, after build {build.id}"
-    return rebuilds.again(session, build, origin="person", reason=reason, who=who)
 
 
 def remove(session: Session, name: NormalizedName, version: Version | None, *, who: str, reason: str) -> list[Wheel]:

@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from master import builds
+from master import audit, builds
 from master.accepted import Accepted
 from master.store import Store
 from schema import repeats
 from schema.db import scoring
 from schema.db.models import Attempt, Build, Node, Project, Repeat, Wheel
 from schema.db.session import now, transaction
-from schema.errors import WheelRejectedError
+from schema.errors import UsageError, WheelRejectedError
 from schema.names import NodeName, Sha256
 from schema.printable import one_line
 from schema.repeats import Repeated
@@ -40,8 +40,12 @@ _WHOLE = 2**32
 
 def want(session: Session, build: Build, *, node: NodeName, wanted: RepeatSection) -> None:
     """Queue *build*, which *node* has built and which is published now, once more, if it is in the share."""
-    if not _is_wanted(session, build, wanted) or session.get(Repeat, build.id) is not None:
-        return
+    if _is_wanted(session, build, wanted) and session.get(Repeat, build.id) is None:
+        queue(session, build, node=node, reason=f"repeats build {build.id}, to see whether it gives the same bytes")
+
+
+def queue(session: Session, build: Build, *, node: NodeName, reason: str) -> Build:
+    """Queue the published *build*, which *node* has built and which was never repeated, once more."""
     moment = now(session)
     again = Build(
         project=build.project,
@@ -51,7 +55,7 @@ def want(session: Session, build: Build, *, node: NodeName, wanted: RepeatSectio
         sdist_id=build.sdist_id,
         policy=BuildPolicy.ALWAYS,
         state=BuildState.QUEUED,
-        reason=f"repeats build {build.id}, to see whether it gives the same bytes",
+        reason=reason,
         origin="repeat",
         needs=list(build.needs),
         created_at=moment,
@@ -63,6 +67,23 @@ def want(session: Session, build: Build, *, node: NodeName, wanted: RepeatSectio
     until = moment + ELSEWHERE_WITHIN if _is_offered_elsewhere(session, build, node) else None
     session.add(Repeat(build_id=build.id, again_id=again.id, not_on=node if until else None, not_on_until=until))
     session.flush()
+    return again
+
+
+def ask(session: Session, build: Build, *, who: str) -> Build:
+    """Have *build* repeated because *who* wants it; raise UsageError where it cannot be, or was already."""
+    row = session.get(Repeat, build.id)
+    if row is not None:
+        what = f"was repeated: {_text(row)}" if row.verdict else f"is being repeated by build {row.again_id}"
+        raise UsageError(f"build {build.id} {what}", advice="wheelfarm rebuild --locally repeats it here")
+    built = select(Attempt.node).where(Attempt.build_id == build.id, Attempt.outcome == AttemptOutcome.BUILT)
+    node = session.scalar(built.order_by(Attempt.fence.desc()).limit(1))
+    if node is None or build.sdist is None:
+        raise UsageError(f"build {build.id} cannot be repeated: the farm does not know any more how it was made")
+    reason = f"repeats build {build.id} for {who}, to see whether it gives the same bytes"
+    again = queue(session, build, node=NodeName(node), reason=reason)
+    audit.note(session, who=who, action="repeat", subject=f"build {again.id}", before={"build": build.id})
+    return again
 
 
 def first_began_at(session: Session, again_id: int) -> datetime | None:

@@ -37,6 +37,7 @@ from schema.platforms import Platform
     help="Instead: repeat this build on this machine, and compare: its number in this farm, the address of its wheel in"
     " any farm (…/files/NAME.whl), or a downloaded wheel.",
 )
+@click.option("--compare", is_flag=True, help="Have the farm build the release once more only to compare.")
 @click.option("--index", "index_url", metavar="URL", help="The farm that a downloaded wheel came from; else this one.")
 @click.option(
     "--authority",
@@ -54,6 +55,7 @@ def rebuild(
     name_version: Release | None,
     because_of: Release | None,
     build: str | None,
+    compare: bool,
     index_url: str | None,
     authority: Path | None,
     into: Path | None,
@@ -63,6 +65,8 @@ def rebuild(
 ) -> int:
     """Build a published release again, under the next build number; or all that was built with an older release.
 
+    With --compare the second wheel is never published; the verdict stands on the pages of both builds.
+
     With --locally nothing changes in any farm: this machine's node repeats the build from what its attestation says, in
     an image of its platform. Exit 0 if the wheels are identical or equivalent (see wheelfarm compare), else 1.
     """
@@ -70,6 +74,8 @@ def rebuild(
         raise UsageError(
             "what is to be built again?", advice="name a release, or one with --because-of, or a build with --locally"
         )
+    if compare and name_version is None:
+        raise UsageError("which release is to be compared?", advice="wheelfarm rebuild NAME==VERSION --compare")
     if build is not None:
         return _repeat(door, build, index_url=index_url, authority=authority, into=into, as_json=as_json)
     name, version = name_version or because_of or ("", None)
@@ -80,7 +86,8 @@ def rebuild(
         _rebuild_dependents(door, cause, platform, dry_run=dry_run, as_json=as_json)
         return 0
     with writing(door.settings, keep=not dry_run) as session:
-        found = operate.rebuild(session, NormalizedName(name), version, platform, who=audit.person())
+        again = operate.repeat if compare else operate.rebuild
+        found = again(session, NormalizedName(name), version, platform, who=audit.person())
         tell(found, as_json=as_json, dry_run=dry_run)
     return 0
 

@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import NormalizedName
+from packaging.version import Version
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from master import builds, choose, repeats
+from master import builds, choose, operate, repeats
 from master.choose import Desk
 from master.dispatch import Dispatcher
 from master.withdraw import withdraw
 from schema.capacity import Machine
 from schema.db import repeats as shown
-from schema.db.models import Attempt, Build, Node, Project, Repeat, UpstreamFile
+from schema.db.models import Attempt, AuditEntry, Build, Node, Project, Repeat, UpstreamFile
 from schema.db.session import now, transaction
+from schema.errors import UsageError
 from schema.jobs import Lease, Limits, Outcome
 from schema.names import NodeName, Sha256
+from schema.platforms import Platform
 from schema.sections import RepeatSection
 from schema.states import BuildState, FailureClass
 from schema.wheels.canonical import repack
@@ -111,6 +115,53 @@ def test_a_difference_is_kept_with_file_and_place_and_raises_no_alarm(shed: Shed
     assert (row.verdict, row.detail) == ("differs", "demo/__init__.py, line 1: 'VALUE = 1' / 'VALUE = 2'")
     assert len(shed.wheels()) == 1
     assert shed.node().state == "active"
+
+
+@pytest.fixture
+def asked(tmp_path: Path, database: Engine) -> Shed:
+    """A farm that repeats only what somebody asks for."""
+    return Shed(tmp_path, database)
+
+
+def ask(shed: Shed, platform: Platform | None = None) -> list[Build]:
+    with transaction(shed.database) as session:
+        name = session.scalars(select(Project.name)).one()
+        return operate.repeat(session, NormalizedName(name), Version("1.0"), platform, who="ada@farm")
+
+
+def test_a_person_can_ask_for_a_repeat_of_any_published_build(asked: Shed, wheel: Path) -> None:
+    first = published(asked, wheel)
+
+    (build,) = ask(asked)
+
+    assert build.reason == f"repeats build {first.build_id} for ada@farm, to see whether it gives the same bytes"
+    with transaction(asked.database) as session:
+        entry = session.scalars(select(AuditEntry)).one()
+        assert (entry.who, entry.action, entry.subject) == ("ada@farm", "repeat", f"build {build.id}")
+    assert repeated(asked, wheel).verdict == "identical"
+    assert len(asked.wheels()) == 1
+
+
+def test_what_is_or_was_repeated_is_not_repeated_again(asked: Shed, wheel: Path) -> None:
+    first = published(asked, wheel)
+    (build,) = ask(asked)
+
+    with pytest.raises(UsageError, match=f"build {first.build_id} is being repeated by build {build.id}"):
+        ask(asked)
+    repeated(asked, wheel)
+    with pytest.raises(UsageError, match=f"build {first.build_id} was repeated: identical"):
+        ask(asked)
+
+
+def test_only_what_is_published_can_be_repeated(asked: Shed, wheel: Path) -> None:
+    lease = asked.leased()
+
+    with pytest.raises(UsageError, match=f"build {lease.build_id} .* is leased, not published"):
+        ask(asked)
+    asked.leave(lease, wheel)
+    asked.collector.collect(N1, lease)
+    with pytest.raises(UsageError, match="was never built for debian11-aarch64-cp39"):
+        ask(asked, Platform.parse("debian11-aarch64-cp39"))
 
 
 def test_what_is_harmless_is_equivalent_and_named(shed: Shed, wheel: Path) -> None:

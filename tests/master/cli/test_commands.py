@@ -392,3 +392,10 @@ def test_a_rebuild_is_of_one_release_because_of_one_or_of_one_build(wheelfarm: C
     wheelfarm("request", "click")
 
     assert "name a release, or one with --because-of, or a build with --locally" in wheelfarm("rebuild", *words).err
+
+
+@pytest.mark.parametrize("words", [("--because-of", "numpy==2.0.0"), ("--locally", "1")])
+def test_only_a_release_is_built_again_to_compare(wheelfarm: Call, words: tuple[str, ...]) -> None:
+    called = wheelfarm("rebuild", *words, "--compare")
+
+    assert (called.code, "which release is to be compared?" in called.err) == (2, True)
