@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # What builds need, and what people have who use wheels.
 FOR_BUILDS = ("g++", "gcc", "make", "pkg-config", "python3-dev")
 _FOR_USE = ("ca-certificates", "python3", "python3-venv")
+_KEPT = "/usr/share/doc/*/copyright"  # of libraries that are copied into wheels
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 # What the making leaves behind: nothing a build needs, different each time, or devices that nobody shall find.
 _LEFTOVERS = ("etc/hostname", "etc/machine-id", "var/cache", "var/log", "var/lib/apt/lists", "dev", "tmp", "run")
@@ -105,6 +106,7 @@ def _run(making: Path, platform: Platform, sources: Path | None, progress: Progr
         f"--architectures={DEBIAN_ARCHITECTURES[platform.arch]}",
         f"--include={','.join(sorted((*FOR_BUILDS, *_FOR_USE)))}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+        f"--dpkgopt=path-include={_KEPT}",
         # Half-made images are thrown away, so nothing need reach the disk in order.
         "--dpkgopt=force-unsafe-io",
         '--aptopt=Apt::Install-Recommends "false"',

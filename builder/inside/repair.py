@@ -7,7 +7,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
+
+from builder.inside import licenses
 
 _AUDITWHEEL = "import sys; sys.path.insert(0, '/tools'); from auditwheel.main import main; sys.exit(main())"
 # What ``auditwheel repair`` would graft: the same question that it asks itself (main_repair.py), by the same functions.
@@ -47,6 +50,9 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     # auditwheel would tag it as if nothing were left out.
     options = ["--no-update-tags", *(f"--exclude={glob.escape(name)}" for name in left)] if left else []
     done = _run(_AUDITWHEEL, "repair", "--wheel-dir", request["out"], *options, request["wheel"])
+    if done.returncode == 0:
+        for wheel in Path(request["out"]).glob("*.whl"):
+            licenses.tell(wheel)
     return {"exit_code": done.returncode, "left": left}
 
 

@@ -83,8 +83,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield from (f"{name:14}{text}" for name, text in facts if text)
     yield from (f"{'beyond':14}{text}" for text in where["beyond"])
     if found["grafted"]:
-        rows = [(item["name"], item["size_bytes"], item["package"], item["version"]) for item in found["grafted"]]
-        yield "\n" + columns(("GRAFTED", "BYTES", "PACKAGE", "VERSION"), rows)
+        rows = [
+            (item["name"], item["size_bytes"], item["package"], item["version"], ", ".join(item["licenses"]))
+            for item in found["grafted"]
+        ]
+        yield "\n" + columns(("GRAFTED", "BYTES", "PACKAGE", "VERSION", "LICENCES"), rows)
     if found["files"]:
         yield "\n" + columns(_FILES, [_row(item) for item in found["files"]])
     if found["files_left_out"]:

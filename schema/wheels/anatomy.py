@@ -16,7 +16,7 @@ from schema.wheels.grafted import Package
 from schema.wheels.symbols import Kept
 
 # Of the shape below: a reader that finds another number has an anatomy of another version of the farm.
-FORMAT = 1
+FORMAT = 2
 
 # Of an anatomy as JSON text.
 MOST_BYTES = 2**20
@@ -102,12 +102,16 @@ class CompiledFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraftedLibrary:
-    """A library that was copied into the wheel; package, version: "" where the SBOM does not tell."""
+    """A library that was copied into the wheel; package, version: "" where the SBOM does not tell.
+
+    licenses: of its package, which may hold more than the library
+    """
 
     name: str
     size_bytes: int
     package: str
     version: str
+    licenses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

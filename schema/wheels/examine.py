@@ -289,6 +289,7 @@ def _grafted(seen: Sequence[_Seen], packages: Sequence[Package], arch: str) -> I
             size_bytes=item.size_bytes,
             package=shown(package.name) if package else "",
             version=shown(package.version) if package else "",
+            licenses=tuple(map(shown, package.licenses)) if package else (),
         )
 
 
@@ -307,4 +308,9 @@ def _bounded(whole: Anatomy) -> Anatomy:
 
 
 def _printable(package: Package) -> Package:
-    return replace(package, name=shown(package.name), version=shown(package.version))
+    return replace(
+        package,
+        name=shown(package.name),
+        version=shown(package.version),
+        licenses=tuple(map(shown, package.licenses)),
+    )

@@ -17,6 +17,7 @@ NAME = "auditwheel.cdx.json"
 MAX_BYTES = 2**20
 
 _MAX_PACKAGES = 500
+_MAX_LICENSES = 20
 _MAX_TEXT = 200
 _SHA256 = re.compile("[0-9a-f]{64}")
 _HASHED = re.compile(r"(.+)-[0-9a-f]{8}((?:\..+)?)")
@@ -27,11 +28,13 @@ class Package:
     """A package of the image that a copied library was of.
 
     path_sha256: of the path where the library lay: the SBOM does not name the file itself; "" where it does not tell
+    licenses: by the names that the package itself gives them
     """
 
     name: str
     version: str
     path_sha256: str = ""
+    licenses: tuple[str, ...] = ()
 
 
 def is_grafted(member: str) -> bool:
@@ -67,7 +70,20 @@ def _package(component: object) -> Package | None:
     if not purl.startswith(("pkg:deb/", "pkg:rpm/", "pkg:apk/")):
         return None
     digest = reference.rpartition("#")[2]
-    return Package(name=str(name), version=str(version), path_sha256=digest if _SHA256.fullmatch(digest) else "")
+    return Package(
+        name=str(name),
+        version=str(version),
+        path_sha256=digest if _SHA256.fullmatch(digest) else "",
+        licenses=tuple(_licenses(component.get("licenses"))),
+    )
+
+
+def _licenses(listed: object) -> Iterator[str]:
+    for item in listed[:_MAX_LICENSES] if isinstance(listed, list) else ():
+        license_ = item.get("license") if isinstance(item, dict) else None
+        name = license_.get("id") or license_.get("name") if isinstance(license_, dict) else None
+        if _is_text(name):
+            yield str(name)
 
 
 def _is_text(value: object) -> bool:

@@ -118,7 +118,7 @@ def _anatomy(text: str) -> dict[str, object]:
             "versions": {text: text},
         },
         "licenses": {"expression": text, "older": [text], "files": [text]},
-        "grafted": [{"name": text, "size_bytes": 1, "package": text, "version": text}],
+        "grafted": [{"name": text, "size_bytes": 1, "package": text, "version": text, "licenses": [text]}],
         "packages": [{"name": text, "version": text}],
         "files": [
             {

@@ -76,7 +76,15 @@ ANATOMY = Anatomy(
         versions={"GLIBC": "2.14"},
     ),
     licenses=Licenses(expression="MIT", files=("LICENSE",)),
-    grafted=(GraftedLibrary(name="libffi-1a2b3c4d.so.8.1.2", size_bytes=40_312, package="libffi8", version="3.4.4-1"),),
+    grafted=(
+        GraftedLibrary(
+            name="libffi-1a2b3c4d.so.8.1.2",
+            size_bytes=40_312,
+            package="libffi8",
+            version="3.4.4-1",
+            licenses=("Expat",),
+        ),
+    ),
     packages=(Package(name="libffi8", version="3.4.4-1", path_sha256=entries.digest("libffi")),),
     files=(
         CompiledFile(

@@ -56,7 +56,7 @@ def newest(name: str, *, platform: str) -> BuildJob:
     )
 
 
-def test_the_sbom_of_a_wheel_names_the_debian_package_of_each_library_that_was_copied_into_it(
+def test_the_sbom_of_a_wheel_names_the_debian_package_and_its_licences_of_each_library_that_was_copied_into_it(
     attempt: Attempts,
 ) -> None:
     built = attempt.run(newest("pyyaml", platform=attempt.platform))
@@ -64,6 +64,7 @@ def test_the_sbom_of_a_wheel_names_the_debian_package_of_each_library_that_was_c
     [library] = examine(built.wheel).grafted
     assert library.name.startswith("libyaml-")
     assert library.package == "libyaml-0-2"
+    assert library.licenses == ("Expat", "permissive")
     assert [item.version for item in built.materials if item.name == "libyaml-0-2"] == [library.version]
 
 

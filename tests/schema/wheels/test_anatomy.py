@@ -220,14 +220,17 @@ def test_a_grafted_library_is_told_with_its_debian_package(tmp_path: Path) -> No
     files = {
         "demo.libs/libffi-1a2b3c4d.so.8.1.2": library,
         "demo.libs/libother-1a2b3c4d.so.1": library,
-        f"{INFO}/sboms/auditwheel.cdx.json": sbom(component(), component("/elsewhere/libx.so", "libx1", "2-1")),
+        f"{INFO}/sboms/auditwheel.cdx.json": sbom(
+            component() | {"licenses": [{"license": {"name": "Expat"}}, {"license": {"id": "GPL-2.0-or-later"}}]},
+            component("/elsewhere/libx.so", "libx1", "2-1"),
+        ),
     }
 
     found = examine(made(tmp_path, files))
 
-    assert [(item.name, item.package, item.version) for item in found.grafted] == [
-        ("libffi-1a2b3c4d.so.8.1.2", "libffi8", "3.4.4-1"),
-        ("libother-1a2b3c4d.so.1", "", ""),
+    assert [(item.name, item.package, item.version, item.licenses) for item in found.grafted] == [
+        ("libffi-1a2b3c4d.so.8.1.2", "libffi8", "3.4.4-1", ("Expat", "GPL-2.0-or-later")),
+        ("libother-1a2b3c4d.so.1", "", "", ()),
     ]
     assert [(item.name, item.version) for item in found.packages] == [("libffi8", "3.4.4-1"), ("libx1", "2-1")]
 
@@ -261,12 +264,20 @@ def test_the_sbom_that_auditwheel_writes_is_understood() -> None:
         sbom({**component(), "version": "x" * 300}),
         sbom({**component(), "purl": "pkg:pypi/demo@1.0"}),
         sbom({**component(), "bom-ref": None}),
+        sbom({**component(), "name": None, "licenses": 7}),
     ],
 )
 def test_an_sbom_that_is_none_tells_nothing(data: bytes, tmp_path: Path) -> None:
     found = examine(made(tmp_path, {f"{INFO}/sboms/auditwheel.cdx.json": data}))
 
     assert found.packages == ()
+
+
+@pytest.mark.parametrize("listed", [7, {}, "Expat", [None, 1, [], {"license": "Expat"}, {"license": {"name": ["x"]}}]])
+def test_licences_that_are_none_are_left_out(listed: object) -> None:
+    [package] = grafted.packages(sbom({**component(), "licenses": listed}))
+
+    assert package.licenses == ()
 
 
 def test_a_made_up_digest_in_an_sbom_is_left_out() -> None:
