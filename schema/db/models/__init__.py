@@ -1,0 +1,31 @@
+"""The tables. Rules that must always hold stand in the database, not only in code."""
+
+from schema.db.models.base import Base, Instant
+from schema.db.models.builds import Attempt, Build, BuildCount, BuildMaterial, RuleCount, WhatWorked
+from schema.db.models.farm import Alarm, AuditEntry, Leadership, Mark, Node
+from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
+from schema.db.models.wheels import DirtyPage, Repeat, Wheel, WheelAnatomy
+
+__all__ = [
+    "Alarm",
+    "Attempt",
+    "AuditEntry",
+    "Base",
+    "Build",
+    "BuildCount",
+    "BuildMaterial",
+    "Demand",
+    "DirtyPage",
+    "Instant",
+    "Leadership",
+    "Mark",
+    "Node",
+    "Project",
+    "Repeat",
+    "Request",
+    "RuleCount",
+    "UpstreamFile",
+    "WhatWorked",
+    "Wheel",
+    "WheelAnatomy",
+]

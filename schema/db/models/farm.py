@@ -1,0 +1,121 @@
+"""The farm itself: its nodes, how far its loops have come, and what people should know."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from schema.db.models.base import Base, Data, LongText, Moment, Name, where
+
+
+class Node(Base):
+    """A builder node that was enrolled.
+
+    certificate: PEM, signed by the farm's authority; outbox: where the master collects from
+    allowed_platforms: those the certificate names; platforms: those of them that the node offers now
+    heard_at: the last heartbeat, by the database's clock
+    cores, memory_bytes, disk_free_bytes: of the machine, as it says itself; 0 where it does not say
+    state: ``active``, ``draining`` (no new builds) or ``quarantined`` (it lied)
+    """
+
+    __tablename__ = "nodes"
+    __table_args__ = (
+        CheckConstraint("state IN ('active', 'draining', 'quarantined')", name="state_known"),
+        CheckConstraint("slots >= 0", name="slots_count"),
+    )
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    certificate: Mapped[LongText]
+    outbox: Mapped[LongText]
+    allowed_platforms: Mapped[Data] = mapped_column(default=list)
+    platforms: Mapped[Data] = mapped_column(default=list)
+    slots: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(16), default="active")
+    state_reason: Mapped[LongText] = mapped_column(default="")
+    version: Mapped[Name] = mapped_column(default="")
+    facts: Mapped[Data] = mapped_column(default=dict)
+    cores: Mapped[int] = mapped_column(default=0, server_default="0")
+    memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    disk_free_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    enrolled_at: Mapped[Moment]
+    heard_at: Mapped[Moment | None]
+
+
+class Mark(Base):
+    """How far something long has come, so that it goes on there after a restart.
+
+    name: such as ``changelog``, ``reconcile``, ``scrub`` or ``backfill``
+    serial: the upstream's, up to which everything was taken; cursor: where a walk goes on; etag: of what was read
+    done, total: of the walk's items; total 0 where nobody knows
+    started_at, finished_at: of the walk that runs or ran last; note: one line for people
+    """
+
+    __tablename__ = "marks"
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    serial: Mapped[int] = mapped_column(BigInteger, default=0)
+    cursor: Mapped[LongText] = mapped_column(default="")
+    etag: Mapped[LongText] = mapped_column(default="")
+    done: Mapped[int] = mapped_column(BigInteger, default=0)
+    total: Mapped[int] = mapped_column(BigInteger, default=0)
+    started_at: Mapped[Moment | None]
+    finished_at: Mapped[Moment | None]
+    changed_at: Mapped[Moment]
+    note: Mapped[LongText] = mapped_column(default="")
+
+
+class AuditEntry(Base):
+    """What a person had the farm do. Rows are only ever added: the database itself refuses to change or remove one.
+
+    who: a person's name, as their machine knows it; action: such as ``hold``; subject: such as ``build 12``
+    before, after: what changed, as plain data
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index(None, "subject"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[Moment]
+    who: Mapped[Name]
+    action: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[Name]
+    before: Mapped[Data] = mapped_column(default=dict)
+    after: Mapped[Data] = mapped_column(default=dict)
+    reason: Mapped[LongText] = mapped_column(default="")
+
+
+class Alarm(Base):
+    """Something that a person should look at; it ends by itself when what it tells of ends.
+
+    name: what it is about, such as ``node-silent:pi4``; told_at: when it was sent by webhook or mail
+    """
+
+    __tablename__ = "alarms"
+    __table_args__ = (where("ix_alarms_open", "name", when="ended_at IS NULL"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[Name]
+    text: Mapped[LongText]
+    raised_at: Mapped[Moment]
+    told_at: Mapped[Moment | None]
+    ended_at: Mapped[Moment | None]
+
+
+class Leadership(Base):
+    """The one row that says which master leads; *since* and *until* are by the database's clock.
+
+    holder: such as ``farm-a:4711``, for people; process: which process of which machine that is (``master.leader``)
+    epoch: rises with each change of the leader
+    """
+
+    __tablename__ = "leadership"
+    # Since the epoch is a key, PostgreSQL lets no other process take over while a transaction relies on it (FOR KEY
+    # SHARE), but lets the leader renew its lease, which changes no key.
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), UniqueConstraint("epoch"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    holder: Mapped[Name]
+    process: Mapped[Name] = mapped_column(default="", server_default="")
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    since: Mapped[Moment | None]
+    until: Mapped[Moment]
