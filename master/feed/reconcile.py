@@ -22,7 +22,8 @@ from master.feed.news import Event, Kind
 from master.feed.simple import read_list
 from master.feed.take import Adopt, take
 from master.upstream import Upstream
-from schema.db.models import Mark, Project
+from schema.db import bulk
+from schema.db.models import Mark, Project, Request
 from schema.db.session import now as clock
 from schema.db.session import transaction
 
@@ -113,6 +114,8 @@ def _walk_listed(session: Session, mark: Mark, listing: sqlite3.Connection, adop
     mark = marks.at(session, RECONCILE)
     mark.done, mark.changed_at = mark.done + len(rows), now
     mark.cursor = f"{_LISTED}{names[-1]}" if len(rows) == _BATCH else f"{_OWN}0"
+    if (mark.done // _BATCH).bit_count() == 1:  # at each doubling: these may all be new
+        bulk.analyze(session, Project, Request)
     return True
 
 

@@ -1,4 +1,7 @@
-"""Many new rows at once, the quickest way that each database has: COPY on PostgreSQL, a prepared INSERT on SQLite."""
+"""Many new rows at once, the quickest way that each database has: COPY on PostgreSQL, a prepared INSERT on SQLite.
+
+And what follows from many: ``analyze``.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Connection, Table, text
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from schema.db.models import Base
 
 _Row = Sequence[object]
 
@@ -29,6 +35,17 @@ def insert(connection: Connection, table: Table, names: Sequence[str], rows: Ite
         connection.exec_driver_sql(f"INSERT INTO {columns} VALUES ({places})", plain)  # noqa: S608 - names of ours
     else:
         _copy(connection, f"COPY {columns} FROM STDIN", plain)
+
+
+def analyze(session: Session, *tables: type[Base]) -> None:
+    """Have PostgreSQL look at *tables* anew, which have grown a lot; SQLite does without.
+
+    A plan is made once for a connection and kept: one that was made while a table was empty reads the whole of it for
+    each row, until the server's own look a minute later (autovacuum_naptime).
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        for table in tables:
+            session.execute(text(f"ANALYZE {table.__tablename__}"))
 
 
 def _processor(column: Column[Any], connection: Connection) -> Callable[[Any], Any] | None:

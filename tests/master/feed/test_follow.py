@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, event, func, select
 from sqlalchemy.orm import Session
 
 from master import requests, watch
 from master.feed import reconcile
 from master.feed.choose import Follower, ask_for_reconcile
 from master.upstream import Upstream
-from schema.db.models import Build, Mark, Project, UpstreamFile
+from schema.db.models import Base, Build, Mark, Project, UpstreamFile
 from schema.db.session import now as clock
 from schema.db.session import transaction
 from schema.errors import UpstreamError
@@ -361,6 +361,27 @@ def test_new_names_are_offered_to_whoever_adopts(index: FakePyPI, upstream: Upst
 
     with transaction(database) as session:
         assert session.execute(select(Project.name, Project.event_serial)).all() == [("fresh", serial)]
+
+
+@pytest.mark.usefixtures("follower")
+def test_a_long_list_has_the_database_look_at_its_tables_again_at_each_doubling(
+    index: FakePyPI, upstream: Upstream, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("master.feed.reconcile._BATCH", 2)
+    index.listed |= {f"more-{number:02}": 7 for number in range(18)}
+    looks: list[int] = []
+
+    def adopt(session: Session, new: list[str]) -> None:
+        for name in new:
+            rows.project(session, name)
+
+    def count(session: Session, *_: type[Base]) -> None:
+        looks.append(session.scalars(select(func.count()).select_from(Project)).one())
+
+    monkeypatch.setattr("schema.db.bulk.analyze", count)
+    reconcile.turn(database, upstream, every_s=1e6, adopt=adopt)
+
+    assert looks == [2, 4, 8, 16]
 
 
 @pytest.mark.usefixtures("follower")

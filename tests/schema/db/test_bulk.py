@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Table, event, func, select
+from sqlalchemy import Engine, Table, event, func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from schema.db import bulk
-from schema.db.models import UpstreamFile
+from schema.db.models import Project, UpstreamFile
 from schema.db.session import transaction
 from tests import rows
 
@@ -52,6 +52,16 @@ def test_values_of_each_type_come_back_as_a_session_reads_them(database: Engine,
         assert (first.seen_at, first.uploaded_at, first.yanked) == (NOON, IN_TOKYO, None)
         assert (second.filename, second.yanked) == ("x", "")
         assert (first.sha256, first.gone_at, first.gone_told) == (None, None, False)  # the database's own defaults
+
+
+def test_postgresql_plans_by_the_rows_that_are_there_once_it_was_told_to_look(database: Engine) -> None:
+    with transaction(database) as session:
+        for name in ("one", "two", "three"):
+            rows.project(session, name)
+        bulk.analyze(session, Project, UpstreamFile)
+        if database.dialect.name == "postgresql":
+            known = text("SELECT reltuples FROM pg_class WHERE oid = 'projects'::regclass")
+            assert session.scalar(known) == 3
 
 
 def test_a_row_that_is_there_already_fails_them_all(database: Engine, project_id: int) -> None:
