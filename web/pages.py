@@ -102,7 +102,7 @@ def build(build_id: int) -> str:
     """One build: state, steps, attempts, environment, materials, log."""
     page = _build_page(build_id)
     tail = logs.tail(_log_of(page), limit_bytes=_TAIL_BYTES) if page.attempt else None
-    return render_template("build.html", page=page, tail=tail)
+    return render_template("build.html", page=page, tail=tail, base=_base())
 
 
 @pages.get("/build/<int:build_id>/progress.json")
@@ -218,9 +218,12 @@ def _how_to(*, name: str) -> dict[str, Any]:
     """The views to choose from, the one that is chosen, and its install lines."""
     views = install.views(_settings().farm.platforms)
     chosen = next((view for view in views if view.name == request.args.get("view")), views[0])
-    # Where nobody said how people reach the farm, the address that this reader used is the one that works.
-    base = _settings().public_url if _settings().web.public_url else request.host_url.rstrip("/")
-    return {"views": views, "chosen": chosen, "ways": install.ways(base, chosen, name=name)}
+    return {"views": views, "chosen": chosen, "ways": install.ways(_base(), chosen, name=name)}
+
+
+def _base() -> str:
+    """The farm's address; where nobody said how people reach it, the one that this reader used, since it works."""
+    return _settings().public_url if _settings().web.public_url else request.host_url.rstrip("/")
 
 
 def _build_page(build_id: int) -> BuildPage:

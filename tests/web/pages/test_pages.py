@@ -179,6 +179,8 @@ def test_a_published_build_tells_everything_about_its_wheel(client: FlaskClient,
 
     assert "Published as cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl" in text
     assert entries.digest("cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl") in text
+    file = "files/cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl"
+    assert f"Repeat it wheelfarm rebuild --locally http://localhost/{file}" in text
     assert "Repeatable yes another build gave the same bytes" in text
     assert "fetch 0.7 s" in text
     assert "sign 1 min 19 s" in text
