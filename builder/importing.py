@@ -9,6 +9,7 @@ from typing import Any
 
 from builder.images import Image
 from builder.plain import plain
+from builder.requirements import Wheelhouse
 from builder.room import Answer, Room
 from builder.sandbox import Bind
 from schema.errors import BuildFailedError
@@ -20,25 +21,40 @@ _WRONG = ("broken", "crashed")
 _MISSING = re.compile(r"(lib[\w.+-]{1,100}): cannot open shared object")
 
 
-def check_import(room: Room, image: Image, wheel: Path, *, shipped: Mapping[str, str], test: str | None = None) -> str:
+def check_import(
+    room: Room,
+    image: Image,
+    wheel: Path,
+    *,
+    shipped: Mapping[str, str],
+    test: str | None = None,
+    others: Wheelhouse | None = None,
+) -> str:
     """Return one line about what was imported; raise BuildFailedError (IMPORT) if the wheel itself is at fault.
 
     image: the bare one, without compilers and the packages that the build was given: what a user's machine may have
     shipped: shared library → the Debian package that ships it, to tell where one that is missing comes from
     test: Python that must end well after that
-    A module that needs another project is fine: dependencies are not installed here.
+    others: the wheels of what it needs, installed beside it; a module that still needs another project is fine, and
+        what another project does wrong is told, but no fault of this one
     """
     folder = room.folder.make(f"clean-room-{image.name}")
     inside = f"/wheel/{wheel.name}"
     answer = room.run(
         "imports",
-        {"wheel": inside, "folder": "/build/env", "test": test},
+        {"wheel": inside, "others": others.inside if others else [], "folder": "/build/env", "test": test},
         image=image,
-        binds=[Bind(source=wheel, target=inside), Bind(source=folder, target="/build", writable=True)],
+        binds=[
+            Bind(source=wheel, target=inside),
+            Bind(source=folder, target="/build", writable=True),
+            *([others.bind] if others else []),
+        ],
         environment={"HOME": "/build"},
         at_most_s=_AT_MOST_S,
     )
     imported = judge(answer, shipped=shipped)
+    if others and others.materials:
+        imported += f"; with {', '.join(sorted(item.name for item in others.materials))}"
     return imported if test is None else f"{imported}; {_tested(answer, shipped)}"
 
 

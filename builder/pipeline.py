@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from builder import collecting, debian, images, importing, repair, unpacking
+from builder import collecting, debian, dependencies, images, importing, repair, unpacking
 from builder.backend import Backend, build_environment
 from builder.images import Image
 from builder.portability import Matrix
@@ -113,10 +113,13 @@ class Pipeline:
     def _import(
         self, wheel: Path, facts: WheelFacts, runtime: tuple[str, ...], shipped: Mapping[str, str]
     ) -> tuple[Verdict, ...]:
-        """In the bare root with nothing but the packages that a user must have too, and is told of; then elsewhere."""
+        """In the bare root, with what its metadata asks for and the packages that a user is told of; then elsewhere."""
         bare = images.bare(self.base)
         image = debian.with_packages(bare, runtime, log=self.room.log, cancelled=self.room.cancelled)
-        imported = importing.check_import(self.room, image, wheel, shipped=shipped, test=self.job.recipe.test)
+        others = dependencies.fetch(self.room, bare, facts, self._supply())
+        imported = importing.check_import(
+            self.room, image, wheel, shipped=shipped, test=self.job.recipe.test, others=others
+        )
         self.steps.note("; ".join((imported, *([f"needs {', '.join(runtime)}"] if runtime else []))))
         matrix = Matrix(room=self.room, wheel=wheel, facts=facts, runtime=runtime, shipped=shipped)
         verdicts = matrix.tried(self._others()) if facts.portable else ()

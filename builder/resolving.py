@@ -21,7 +21,6 @@ from schema.errors import BuildFailedError, NodeError, SdistError
 from schema.jobs import MOST_MISSING, FarmWheel
 from schema.states import FailureClass
 
-_AT_MOST_S = 1800.0
 _FILES, _FARM = "/fetched", "/farm"
 _UNREACHABLE = re.compile(r"Retrying \(Retry|Could not fetch URL|HTTP error 5\d\d|5\d\d Server Error|ReadTimeoutError")
 _NO_WHEEL = re.compile(r"No matching distribution found for (.+)|Cannot install (.+) because")
@@ -41,6 +40,8 @@ class Supply:
     before: what was uploaded later does not count; None: everything counts
     as_of: the same as a date of the past that somebody chose; each has resolutions of its own. None: now
     farm_wheels: the farm's own, for names that the upstream has no usable wheel of
+    file_bytes: no larger file is fetched; None: any
+    at_most_s: of one run of pip
     """
 
     index_url: str
@@ -50,6 +51,8 @@ class Supply:
     before: datetime | None = None
     as_of: datetime | None = None
     farm_wheels: tuple[FarmWheel, ...] = ()
+    file_bytes: int | None = None
+    at_most_s: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +135,7 @@ class _Run:
             "constraints": list(constraints),
             "into": _FILES,
             "cache": "/cache",
+            "file_bytes": supply.file_bytes,
         }
         limits = [moment for moment in (supply.before, supply.as_of) if moment is not None]
         self._before = min(limits).astimezone(UTC).isoformat() if limits else None
@@ -164,7 +168,7 @@ class _Run:
             ],
             environment=network.pip_environment(self._supply.index_url),
             network=True,
-            at_most_s=_AT_MOST_S,
+            at_most_s=self._supply.at_most_s,
         )
         return Found(folder=folder, times_checked=self._before is not None), answer
 

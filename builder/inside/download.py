@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,15 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     """Fetch the wheels of ``requirements`` and all that these need into ``into``; answer pip's exit code.
 
     Only wheels: preparing an sdist would run its code. The interpreter is the image's: markers and tags are right.
-    before: an ISO 8601 time, after which uploads do not count; links: a folder of further wheels. Both may be None.
+    before: an ISO 8601 time, after which uploads do not count; links: a folder of further wheels; file_bytes: no file
+    becomes larger. Each may be None.
     """
     command = [sys.executable, "-I", PIP, "download", "--only-binary", ":all:", "--dest", request["into"]]
     _CONSTRAINTS.write_text("\n".join(request["constraints"]), encoding="utf-8")
     options = ["--cache-dir", request["cache"], "--constraint", str(_CONSTRAINTS), "--retries", "2"]
     for option, value in (("--uploaded-prior-to", request["before"]), ("--find-links", request["links"])):
         options += [option, value] if value else []
+    if request["file_bytes"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], request["file_bytes"]))
     done = subprocess.run([*command, *options, "--", *request["requirements"]], check=False)
     return {"exit_code": done.returncode}

@@ -36,9 +36,24 @@ def foreign(err):
         if isinstance(err, ModuleNotFoundError) and err.name and err.name.partition(".")[0] not in own:
             return err.name
         err = err.__cause__ or err.__context__
+def others(path):
+    inside = (path or "").partition("/site-packages/")[2]
+    return inside and inside.partition("/")[0].partition(".")[0] not in own
+def by_another(err):
+    if isinstance(err, SyntaxError):
+        return others(err.filename)
+    if isinstance(err, ImportError) and err.name:
+        return err.name.partition(".")[0] not in own
+    step, path = err.__traceback__, ""
+    while step is not None:
+        name = step.tb_frame.f_code.co_filename
+        step, path = step.tb_next, name if "/site-packages/" in name else path
+    return others(path)
 def outcome(err, text):
     if "does not define module export function" in text:
         return "raised", "a shared library, not a module"
+    if not isinstance(err, ModuleNotFoundError) and by_another(err):
+        return "raised", text
     if any(sign in text for sign in ("cannot open shared object", "undefined symbol", "version `")):
         return "broken", text
     if foreign(err):
@@ -60,12 +75,24 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     """
     folder = request["folder"]
     environment.make(folder)
+    _install_others(folder, request["others"])
+    site = environment.site_packages(folder)
+    others = set(site.glob("*.dist-info"))
     environment.install(folder, [request["wheel"]], failure_class="import")
-    (dist_info,) = environment.site_packages(folder).glob("*.dist-info")
+    (dist_info,) = set(site.glob("*.dist-info")) - others
     _refuse_other_python(dist_info)
     found = verdicts(folder, *modules(dist_info))
     sound = all(item["outcome"] not in ("broken", "crashed") for item in found["verdicts"])
     return found | {"test": _test(folder, request["test"])} if request.get("test") and sound else found
+
+
+def _install_others(folder: str, wheels: list[str]) -> None:
+    """One that cannot be installed is left out: it is not this wheel that is to blame."""
+    for wheel in wheels:
+        try:
+            environment.install(folder, [wheel])
+        except RefusedError as err:
+            print(f"left out: {err}", flush=True)
 
 
 def _test(folder: str, program: str) -> str:

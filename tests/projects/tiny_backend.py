@@ -24,8 +24,9 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         about = json.load(file)
     name, version = about["name"].replace("-", "_"), about["version"]
     folder = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {item}\n" for item in about.get("requires_dist", ()))
     files = {
-        f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {version}\n",
+        f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {version}\n{needs}",
         f"{folder}/WHEEL": "Wheel-Version: 1.0\nGenerator: tiny\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     for at, _, names in os.walk("src"):
