@@ -34,6 +34,7 @@ from schema.jobs import BuildJob
 from schema.missing import MissingKind
 from schema.names import project_name
 from schema.platforms import Platform
+from schema.printable import printable
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -205,7 +206,7 @@ def build_job(door: Door, *, job: Path, into: Path, as_json: bool) -> int:
     if as_json:
         answer_json(result.to_json())
     else:
-        answer(str(into / result.wheel.filename) if result.wheel else f"{result.outcome}: {result.message}")
+        answer(str(into / result.wheel.filename) if result.wheel else printable(f"{result.outcome}: {result.message}"))
     return 0 if result.wheel else 1
 
 

@@ -18,7 +18,7 @@ from schema.states import FailureClass
 from schema.wheels.check import WheelFacts
 
 # A wheel is tried with what it needs, but not with gigabytes of it.
-_FILE_BYTES = 256 * 2**20
+_FILE_BYTES = 128 * 2**20
 _AT_MOST_S = 300.0
 _NAME = "dependencies"
 
@@ -31,12 +31,13 @@ def fetch(room: Room, image: Image, facts: WheelFacts, supply: Supply) -> Wheelh
     """
     supply = replace(supply, as_of=None, file_bytes=_FILE_BYTES, at_most_s=_AT_MOST_S)
     try:
-        house = requirements.fetch(room, image, requirements_of(facts), constraints=(), supply=supply, name=_NAME)
-    except (BuildFailedError, LimitExceededError, NodeError) as err:
+        wanted = requirements.parsed(requirements_of(facts))
+        house = requirements.fetch(room, image, wanted, constraints=(), supply=supply, name=_NAME)
+    except (BuildFailedError, LimitExceededError, NodeError, OSError) as err:  # OSError: the job's disk is full of them
         if isinstance(err, LimitExceededError) and err.failure_class is FailureClass.CANCELLED:
             raise
         room.log.step(f"imported without what it needs: {err}")
-        for left in room.folder.path.glob(f"{_NAME}-*"):
+        for left in (room.kept / _NAME, *room.folder.path.glob(f"{_NAME}-*")):
             process.remove(left)
         return None
     return _without(house, facts.project)

@@ -19,12 +19,14 @@ from schema.attest.claims import BuiltFrom
 from schema.errors import UpstreamError, WireError
 from schema.jobs import BuildJob, BuildResult, FarmWheel, Material, Sdist
 from schema.platforms import Platform
+from schema.printable import one_line
 from schema.settings import Settings
 from schema.wheels.comparing import Comparison, Verdict, compare
 
 log = logging.getLogger(__name__)
 
 _FARM_PAGES_S = 30.0
+_LONGEST = 2000
 _KINDS = {"debian": "Debian package", "farm-wheel": "build requirement", "python": "build requirement"}
 
 
@@ -60,15 +62,17 @@ class Rebuilt:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What a person should know, the verdict first."""
+        """What a person should know, the verdict first; each safe to print."""
         built, result = self.original.report.built, self.result
         told = self.comparison or f"failed here: {result.failure_class}: {result.evidence or result.message}"
-        return (
+        same = self.comparison is not None and not self.changes
+        said = (
             f"{built.filename}: {told}",
             f"It was build {built.build_id} of the farm {built.farm!r}, by its node {built.node}.",
-            *(map(str, self.changes) if self.changes or self.comparison is None else ("The same went into it here.",)),
+            *(("The same went into it here.",) if same else map(str, self.changes)),
             *self.original.report.notes,
         )
+        return tuple(one_line(sentence, limit=_LONGEST) for sentence in said)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -178,5 +182,6 @@ def _farm_wheels(original: Original) -> Iterable[FarmWheel]:
             listed: Sequence[Listed] = page.files if isinstance(page, Page) else ()
             file = next((file for file in listed if file.sha256 == item.sha256), None)
             if file is None or file.sha256 is None or file.size_bytes is None:
-                raise UpstreamError(f"{item.name} {item.version}, which it was built with, is not on {index} any more")
+                what = f"{item.name} {item.version}, which it was built with,"
+                raise UpstreamError(f"{what} is not on {farm.index_url} any more")
             yield FarmWheel(filename=file.filename, url=file.url, sha256=file.sha256, size_bytes=file.size_bytes)

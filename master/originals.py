@@ -17,7 +17,7 @@ from master.verify import home_of, verify
 from schema import fields
 from schema.attest.report import Report
 from schema.db.models import Wheel
-from schema.errors import UpstreamError, UsageError, WheelRejectedError
+from schema.errors import StoreError, UpstreamError, UsageError, WheelRejectedError
 from schema.names import Sha256
 from schema.settings import Settings
 from schema.wheels import filename
@@ -36,7 +36,10 @@ class Original:
 
 
 def of_build(session: Session, number: int, *, settings: Settings, folder: Path) -> Original:
-    """The wheel of a build of this farm, copied into *folder*; raise UsageError if it gave none that is served."""
+    """The wheel of a build of this farm, copied into *folder*; raise UsageError if it gave none that is served.
+
+    Raise StoreError if its files cannot be read.
+    """
     row = session.scalar(
         select(Wheel).where(Wheel.build_id == number, Wheel.removed_at.is_(None)).order_by(Wheel.filename).limit(1)
     )
@@ -44,8 +47,11 @@ def of_build(session: Session, number: int, *, settings: Settings, folder: Path)
         raise UsageError(f"build {number} has no wheel", advice="wheelfarm builds lists the builds")
     store = Store(settings.store)
     wheel = folder / row.filename
-    shutil.copyfile(store.path(Sha256(row.sha256)), wheel)
-    shutil.copyfile(store.path(Sha256(row.provenance_sha256)), wheel.with_name(f"{wheel.name}.provenance"))
+    try:
+        shutil.copyfile(store.path(Sha256(row.sha256)), wheel)
+        shutil.copyfile(store.path(Sha256(row.provenance_sha256)), wheel.with_name(f"{wheel.name}.provenance"))
+    except OSError as err:
+        raise StoreError(f"{row.filename} cannot be copied out of the store: {err}", advice="wheelfarm scrub") from err
     report = verify(wheel, settings=settings, index_url=None, authority=None)
     return Original(wheel=wheel, report=report, home=home_of(settings.public_url))
 

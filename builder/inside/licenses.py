@@ -24,12 +24,19 @@ _MOST_BYTES, _MOST_NAMES = 1 << 20, 20
 
 def tell(wheel: Path) -> None:
     """Add ``licenses`` to the packages in the wheel's SBOM, if it has one; RECORD is left to whoever packs it anew."""
+    try:
+        _tell(wheel)
+    except (ValueError, LookupError, TypeError, AttributeError) as err:  # the project's own may have any shape
+        print(f"no licences in the SBOM: {err!r}")
+
+
+def _tell(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         sbom = next((name for name in archive.namelist() if name.endswith(_SBOM)), None)
         if sbom is None:
             return
         document = json.loads(archive.read(sbom))
-        for component in document.get("components", []):
+        for component in document["components"]:
             _add(component)
         new = wheel.with_suffix(".new")
         with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:

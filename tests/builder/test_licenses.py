@@ -85,7 +85,7 @@ def test_only_the_sbom_of_a_wheel_is_changed_and_only_for_debian_packages(tmp_pa
     assert [item.get("licenses") for item in told] == [None, [{"license": {"name": "Zlib"}}], None, None]
 
 
-@pytest.mark.parametrize("members", [{"demo/__init__.py": ""}, {SBOM: '{"components": []}'}, {SBOM: "{}"}])
+@pytest.mark.parametrize("members", [{"demo/__init__.py": ""}, {SBOM: '{"components": []}'}, {SBOM: "{}"}, {SBOM: "["}])
 def test_a_wheel_without_grafted_libraries_keeps_what_it_has(tmp_path: Path, members: dict[str, str]) -> None:
     path = wheel(tmp_path, members)
 

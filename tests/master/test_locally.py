@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from master.locally import Change, changes, job_for
+from master.locally import Change, Rebuilt, changes, job_for
 from master.originals import Original
 from master.pages import JSON_TYPE
 from schema.attest.claims import BuiltFrom
 from schema.attest.report import Report
 from schema.errors import UpstreamError
-from schema.jobs import Material
+from schema.jobs import BuildResult, Lease, Material, Outcome
+from schema.names import NodeName
 from schema.recipes import Recipe
 from schema.settings import Settings, load
 from tests.signing import BYTES, PLATFORM, WHEEL, SigningFarm, sha256
@@ -117,6 +118,27 @@ def test_a_wheel_that_the_farm_has_no_more_is_an_error(report: Report, settings:
         built = original(report, home=f"{farm.root}/", materials=(needed,))
         with pytest.raises(UpstreamError, match=r"needed 2\.0, which it was built with, is not on"):
             job_for(built, settings=settings)
+
+
+def test_what_a_farm_calls_its_things_is_printed_inert(report: Report) -> None:
+    result = BuildResult(
+        node=NodeName("n"),
+        lease=Lease(build_id=1, fence=0),
+        outcome=Outcome.FAILED,
+        started_at=UPLOADED,
+        finished_at=UPLOADED,
+        steps=(),
+        log_sha256=sha256(b""),
+        evidence="\x1b[31mred\x1b[0m\nand more",
+    )
+    report = replace(report, notes=("\x1b]0;title\x07",))
+
+    found = Rebuilt(
+        original=original(report), result=result, comparison=None, changes=(Change("tool", "\x1b[2J", "1", "2"),)
+    )
+
+    assert all("\x1b" not in sentence and "\n" not in sentence for sentence in found.sentences)
+    assert "failed here" in found.sentences[0]
 
 
 def test_what_went_into_both_in_another_version_is_told_in_words() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from schema.errors import BuildFailedError, LimitExceededError
+from builder.wheel_cache import WheelCache
+from schema.errors import BuildFailedError, LimitExceededError, WheelRejectedError
+from schema.names import Sha256
 from schema.states import FailureClass
 from tests.builder.pipeline.archives import PROJECTS, file, tar_of, with_module
 from tests.builder.pipeline.conftest import Attempts
@@ -62,6 +66,35 @@ def test_what_is_very_large_is_done_without(
 
     assert attempt.steps[-1].note == "0 of 1 modules imported; demo needs large"
     assert "imported without what it needs" in attempt.log
+
+
+def test_nothing_is_fetched_from_a_url(attempt: Attempts, upstream: FakeUpstream) -> None:
+    offer(upstream, "outer", "")
+    url = f"{upstream.root}/files/outer/outer-1.0-py3-none-any.whl"
+
+    with pytest.raises(WheelRejectedError, match="names a URL"):
+        attempt("demo", sdist("import outer\n", f"outer @ {url}"))
+
+    assert not [path for path, _ in upstream.requests if "outer" in path]
+
+
+def test_a_disk_that_they_fill_costs_no_wheel(
+    attempt: Attempts, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(upstream, "outer", "")
+    real = WheelCache.give
+
+    def full(self: WheelCache, digest: Sha256, target: Path) -> bool:
+        if target.parent.name == "dependencies":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, digest, target)
+
+    monkeypatch.setattr(WheelCache, "give", full)
+
+    attempt("demo", sdist("import outer\n", "outer"))
+
+    assert attempt.steps[-1].note == "0 of 1 modules imported; demo needs outer"
+    assert "No space left on device" in attempt.log
 
 
 def test_an_index_that_is_away_by_then_costs_no_wheel(attempt: Attempts, upstream: FakeUpstream) -> None:
