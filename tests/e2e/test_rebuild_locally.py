@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from tests.whole_farm import Farm, free_port, view_url
 
@@ -61,12 +61,9 @@ def test_a_build_of_this_farm_is_repeated_by_its_number(farm: Farm, built: dict[
 def test_a_machine_without_a_farm_repeats_it_from_the_address_of_the_wheel(
     farm: Farm, built: dict[str, Any], elsewhere: Farm
 ) -> None:
-    listing = subprocess.run(
-        ["curl", "-fsS", "-H", "Accept: application/vnd.pypi.simple.v1+json", f"{view_url(farm)}markupsafe/"],
-        check=True,
-        capture_output=True,
-    )
-    filename = json.loads(listing.stdout)["files"][0]["filename"]
+    accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
+    listing = urllib3.request("GET", f"{view_url(farm)}markupsafe/", headers=accept)
+    filename = listing.json()["files"][0]["filename"]
 
     code, told = repeat(elsewhere, "--locally", f"{farm.url}/files/{filename}", "--into", elsewhere.folder / "kept")
 
