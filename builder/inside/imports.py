@@ -42,6 +42,8 @@ def others(path):
 def by_another(err):
     if isinstance(err, SyntaxError):
         return others(err.filename)
+    if isinstance(err, ImportError) and err.path:
+        return others(err.path)
     if isinstance(err, ImportError) and err.name:
         return err.name.partition(".")[0] not in own
     step, path = err.__traceback__, ""

@@ -18,6 +18,12 @@ from tests.builder.pipeline.archives import PROJECTS, file, tar_of, with_module
 from tests.builder.pipeline.conftest import Attempts
 from tests.upstream import FakeUpstream, metadata_text, wheel_bytes
 
+# Writes an extension module beside itself that no linker loads.
+BROKEN_EXTENSION = """
+import sysconfig
+open(__file__.replace("__init__.py", "_broken" + sysconfig.get_config_var("EXT_SUFFIX")), "wb").write(b"\\x7fELF")
+"""
+
 
 def sdist(module: str, *requires: str) -> bytes:
     """The project demo 1.0 with one module, which needs those when it is used."""
@@ -144,6 +150,7 @@ def test_what_another_project_does_wrong_is_told_and_no_fault_of_this_wheel(
         "import outer\nraise ImportError('outer does not fit')\n",
         "import outer\ndef (\n",
         "import outer, ctypes; ctypes.CDLL('libnowhere.so.1')\n",
+        f"import outer\n{BROKEN_EXTENSION}from demo import _broken\n",
     ],
 )
 def test_what_it_does_wrong_itself_fails_as_ever(attempt: Attempts, upstream: FakeUpstream, ours: str) -> None:
