@@ -23,7 +23,8 @@ def build_alone(job: BuildJob, *, settings: Settings, into: Path, say: Callable[
     """Build *job* just as it says, in one try; what a node would leave in its outbox goes into the new folder *into*.
 
     That is the log and, where it was built, the wheel. say: told of each step
-    Raise UsageError if the folder is there already or cannot be made; everything else is in the result.
+    Raise UsageError if the folder is there already or cannot be made, NodeError if it cannot be written to; everything
+    else is in the result.
     """
     try:
         into.mkdir(parents=True)
@@ -45,5 +46,7 @@ def build_alone(job: BuildJob, *, settings: Settings, into: Path, say: Callable[
         with building.build(job, shop, log=attempt.log, on_step=on_step, cancelled=attempt.cancelled) as built:
             shutil.copyfile(built.wheel, into / built.facts.filename)
             return succeeded(attempt, built, node=shop.node)
-    except (JobError, NodeError, OSError) as err:
+    except (JobError, NodeError) as err:
         return failed(attempt, err, node=shop.node)
+    except OSError as err:  # there may be no room for its log either
+        raise NodeError(f"{into}: the build cannot be kept: {err}") from err

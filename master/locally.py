@@ -16,7 +16,7 @@ from master.originals import Original
 from master.pages import Listed, Page
 from master.upstream import Upstream
 from schema.attest.claims import BuiltFrom
-from schema.errors import UpstreamError, WireError
+from schema.errors import StoreError, UpstreamError, WireError
 from schema.jobs import BuildJob, BuildResult, FarmWheel, Material, Sdist
 from schema.platforms import Platform
 from schema.printable import one_line
@@ -88,10 +88,14 @@ def rebuild(original: Original, *, settings: Settings, into: Path, build: Callab
     """Build it once more from what its statement says, and compare.
 
     into: a folder of ours; build: has this machine's node build a job's file into a new folder, and gives the result
-    Raise UpstreamError if what it was built from cannot be had any more, WireError if the node does not answer.
+    Raise UpstreamError if what it was built from cannot be had any more, WireError if the node does not answer,
+    StoreError if the folder cannot be written to.
     """
     job = job_for(original, settings=settings)
-    (into / "job.json").write_text(json.dumps(job.to_json()), encoding="utf-8")
+    try:
+        (into / "job.json").write_text(json.dumps(job.to_json()), encoding="utf-8")
+    except OSError as err:
+        raise StoreError(f"{into} cannot be written to: {err.strerror}") from err
     answered = build(into / "job.json", into / "here")
     try:
         result = BuildResult.from_json(json.loads(answered))

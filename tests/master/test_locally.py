@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from master.locally import Change, Rebuilt, changes, job_for
+from master.locally import Change, Rebuilt, changes, job_for, rebuild
 from master.originals import Original
 from master.pages import JSON_TYPE
 from schema.attest.claims import BuiltFrom
 from schema.attest.report import Report
-from schema.errors import UpstreamError
+from schema.errors import StoreError, UpstreamError, WireError
 from schema.jobs import BuildResult, Lease, Material, Outcome
 from schema.names import NodeName
 from schema.recipes import Recipe
@@ -118,6 +118,22 @@ def test_a_wheel_that_the_farm_has_no_more_is_an_error(report: Report, settings:
         built = original(report, home=f"{farm.root}/", materials=(needed,))
         with pytest.raises(UpstreamError, match=r"needed 2\.0, which it was built with, is not on"):
             job_for(built, settings=settings)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_and_nothing_is_built(
+    report: Report, settings: Settings, tmp_path: Path
+) -> None:
+    built: list[Path] = []
+
+    def build(job: Path, _: Path) -> bytes:
+        built.append(job)
+        return b""
+
+    with pytest.raises(StoreError, match="gone cannot be written to"):
+        rebuild(original(report), settings=settings, into=tmp_path / "gone", build=build)
+    with pytest.raises(WireError, match="does not tell what came of it"):
+        rebuild(original(report), settings=settings, into=tmp_path, build=build)
+    assert built == [tmp_path / "job.json"]
 
 
 def test_what_a_farm_calls_its_things_is_printed_inert(report: Report) -> None:
