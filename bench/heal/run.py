@@ -94,6 +94,7 @@ class Run:
                     tries=built.tries,
                     remedies=built.remedies,
                     runtime_packages=built.runtime_packages,
+                    portability=built.portability,
                     wheel=built.facts.filename,
                     repeated=self.shelf.compare(built.wheel),
                 )

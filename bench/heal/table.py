@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from schema.portability import Verdict as Portable
 from schema.recipes import done
 from schema.remedies import Remedy, Try
 from schema.wheels.comparing import Comparison, Verdict
@@ -19,6 +20,7 @@ class Row:
     needed: build requirements that it got from what was built here
     instead: the version to build instead, then that it was built instead
     repeated: what the wheel is to the one of the run before
+    portability: how it fared in the other images that the node has
     """
 
     project: str
@@ -33,6 +35,7 @@ class Row:
     instead: str | None = None
     wheel: str = ""
     repeated: Comparison | None = None
+    portability: tuple[Portable, ...] = ()
 
     @property
     def lost_s(self) -> float:
@@ -55,6 +58,8 @@ def show(title: str, rows: Sequence[Row]) -> None:
     print(f"  green {len(green)} of {len(rows)} ({100 * len(green) / max(len(rows), 1):.0f} %)")
     print("  by " + ", ".join(f"{key}: {many}" for key, many in sorted(by_rung.items(), key=lambda item: -item[1])))
     print(f"  {tries / max(len(green), 1):.2f} tries a green project; {lost:.0f} s in failed tries, of all projects")
+    if fates := Counter((item.image, item.fate) for row in green for item in row.portability):
+        print("  elsewhere: " + ", ".join(f"{image}: {many} {fate}" for (image, fate), many in sorted(fates.items())))
     if verdicts := Counter(row.repeated.verdict for row in green if row.repeated is not None):
         print("  built twice: " + ", ".join(f"{verdicts[item]} {item}" for item in Verdict if verdicts[item]))
 
@@ -63,6 +68,7 @@ def line(row: Row) -> str:
     """A line for people: what healed the project, or why it is not green."""
     how = ", ".join(_short(remedy) for remedy in row.remedies) or ("plain" if row.wheel else "")
     how += f"; needs {', '.join(row.runtime_packages)}" if row.runtime_packages else ""
+    how += "".join(f"; {item}" for item in row.portability)
     how += "; instead of the newest" if row.instead else ""
     how += f"; {row.repeated}" if row.repeated else ""
     end = how if row.wheel else f"NOT GREEN {row.failure[:110]}"
@@ -89,5 +95,6 @@ def plain(row: Row) -> dict[str, object]:
         "instead": row.instead,
         "failure": row.failure,
         "wheel": row.wheel,
+        "portability": [item.to_json() for item in row.portability],
         "repeated": row.repeated and row.repeated.to_json(),
     }
