@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from builder import collecting, debian, dependencies, images, importing, repair, unpacking
+from builder import collecting, debian, dependencies, emulation, images, importing, repair, unpacking
 from builder.backend import Backend, build_environment
 from builder.images import Image
 from builder.portability import Matrix
@@ -81,7 +81,7 @@ class Pipeline:
                 cancelled=self.room.cancelled,
                 bound=debian.Bound(packages=self.healed, most_bytes=self.workshop.heal.debian_bytes),
             )
-            environment = build_environment(self.job, epoch=source.epoch, arch=self.platform.arch)
+            environment = build_environment(self.job, epoch=source.epoch, arch=self.platform.arch) | image.variables
             backend = Backend(
                 room=self.room, image=image, job=self.job, source=source, build=folder, environment=environment
             )
@@ -163,6 +163,7 @@ class Pipeline:
                 for name, version, deb in image.added
             ),
             *tools(image),
+            *_emulators(image),
             *house.materials,
         )
 
@@ -192,6 +193,14 @@ class Pipeline:
         file = f"{facts.filename}, {facts.size_bytes} bytes, sha256 {facts.sha256}"
         self.steps.note("; ".join((file, *facts.notes)))
         return wheel, facts
+
+
+def _emulators(image: Image) -> list[Material]:
+    """What ran the programs of an image that this machine does not run by itself."""
+    found = emulation.emulator(image.platform.arch) if image.emulation is not None else None
+    if found is None:
+        return []
+    return [Material(kind="emulator", name=found.program.name, version=found.version, sha256=found.sha256)]
 
 
 def tools(image: Image) -> list[Material]:

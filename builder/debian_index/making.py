@@ -120,7 +120,7 @@ def _make(making: Path, image: Image, progress: Progress, cancelled: threading.E
     architecture, triplet = DEBIAN_ARCHITECTURES[image.platform.arch], _TRIPLETS[image.platform.arch]
     suite = image.platform.distribution.suite
     found = apt.fetch_indexes(
-        making, image.root, architecture, suite, sources=image.folder / "apt", cancelled=cancelled
+        making, image.root, (architecture,), suite, sources=image.folder / "apt", cancelled=cancelled
     )
     with contextlib.closing(sqlite3.connect(making / _NAME)) as database:
         database.executescript(_TABLES)

@@ -1,0 +1,82 @@
+"""Builds for architectures that this machine does not run by itself, in the real sandbox."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from builder import emulation
+from builder.images import Image
+from builder.workshop import Workshop
+from schema.errors import LimitExceededError
+from schema.settings import Settings
+from schema.states import FailureClass
+from tests.builder.pipeline.conftest import Attempts
+from tests.builder.pipeline.test_real_projects import newest
+from tests.upstream import FakeUpstream
+
+ARM = [arch for arch in ("aarch64", "armv7l") if not emulation.is_native(arch)]
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root has the kernel emulate")]
+
+
+@pytest.fixture(params=ARM)
+def arm(request: pytest.FixtureRequest, emulated_image: Callable[[str], Image], attempt: Attempts) -> Image:
+    """An image of ARM, which the attempts are for."""
+    image = emulated_image(request.param)
+    attempt.platform = str(image.platform)
+    return image
+
+
+def test_an_extension_is_compiled_tried_and_tells_what_ran_it(
+    arm: Image, attempt: Attempts, upstream: FakeUpstream, real_wheels: Callable[[FakeUpstream], None]
+) -> None:
+    real_wheels(upstream)
+
+    built = attempt("good-extension")
+
+    arch = arm.platform.arch
+    assert built.facts.filename.endswith(f"_{arch}.whl")
+    assert "modules imported" in attempt.steps[-1].note or "1 of 1" in attempt.log
+    assert {tag.interpreter for tag in built.facts.tags} == {"cp311"}
+    (emulator,) = (item for item in built.materials if item.kind == "emulator")
+    assert emulator.name.startswith("qemu-")
+    assert emulator.version
+    assert built.environment["QEMU_CPU"].startswith("cortex-")
+    assert built.environment["_PYTHON_HOST_PLATFORM"] == f"linux-{arch}"
+
+
+def test_the_same_source_gives_the_same_bytes_there_too(
+    arm: Image, attempt: Attempts, upstream: FakeUpstream, real_wheels: Callable[[FakeUpstream], None]
+) -> None:
+    real_wheels(upstream)
+
+    first, again = attempt("good-extension"), attempt("good-extension")
+
+    assert first.facts.sha256 == again.facts.sha256
+    assert arm.platform.arch in first.facts.filename
+
+
+def test_the_limits_hold_for_what_is_emulated(arm: Image, attempt: Attempts) -> None:
+    assert arm.emulation is not None
+
+    with pytest.raises(LimitExceededError) as raised:
+        attempt("eats-memory")
+
+    assert raised.value.failure_class is FailureClass.MEMORY
+
+
+@pytest.mark.parametrize("project", ["markupsafe", "cffi"])
+def test_a_real_project_is_built_for_arm_with_what_debian_has_for_it(
+    project: str, arm: Image, attempt: Attempts, workshop: Workshop
+) -> None:
+    attempt.workshop = replace(workshop, index_url=Workshop.from_settings(Settings(), uid=None).index_url)
+    attempt.workshop = replace(attempt.workshop, heal=replace(workshop.heal, tries=4))
+
+    built = attempt.run(newest(project, platform=str(arm.platform)))
+
+    assert any(tag.platform.startswith("manylinux_") for tag in built.facts.tags)
+    assert all(tag.platform.endswith(arm.platform.arch) for tag in built.facts.tags)
