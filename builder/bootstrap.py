@@ -112,8 +112,12 @@ def _check(making: Path) -> None:
 
 
 def _check_keys(platform: Platform) -> None:
-    """Another distribution's archive can only be trusted with its keys."""
-    keys = "ubuntu" if platform.distribution.name.startswith("ubuntu") else "debian"
+    """Another distribution's archive can only be trusted with its keys; that of Raspberry Pi OS nobody mirrors."""
+    family, _ = platform.distribution.identity
+    if family == "raspbian":
+        title = platform.distribution.title
+        raise ImageError(f"this machine has no package sources of {title}", advice=f"make {platform.view} on {title}")
+    keys = "ubuntu" if family == "ubuntu" else "debian"
     if not Path(f"/usr/share/keyrings/{keys}-archive-keyring.gpg").exists():
         package = "ubuntu-keyring" if keys == "ubuntu" else "debian-archive-keyring"
         raise ImageError(f"this machine lacks the keys of {platform.distribution.title}", advice=f"install {package}")

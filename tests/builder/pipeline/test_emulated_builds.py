@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from builder.workshop import Workshop
 from schema.errors import LimitExceededError
 from schema.settings import Settings
 from schema.states import FailureClass
+from tests.builder.pipeline.archives import file, sdist_of, tar_of
 from tests.builder.pipeline.conftest import Attempts
 from tests.builder.pipeline.test_real_projects import newest
 from tests.upstream import FakeUpstream
@@ -58,6 +61,26 @@ def test_the_same_source_gives_the_same_bytes_there_too(
 
     assert first.facts.sha256 == again.facts.sha256
     assert arm.platform.arch in first.facts.filename
+
+
+@pytest.mark.skipif("armv7l" not in ARM, reason="this machine runs programs of ARMv7 by itself")
+def test_a_wheel_that_is_named_after_a_64_bit_kernel_gets_the_tag_of_the_platform(
+    attempt: Attempts,
+    emulated_image: Callable[[str], Image],
+    upstream: FakeUpstream,
+    real_wheels: Callable[[FakeUpstream], None],
+) -> None:
+    real_wheels(upstream)
+    attempt.platform = str(emulated_image("armv7l").platform)
+    with tarfile.open(fileobj=io.BytesIO(sdist_of("good-extension"))) as archive:
+        files = [(info, archive.extractfile(info)) for info in archive]
+        members = [(info, source.read() if source else None) for info, source in files]
+    settings = file("good_extension-1.0/setup.cfg", b"[bdist_wheel]\nplat_name = linux_armv8l\n")
+
+    built = attempt("good-extension", tar_of(*members, settings))
+
+    assert "tagged as good_extension-1.0-cp311-cp311-linux_armv7l.whl" in attempt.log
+    assert {tag.platform.rpartition("_")[2] for tag in built.facts.tags} == {"armv7l"}
 
 
 def test_the_limits_hold_for_what_is_emulated(arm: Image, attempt: Attempts) -> None:
