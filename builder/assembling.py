@@ -10,17 +10,12 @@ compilers' names.
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 from pathlib import Path
 
-from builder import bootstrap, dpkg_records, emulation, linker, process, sandbox
+from builder import bootstrap, bytecode, dpkg_records, emulation, linker, process
 from builder.bootstrap import FOR_BUILDS, FOR_USE, Progress, Wanted
-from builder.log import Log
 from builder.process import ProcessError
-from builder.sandbox import Bind, Sandbox
 from schema.errors import ImageError
-from schema.jobs import Limits
 from schema.platforms import DEBIAN_ARCHITECTURES, Platform, this_machine
 from schema.states import Emulation
 from schema.wheels import machines
@@ -53,8 +48,6 @@ _TOOLS = (
 )
 # What update-alternatives would have linked.
 _ALTERNATIVES = {"cc": "gcc", "c++": "g++", "awk": "mawk", "f95": "gfortran", "f77": "gfortran"}
-_COMPILE_S = 1800.0
-_COMPILE = ("-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash")
 _UNAME = """#!/bin/sh
 /usr/bin/uname.real "$@" | sed 's/{own}/{emulated}/g'
 """
@@ -66,16 +59,23 @@ def architectures(platform: Platform, emulated: Emulation | None) -> tuple[str, 
     return (DEBIAN_ARCHITECTURES[this_machine()], wanted) if emulated is Emulation.HYBRID else (wanted,)
 
 
-def assemble(making: Path, platform: Platform, emulated: Emulation, progress: Progress) -> None:
-    """Make ``root/``, to build in, and ``apt/`` below *making*. Raise ImageError, EmulationError, ToolMissingError."""
+def assemble(
+    making: Path, platform: Platform, emulated: Emulation, progress: Progress, *, compiler: Path | None = None
+) -> None:
+    """Make ``root/``, to build in, and ``apt/`` below *making*.
+
+    compiler: a root of the same distribution that this machine runs by itself, to compile Python sources with; None:
+        the new root does it, in emulation
+    Raise ImageError, EmulationError, ToolMissingError.
+    """
     emulation.need(platform.arch)
     packages = _hybrid(platform) if emulated is Emulation.HYBRID else (*_ESSENTIAL, *FOR_BUILDS, *FOR_USE)
-    _assemble(making, platform, emulated, packages, progress)
+    _assemble(making, _wanted(platform, emulated, packages), progress, compiler)
 
 
-def assemble_bare(making: Path, platform: Platform, progress: Progress) -> None:
+def assemble_bare(making: Path, platform: Platform, progress: Progress, *, compiler: Path | None = None) -> None:
     """The same, to try wheels in: what people have who use them, all of it of *platform*'s architecture."""
-    _assemble(making, platform, Emulation.FULL, (*_ESSENTIAL, *FOR_USE), progress)
+    _assemble(making, _wanted(platform, Emulation.FULL, (*_ESSENTIAL, *FOR_USE)), progress, compiler)
 
 
 def link_compilers(root: Path, platform: Platform) -> None:
@@ -101,19 +101,18 @@ def _hybrid(platform: Platform) -> tuple[str, ...]:
     return (*(f"{name}:{own}" for name in tools), *(f"{name}:{emulated}" for name in _EMULATED))
 
 
-def _assemble(
-    making: Path, platform: Platform, emulated: Emulation, packages: tuple[str, ...], progress: Progress
-) -> None:
-    root = making / "root"
-    wanted = Wanted(
-        platform=platform, architectures=architectures(platform, emulated), packages=packages, unpacked=True
-    )
+def _wanted(platform: Platform, emulated: Emulation, packages: tuple[str, ...]) -> Wanted:
+    return Wanted(platform=platform, architectures=architectures(platform, emulated), packages=packages, unpacked=True)
+
+
+def _assemble(making: Path, wanted: Wanted, progress: Progress, compiler: Path | None) -> None:
+    root, platform = making / "root", wanted.platform
     bootstrap.make(making, wanted, progress)
     progress("doing what the packages' scripts would", 0.5)
     try:
         dpkg_records.add(root, sorted((root / "var/cache/apt/archives").glob("*.deb")))
         _configure(root)
-        if emulated is Emulation.HYBRID:
+        if len(wanted.architectures) > 1:
             link_compilers(root, platform)
             _tell_machine(root, platform)
         bootstrap.tidy(root)
@@ -121,8 +120,9 @@ def _assemble(
         process.remove(root / "var/cache/ldconfig")
     except (ProcessError, OSError) as err:
         raise ImageError(f"the image {platform.view} could not be put together: {err}") from err
-    progress("compiling the standard library, with the interpreter that is emulated", 0.6)
-    _compile_library(root)
+    progress("compiling the standard library", 0.6)
+    folders = {f"/usr/lib/{path.name}": path for path in (root / "usr/lib").glob("python3*") if path.is_dir()}
+    bytecode.compile_all(compiler or root, folders)
 
 
 def _configure(root: Path) -> None:
@@ -157,27 +157,3 @@ def _tell_machine(root: Path, platform: Platform) -> None:
     uname.rename(uname.with_name("uname.real"))
     uname.write_text(_UNAME.format(own=this_machine(), emulated=platform.arch), encoding="ascii")
     uname.chmod(0o755)
-
-
-def _compile_library(root: Path) -> None:
-    """Byte code of the standard library: else each start of the interpreter compiles it again, in emulation."""
-    folders = [path for path in (root / "usr/lib").glob("python3*") if path.is_dir()]
-    log = Log(root.parent / "compile.log", limit_bytes=2**20)
-    inside = [f"/usr/lib/{folder.name}" for folder in folders]
-    finished = sandbox.run(
-        Sandbox(
-            root=root,
-            binds=tuple(
-                Bind(source=source, target=target, writable=True)
-                for source, target in zip(folders, inside, strict=True)
-            ),
-        ),
-        ["/usr/bin/python3", "-I", *_COMPILE, *inside],
-        limits=Limits(),
-        log=log,
-        deadline=time.monotonic() + _COMPILE_S,
-        cancelled=threading.Event(),
-    )
-    if finished.exit_code:
-        raise ImageError(f"the standard library does not compile in the image: {log.tail(500)}")
-    log.path.unlink()

@@ -24,7 +24,7 @@ from builder import apt, assembling, emulation, inspection, process, stripping, 
 from builder.bootstrap import Progress, bootstrap
 from schema.errors import ImageError, LimitExceededError
 from schema.names import Sha256, sha256
-from schema.platforms import Platform
+from schema.platforms import Platform, this_machine
 from schema.states import Emulation, FailureClass
 from schema.wheels import elf, machines
 
@@ -169,10 +169,10 @@ def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, pro
             if how is None:
                 bootstrap(making, platform, progress)
             else:
-                assembling.assemble(making, platform, how, progress)
+                assembling.assemble(making, platform, how, progress, compiler=_compiler(folder, platform))
             _check_machine(making / "root", platform)
             progress("installing the farm's own tools", 0.80)
-            toolbox.install(making / "tools", making / "root", platform)
+            toolbox.install(making / "tools", _compiler(folder, platform) or making / "root", platform)
             progress("taking the digest", 0.90)
             image = _of(name, making, how)
             progress("making the root to try wheels in", 0.95)
@@ -181,6 +181,12 @@ def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, pro
             making.rename(folder / name)
     progress("done", 1.0)
     return find(folder, name)
+
+
+def _compiler(folder: Path, platform: Platform) -> Path | None:
+    """The root of this machine's own image of the same distribution, where there is one that is whole."""
+    native = folder / f"{platform.distribution.name}-{this_machine()}"
+    return native / "root" if (native / "image.json").is_file() and native.name != platform.view else None
 
 
 def _of(name: str, folder: Path, how: Emulation | None) -> Image:
@@ -224,7 +230,8 @@ def _make_bare(image: Image) -> None:
         if image.emulation is None:
             stripping.strip(making / "root", image.root, image.folder / "apt", image.platform)
         else:
-            assembling.assemble_bare(making, image.platform, progress=lambda *_: None)
+            compiler = _compiler(image.folder.parent, image.platform)
+            assembling.assemble_bare(making, image.platform, lambda *_: None, compiler=compiler)
             process.remove(making / "apt")
         for shared in ("tools", "apt"):
             (making / shared).symlink_to(Path("..", shared))
@@ -251,7 +258,7 @@ def _renew_tools(image: Image, progress: Progress) -> None:
     process.remove(new)
     process.remove(old)
     new.mkdir()
-    toolbox.install(new, image.root, image.platform)
+    toolbox.install(new, _compiler(image.folder.parent, image.platform) or image.root, image.platform)
     new.chmod(0o755)
     with contextlib.suppress(FileNotFoundError):  # who did this before may have been killed here
         image.tools.rename(old)

@@ -108,7 +108,7 @@ def test_a_program_for_a_newer_processor_than_the_platform_promises_dies(
     arch: str, emulated_image: Callable[[str], Image], log: Log
 ) -> None:
     image = emulated_image(arch)
-    code = 'int main(void) { __asm__(".arch armv8-a\\n crc32b r0, r0, r0"); return 0; }'
+    code = 'int main(void) { __asm__(".arch armv8-a; .arch_extension crc; crc32b r0, r0, r0"); return 0; }'
 
     said = _run(image, log, f"echo '{code}' >/tmp/a.c; cc -marm -o /tmp/a /tmp/a.c; /tmp/a || echo died of $?")
 
