@@ -71,7 +71,7 @@ class Pipeline:
         """Every step in its order; no step believes the one before it. Raise JobError, NodeError."""
         with self.steps.step("unpack"):
             folder = self.room.folder.make("build")
-            source = unpacking.unpack(self.room, self.base, sdist, job=self.job, build=folder)
+            source = unpacking.unpack(self.room, images.stand_in(self.base), sdist, job=self.job, build=folder)
             self.steps.note(f"backend {source.backend}, SOURCE_DATE_EPOCH {source.epoch}")
         with self.steps.step("requirements"):
             image = debian.with_packages(

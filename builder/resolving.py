@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name, parse_wheel_filename
 
-from builder import fetch, network
+from builder import fetch, images, network
 from builder.images import Image
 from builder.plain import plain
 from builder.room import Answer, Room
@@ -129,8 +130,10 @@ class _Run:
         *,
         name: str,
     ) -> None:
-        self._room, self._image, self._supply, self._name = room, image, supply, name
+        self._room, self._supply, self._name = room, supply, name
+        self._image = images.stand_in(image)
         self._request = {
+            "foreign": None if self._image is image else _foreign(image),
             "requirements": list(requirements),
             "constraints": list(constraints),
             "into": _FILES,
@@ -179,6 +182,12 @@ class _Run:
             if parse_wheel_filename(wheel.filename)[0] in admitted:
                 _give_farm_wheel(self._room, self._supply.cache, wheel, folder / wheel.filename)
         return folder
+
+
+def _foreign(image: Image) -> dict[str, Any]:
+    """What pip is told of the platform of *image* where it is not the one that it runs on."""
+    platforms = dict.fromkeys(tag.platform for tag in image.platform.ordered_tags if tag.platform != "any")
+    return {"machine": image.platform.arch, "python": image.python, "platforms": list(platforms)}
 
 
 def _give_farm_wheel(room: Room, cache: WheelCache, wheel: FarmWheel, target: Path) -> None:
