@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from master import audit
+from master import audit, host_keys
+from master.targets import RemoteOutbox
 from schema.attest.authority import Authority, NodeKey
 from schema.db.models import Node
 from schema.db.session import now, transaction
@@ -24,16 +25,19 @@ def enrol(
     node: NodeName,
     csr_pem: str,
     platforms: Sequence[Platform],
-    outbox: Path,
+    outbox: Path | RemoteOutbox,
     who: str | None = None,
 ) -> str:
     """Note the node and give its certificate (PEM); enrolling again replaces certificate and platforms.
 
     who: the person who did so; None where the farm enrols its own node
+    Raise UsageError for an outbox on a machine whose SSH host key nobody accepted for this node.
     """
     names = [str(platform) for platform in platforms]
     certificate = authority.certify(csr_pem, node=node, platforms=names)
     with transaction(database) as session:
+        if isinstance(outbox, RemoteOutbox):
+            host_keys.expect_for(session, node, outbox)
         row = session.get(Node, node)
         before = {"platforms": row.allowed_platforms, "outbox": row.outbox} if row is not None else {}
         if row is None:
