@@ -115,6 +115,8 @@ def _started(target: Target, *, kind: str | None, silence_s: float) -> Iterator[
     """A connection whose keys are exchanged; nobody is logged in."""
     address = (target.host, target.port)
     with socket.create_connection(address, timeout=min(_CONNECT_S, silence_s)) as connection:
+        # Many small requests are under way at once; none shall wait for the answer to the one before.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport = paramiko.Transport(connection, packetizer_class=_Packets)
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = silence_s
         transport.channel_timeout = silence_s
