@@ -16,7 +16,7 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, crash, fallback, needs, outboxes, publish, repeats, rule_counts, taking
+from master import aside, builds, crash, fallback, needs, outboxes, publish, repeats, rule_counts, taking
 from master.accepted import Accepted
 from master.outboxes import Outbox, Reach
 from master.store import Store
@@ -34,6 +34,7 @@ from schema.errors import (
     StoreError,
     TransferError,
     TrustError,
+    UnreachableError,
     WheelRejectedError,
     WireError,
 )
@@ -94,6 +95,9 @@ class Collector:
                 # The connection is not held while others are waited for.
                 with outboxes.opened(node, claimed.outbox, host_key=claimed.host_key, reach=self.reach) as box:
                     fetched = self._fetch(box, node, lease, kept)
+                if claimed.is_remote:
+                    with transaction(self.database) as session:
+                        aside.within_reach(session, node)
                 if fetched is None:
                     self._give_back(node, lease, f"its result is gone from the outbox of node {node}")
                 else:
@@ -104,8 +108,13 @@ class Collector:
             if self.damaged[node, lease] <= _TRANSFERS_AGAIN:
                 raise
             self._refuse(node, lease, err)
+        except UnreachableError as err:
+            with transaction(self.database) as session:
+                aside.out_of_reach(session, node, str(err))
+            raise
         except HostKeyError as err:
-            self._set_aside(node, str(err))
+            with transaction(self.database) as session:
+                aside.set_aside(session, node, str(err))
             self._give_back(node, lease, f"another machine may answer for node {node}", blame=False)
         except (WireError, TrustError, WheelRejectedError) as err:
             self._refuse(node, lease, err)
@@ -214,21 +223,11 @@ class Collector:
             if (build := builds.held_by(session, lease, node, for_update=True)) is not None:
                 builds.give_back(session, build, why=why, blame=blame)
 
-    def _set_aside(self, node: NodeName, why: str) -> None:
-        """Nothing more goes to that node, or comes from it, until a person has looked."""
-        log.error("node %s is set aside: %s", node, why)
-        with transaction(self.database) as session:
-            row = session.get(Node, node)
-            if row is not None and row.state != "quarantined":
-                row.state, row.state_reason = "quarantined", why
-
     def _refuse(self, node: NodeName, lease: Lease, err: Exception) -> None:
         """The node passed what does not stand: it is set aside, and the build goes to another."""
         log.error("build %s: the result of node %s is refused: %s", lease.build_id, node, err)
         with transaction(self.database) as session:
-            row = session.get(Node, node)
-            if row is not None and row.state == "active":
-                row.state, row.state_reason = "quarantined", f"its result of build {lease.build_id} was refused: {err}"
+            aside.set_aside(session, node, f"its result of build {lease.build_id} was refused: {err}")
             build = builds.held_by(session, lease, node, for_update=True)
             if build is None:
                 return
@@ -253,6 +252,7 @@ class Collector:
 class _Claimed:
     outbox: str
     host_key: str
+    is_remote: bool
     expected: Expected
     sdist_sha256: str
     is_repeat: bool
@@ -273,6 +273,7 @@ def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
     return _Claimed(
         outbox=row.outbox,
         host_key=pinned.key if pinned else "",
+        is_remote=pinned is not None,
         expected=expected_of(build),
         sdist_sha256=build.sdist.sha256 or "" if build.sdist else "",
         is_repeat=build.is_repeat,

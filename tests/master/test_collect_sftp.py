@@ -304,9 +304,10 @@ def test_a_node_that_does_not_answer_keeps_its_result_and_is_not_blamed(shed: Re
             shed.collector.collect(N1, lease)
 
     assert (shed.build(lease).state, shed.node().state) == (BuildState.COLLECTING, "active")
+    assert shed.node().state_reason.startswith("its results cannot be fetched now: 127.0.0.1:")
     shed.sshd.start()
     shed.collector.collect(N1, lease)
-    assert shed.build(lease).state == BuildState.PUBLISHED
+    assert (shed.build(lease).state, shed.node().state_reason) == (BuildState.PUBLISHED, "")
 
 
 def _held_by_a_mute_node(shed: RemoteShed, port: int) -> list[Lease]:
