@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,3 +161,27 @@ def test_the_name_of_an_enrolled_node_may_get_its_host_key_later(
     database.dispose()
 
     assert wheelfarm("node", "add", "pi4", sshd.target, "--yes").code == 0
+
+
+@pytest.mark.parametrize(("said", "accepted"), [("y\n", True), ("n\n", False)])
+def test_a_person_is_asked_whether_the_key_is_the_right_one(
+    sshd: Sshd, settings: Settings, settings_file: Path, *, said: str, accepted: bool
+) -> None:
+    near, far = pty.openpty()
+    try:
+        os.write(near, said.encode())
+        called = subprocess.run(
+            [sys.executable, "-m", "master.cli", "--settings", settings_file, "node", "add", "pi4", str(sshd.target)],
+            stdin=far,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(near)
+        os.close(far)
+
+    assert "compare it with what is printed on that machine itself: for key in /etc/ssh/" in called.stderr
+    assert called.returncode == (0 if accepted else 1), called.stderr
+    assert _pinned(settings) == ({"pi4": str(sshd.host_key)} if accepted else {})
