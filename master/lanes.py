@@ -109,5 +109,7 @@ class Lanes:
                     rest_s = min(max(2 * rest_s, _SHORTEST_REST_S), _LONGEST_REST_S)
                     until = self._now_s() + rest_s
                 self._rests[node] = (until, rest_s)
-                self._waiting.setdefault((node, lease))
+                # First again: what was not begun with still counts as being built, so it fills the node's slots, and no
+                # more is given to a node whose results nobody can fetch.
+                self._waiting = {(node, lease): None, **self._waiting}
             self._changed.notify_all()

@@ -104,6 +104,27 @@ def test_a_node_that_does_not_answer_rests_longer_each_time_and_its_result_waits
     assert len(lanes) == 0
 
 
+def test_of_a_node_that_does_not_answer_the_same_results_are_tried_each_time() -> None:
+    """What was never begun with counts as being built, so the node soon has no free slot, and gets nothing more."""
+    now_s = 1000.0
+    tried: set[Lease] = set()
+
+    def take(_node: NodeName, lease: Lease) -> None:
+        tried.add(lease)
+        raise UnreachableError("no route to host")
+
+    lanes = Lanes(take, monotonic_s=lambda: now_s)
+    leases = _leases(6)
+    for lease in leases:
+        lanes.put(SLOW, lease)
+    while now_s < 1100:
+        lanes.turn(wait_s=0)
+        assert lanes.settle(5)
+        now_s += 1
+
+    assert tried == set(leases[:2])
+
+
 def test_what_fails_otherwise_is_dropped_and_said(caplog: pytest.LogCaptureFixture) -> None:
     def take(_node: NodeName, lease: Lease) -> None:
         raise (StoreError("the store is full") if lease.build_id else ZeroDivisionError)

@@ -161,6 +161,20 @@ def test_what_does_not_speak_sftp_is_refused(tmp_path: Path, raw: bytes) -> None
         box.has(LEASE)
 
 
+@pytest.mark.parametrize("raw", [b"", b"\0", struct.pack(">IBI", 100, 2, 3)])
+def test_a_packet_that_is_never_whole_is_given_up(tmp_path: Path, raw: bytes) -> None:
+    reach = Reach(identity=tmp_path / "ssh", silence_s=SILENCE_S)
+    began = time.monotonic()
+    with (
+        Liar(_honest, raw=raw) as liar,
+        outboxes.opened(NodeName("n1"), str(liar.outbox), host_key=str(liar.host_key), reach=reach) as box,
+        pytest.raises(UnreachableError),
+    ):
+        box.has(LEASE)
+
+    assert time.monotonic() - began < 5 * SILENCE_S
+
+
 @pytest.mark.parametrize("silent", [LSTAT, OPEN, READ])
 def test_a_server_that_falls_silent_is_asked_once_more_and_then_given_up(tmp_path: Path, silent: int) -> None:
     asked = []
