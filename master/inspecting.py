@@ -152,6 +152,7 @@ def _run(transport: paramiko.Transport, target: Target, script: bytes) -> bytes:
     with reaching(target), limited(transport, _LIMIT_S):
         channel = transport.open_session(timeout=_LIMIT_S)
         channel.settimeout(_LIMIT_S)
+        channel.set_combine_stderr(True)  # what nobody reads would pile up
         channel.exec_command("sh")
         channel.sendall(script)
         channel.shutdown_write()

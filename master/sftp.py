@@ -56,6 +56,7 @@ def opened(transport: paramiko.Transport, target: Target, *, silence_s: float) -
     """Speak SFTP over a connection that is logged in; raise UnreachableError."""
     with reaching(target), limited(transport, silence_s):
         channel = transport.open_session(timeout=silence_s)
+        channel.set_combine_stderr(True)  # what nobody reads would pile up; where it is read it makes no sense
         channel.invoke_subsystem("sftp")
         reader = Reader(channel, target, silence_s=silence_s)
         reader.greet()

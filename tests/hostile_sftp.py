@@ -40,10 +40,11 @@ class Liar:
     """Answers each request by ``answer(kind, body)``: kind and body of the reply without its number, or None: silence.
 
     raw: what is sent as it stands instead of the version, once the subsystem was asked for
+    aside: what is sent as its standard error with each answer
     """
 
-    def __init__(self, answer: Answer, *, raw: bytes | None = None) -> None:
-        self._answer, self._raw = answer, raw
+    def __init__(self, answer: Answer, *, raw: bytes | None = None, aside: bytes = b"") -> None:
+        self.answer, self.raw, self.aside = answer, raw, aside
         self._key = paramiko.ECDSAKey.generate()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._transports: list[paramiko.Transport] = []
@@ -81,7 +82,7 @@ class Liar:
                 return
             transport = paramiko.Transport(connection)
             transport.add_server_key(self._key)
-            transport.set_subsystem_handler("sftp", _Session, self._answer, self._raw)
+            transport.set_subsystem_handler("sftp", _Session, self)
             self._transports.append(transport)
             transport.start_server(event=threading.Event(), server=_Anybody())
 
@@ -98,21 +99,22 @@ class _Anybody(paramiko.ServerInterface):  # type: ignore[misc] # paramiko ships
 
 
 class _Session(paramiko.SubsystemHandler):  # type: ignore[misc]
-    def __init__(self, channel: Any, name: str, server: Any, answer: Answer, raw: bytes | None) -> None:
+    def __init__(self, channel: Any, name: str, server: Any, liar: Liar) -> None:
         super().__init__(channel, name, server)
-        self._answer, self._raw = answer, raw
+        self._liar = liar
 
     def start_subsystem(self, _name: str, _transport: Any, channel: Any) -> None:
         with contextlib.suppress(EOFError, OSError):
             self._packet(channel)
-            if self._raw is not None:
-                channel.sendall(self._raw)
+            if self._liar.raw is not None:
+                channel.sendall(self._liar.raw)
                 channel.recv(1)
                 return
             channel.sendall(struct.pack(">IBI", 5, 2, 3))
             while True:
                 kind, number, body = self._packet(channel)
-                reply = self._answer(kind, body)
+                reply = self._liar.answer(kind, body)
+                channel.sendall_stderr(self._liar.aside)
                 if reply is not None:
                     channel.sendall(struct.pack(">I", len(reply) + 4) + reply[:1] + number + reply[1:])
 

@@ -161,6 +161,16 @@ def test_what_does_not_speak_sftp_is_refused(tmp_path: Path, raw: bytes) -> None
         box.has(LEASE)
 
 
+def test_what_a_server_says_aside_is_not_collected_in_memory(tmp_path: Path) -> None:
+    reach = Reach(identity=tmp_path / "ssh", silence_s=SILENCE_S)
+    with (
+        Liar(_honest, aside=b"x" * 1000) as liar,
+        outboxes.opened(NodeName("n1"), str(liar.outbox), host_key=str(liar.host_key), reach=reach) as box,
+        pytest.raises(WireError, match="a packet of"),
+    ):
+        _read(box)
+
+
 @pytest.mark.parametrize("raw", [b"", b"\0", struct.pack(">IBI", 100, 2, 3)])
 def test_a_packet_that_is_never_whole_is_given_up(tmp_path: Path, raw: bytes) -> None:
     reach = Reach(identity=tmp_path / "ssh", silence_s=SILENCE_S)
