@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -27,9 +26,6 @@ _CONNECT_S = 10.0
 _KEEPALIVE_S = 15
 # OpenSSH sends at most 32 KiB of data in a packet; the protocol allows 4 GiB, and paramiko would take them.
 _PACKET_BYTES = 256 * 1024
-
-# Its lines are about hostile peers as well, with tracebacks; what concerns people is in the errors raised here.
-logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

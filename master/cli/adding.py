@@ -14,7 +14,7 @@ from master.inspecting import Facts
 from master.judging import Lack
 from master.ssh import HostKey
 from master.targets import Target
-from schema import names
+from schema import log, names
 from schema.door import Door, answer, answer_json, as_json, columns, pass_door, progress
 from schema.errors import TrustError, UsageError
 from schema.names import NodeName
@@ -55,6 +55,7 @@ def add(
 
     Nothing is changed on that machine.
     """
+    log.hush()
     settings = door.settings
     shown = ssh.shown_host_key(target)
     with reading(settings) as session:

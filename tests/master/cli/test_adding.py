@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +153,29 @@ def test_a_machine_that_is_not_there_is_told_from_one_that_refuses(wheelfarm: Ca
 
     assert called.code == 1
     assert "does not answer over SSH" in called.err
+    assert "Traceback" not in called.err
+
+
+def test_what_is_no_ssh_server_is_told_in_one_line(wheelfarm: Call, settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_greet_otherwise, args=(listener,))
+        thread.start()
+        called = wheelfarm("node", "add", "pi4", f"pi@127.0.0.1:{listener.getsockname()[1]}", "--yes")
+        thread.join(10)
+
+    assert called.code == 1
+    assert len(called.err.splitlines()) == 1, called.err
+    assert _pinned(settings) == {}
+
+
+def _greet_otherwise(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(b"220 mail.example ESMTP\r\n" * 200)
+        connection.settimeout(5)
+        with contextlib.suppress(OSError):
+            while connection.recv(4096):
+                pass
 
 
 def test_the_name_of_an_enrolled_node_may_get_its_host_key_later(
