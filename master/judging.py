@@ -13,7 +13,7 @@ _BUBBLEWRAP = (0, 8)
 _DISK_BYTES = 2 * 2**30
 _MEMORY_BYTES = int(1.5 * 2**30)
 _CLOCK_S = 5.0
-_64_BIT = frozenset({"aarch64", "x86_64"})
+_ALSO_RUNS = {"armv7l": ("armv6l",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,8 @@ def native(facts: Facts, platforms: Sequence[Platform]) -> tuple[Platform, ...]:
 
     Its userland says so, not its kernel: the node is a program of the userland, and so are its sandbox and tools.
     """
-    return tuple(platform for platform in platforms if platform.arch == facts.userland_arch)
+    runs = {facts.userland_arch, *_ALSO_RUNS.get(facts.userland_arch, ())}
+    return tuple(platform for platform in platforms if platform.arch in runs)
 
 
 def lacks(facts: Facts, platforms: Sequence[Platform]) -> list[Lack]:
@@ -50,7 +51,7 @@ def _system(facts: Facts, platforms: Sequence[Platform]) -> list[Lack]:
         found.append(
             Lack(
                 what=f"its programs are for {arch}; the farm builds for {wanted}",
-                remedy=f"add a platform to farm.platforms, such as debian12-{arch}-cp311, or install another system",
+                remedy=f"add a platform of {arch} to farm.platforms, or install another system",
                 stops=True,
             )
         )

@@ -1,4 +1,4 @@
-"""the whole catalogue: serials, scores, counts, demand, host keys, marks, audit trail, alarms, leadership."""
+"""the whole catalogue: serials, scores, counts, demand, marks, audit trail, alarms, leadership."""
 
 from __future__ import annotations
 
@@ -183,16 +183,6 @@ def _add_tables() -> None:
         sa.Column("asks", sa.BigInteger(), nullable=False),
         sa.Column("asked_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("name", "view", name=op.f("pk_demands")),
-    )
-    op.create_table(
-        "host_keys",
-        sa.Column("node", sa.String(length=255), nullable=False),
-        sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("port", sa.Integer(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("pinned_at", Instant(), nullable=False),
-        sa.CheckConstraint("port BETWEEN 1 AND 65535", name=op.f("ck_host_keys_port_range")),
-        sa.PrimaryKeyConstraint("node", name=op.f("pk_host_keys")),
     )
     op.create_table(
         "marks",
