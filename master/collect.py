@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,23 +16,25 @@ from packaging.version import Version
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from master import builds, crash, fallback, needs, publish, repeats, rule_counts, transfer
+from master import aside, builds, crash, fallback, needs, outboxes, publish, repeats, rule_counts, taking
 from master.accepted import Accepted
-from master.hear import log_path
-from master.store import Store, write_atomically
-from schema import outbox
+from master.outboxes import Outbox, Reach
+from master.store import Store
+from master.taking import Fetched
 from schema.attest import verify
 from schema.attest.authority import Authority
 from schema.attest.statement import read_provenance
 from schema.db import scoring
-from schema.db.models import Build, Node
+from schema.db.models import Build, HostKey, Node
 from schema.db.session import now, transaction
 from schema.errors import (
     FarmError,
+    HostKeyError,
     SignatureError,
     StoreError,
     TransferError,
     TrustError,
+    UnreachableError,
     WheelRejectedError,
     WireError,
 )
@@ -51,8 +55,10 @@ _TRANSFERS_AGAIN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
-    """Everything that taking a result needs; ``collect`` may be called again after any fault.
+    """Everything that taking a result needs; ``collect`` may be called again after any fault, and by several threads.
 
+    reach: how outboxes on other machines are reached
+    settling: held by the one that checks and publishes; what may be slow, fetching, others do meanwhile
     retry_s: the unit of the pauses before a build is tried again
     recipe_folders: the operator's, before the shipped ones
     repeat: which builds are built once more after they were published
@@ -65,16 +71,18 @@ class Collector:
     authority: Authority
     farm: str
     limits: Limits
+    reach: Reach
     retry_s: float = 60.0
     recipe_folders: Sequence[Path] = ()
     repeat: RepeatSection = field(default_factory=RepeatSection)
     damaged: Counter[tuple[NodeName, Lease]] = field(default_factory=Counter)
+    settling: threading.Lock = field(default_factory=threading.Lock)
 
     def collect(self, node: NodeName, lease: Lease) -> None:
         """Bring one attempt to its end.
 
-        When this returns the node may forget the attempt; when it raises (StoreError, TransferError, UnavailableError),
-        nothing is lost: the node keeps the result, and mentions it again with its next heartbeat.
+        When this returns the node may forget the attempt; when it raises (StoreError, TransferError, UnavailableError,
+        UnreachableError), nothing is lost: the node keeps the result, and mentions it again with its next heartbeat.
         """
         with transaction(self.database) as session:
             claimed = _claim(session, node, lease)
@@ -83,55 +91,69 @@ class Collector:
             return
         crash.point("claimed")
         try:
-            if outbox.entry(claimed.outbox, lease).is_dir():
-                self._take(claimed, node, lease)
-            else:
-                self._give_back(node, lease)
+            with ExitStack() as kept:
+                # The connection is not held while others are waited for.
+                with outboxes.opened(node, claimed.outbox, host_key=claimed.host_key, reach=self.reach) as box:
+                    fetched = self._fetch(box, node, lease, kept)
+                if claimed.is_remote:
+                    with transaction(self.database) as session:
+                        aside.within_reach(session, node)
+                if fetched is None:
+                    self._give_back(node, lease, f"its result is gone from the outbox of node {node}")
+                else:
+                    with self.settling:
+                        self._settle(fetched, claimed, node, lease)
         except TransferError as err:
             self.damaged[node, lease] += 1
             if self.damaged[node, lease] <= _TRANSFERS_AGAIN:
                 raise
             self._refuse(node, lease, err)
+        except UnreachableError as err:
+            with transaction(self.database) as session:
+                aside.out_of_reach(session, node, str(err))
+            raise
+        except HostKeyError as err:
+            with transaction(self.database) as session:
+                aside.set_aside(session, node, str(err))
+            self._give_back(node, lease, f"another machine may answer for node {node}", blame=False)
         except (WireError, TrustError, WheelRejectedError) as err:
             self._refuse(node, lease, err)
         except OSError as err:
             raise StoreError(f"the result cannot be taken now: {err}") from err
         self.damaged.pop((node, lease), None)
 
-    def _take(self, claimed: _Claimed, node: NodeName, lease: Lease) -> None:
-        entry = outbox.entry(claimed.outbox, lease)
-        result = transfer.read_result(entry, node, lease)
-        log_bytes = transfer.read_log(entry, result, limit_bytes=2 * self.limits.log_bytes)
-        write_atomically(log_path(self.logs, lease), log_bytes)
-        crash.point("log-kept")
-        if result.wheel is None:
+    def _fetch(self, box: Outbox, node: NodeName, lease: Lease, kept: ExitStack) -> Fetched | None:
+        """None where the attempt is gone."""
+        if not box.has(lease):
+            return None
+        return taking.take(box, node, lease, store=self.store.folder, logs=self.logs, limits=self.limits, kept=kept)
+
+    def _settle(self, fetched: Fetched, claimed: _Claimed, node: NodeName, lease: Lease) -> None:
+        result = fetched.result
+        if fetched.wheel is None:
             with transaction(self.database) as session:
-                self._end_without_wheel(session, node, lease, result, log_bytes)
+                self._end_without_wheel(session, node, lease, result, fetched.log)
             return
-        limit_bytes = self.limits.wheel_bytes
-        with transfer.copied(entry, result.wheel, into=self.store.folder, limit_bytes=limit_bytes) as wheel:
-            crash.point("fetched")
-            attestation = transfer.read_attestation(entry)
-            self._verify(attestation, claimed, node, lease, result)
-            crash.point("verified")
-            facts = check(wheel, claimed.expected)
-            if not is_canonical(wheel):
-                raise WheelRejectedError(f"{facts.filename}: not in canonical form; the node must repack it (T7)")
-            crash.point("checked")
-            accepted = Accepted(
-                farm=self.farm,
-                node=node,
-                lease=lease,
-                platform=str(claimed.expected.platform),
-                wheel=wheel,
-                facts=facts,
-                attestation=attestation,
-                result=result,
-            )
-            if claimed.is_repeat:
-                repeats.settle(self.database, self.store, accepted)
-            else:
-                publish.publish(self.database, self.store, self.authority, accepted, repeat=self.repeat)
+        self._verify(fetched.attestation, claimed, node, lease, result)
+        crash.point("verified")
+        facts = check(fetched.wheel, claimed.expected)
+        if not is_canonical(fetched.wheel):
+            raise WheelRejectedError(f"{facts.filename}: not in canonical form; the node must repack it (T7)")
+        crash.point("checked")
+        accepted = Accepted(
+            farm=self.farm,
+            node=node,
+            lease=lease,
+            platform=str(claimed.expected.platform),
+            wheel=fetched.wheel,
+            facts=facts,
+            attestation=fetched.attestation,
+            result=result,
+        )
+        if claimed.is_repeat:
+            repeats.settle(self.database, self.store, accepted)
+        else:
+            publish.publish(self.database, self.store, self.authority, accepted, repeat=self.repeat)
 
     def _verify(
         self, attestation: dict[str, Any], claimed: _Claimed, node: NodeName, lease: Lease, result: BuildResult
@@ -198,18 +220,16 @@ class Collector:
             session, build, (failure_class, said), recipe_folders=self.recipe_folders, today=now(session).date()
         )
 
-    def _give_back(self, node: NodeName, lease: Lease) -> None:
+    def _give_back(self, node: NodeName, lease: Lease, why: str, *, blame: bool = True) -> None:
         with transaction(self.database) as session:
             if (build := builds.held_by(session, lease, node, for_update=True)) is not None:
-                builds.give_back(session, build, why=f"its result is gone from the outbox of node {node}")
+                builds.give_back(session, build, why=why, blame=blame)
 
     def _refuse(self, node: NodeName, lease: Lease, err: Exception) -> None:
         """The node passed what does not stand: it is set aside, and the build goes to another."""
         log.error("build %s: the result of node %s is refused: %s", lease.build_id, node, err)
         with transaction(self.database) as session:
-            row = session.get(Node, node)
-            if row is not None and row.state == "active":
-                row.state, row.state_reason = "quarantined", f"its result of build {lease.build_id} was refused: {err}"
+            aside.set_aside(session, node, f"its result of build {lease.build_id} was refused: {err}")
             build = builds.held_by(session, lease, node, for_update=True)
             if build is None:
                 return
@@ -232,7 +252,9 @@ class Collector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claimed:
-    outbox: Path
+    outbox: str
+    host_key: str
+    is_remote: bool
     expected: Expected
     sdist_sha256: str
     is_repeat: bool
@@ -250,8 +272,11 @@ def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
         held = {"leased_to": build.leased_to, "lease_until": build.lease_until}
         if not builds.move(session, build, BuildState.COLLECTING, reason=reason, **held):
             return None
+    pinned = session.get(HostKey, node)
     return _Claimed(
-        outbox=Path(row.outbox),
+        outbox=row.outbox,
+        host_key=pinned.key if pinned else "",
+        is_remote=pinned is not None,
         expected=expected_of(build),
         sdist_sha256=build.sdist.sha256 or "" if build.sdist else "",
         is_repeat=build.is_repeat,

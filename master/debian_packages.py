@@ -25,6 +25,7 @@ class DebianPackage:
 
     needed_for: ``venv`` (to make .venv), ``run`` (to run a farm) or ``test`` (to test it)
     otherwise: the farm's way without it; "" where it has none
+    units: of systemd, that would open this machine to others; masked before the package is installed, and left so
     """
 
     name: str
@@ -32,6 +33,7 @@ class DebianPackage:
     needed_for: str
     present: Callable[[], bool]
     otherwise: str = ""
+    units: tuple[str, ...] = ()
 
 
 def _program(*names: str) -> Callable[[], bool]:
@@ -138,6 +140,13 @@ PACKAGES: tuple[DebianPackage, ...] = (
         present=_file("/usr/include/python3*/Python.h"),
     ),
     DebianPackage(
+        name="openssh-server",
+        why="the tests start its sshd as the node that results are fetched from",
+        needed_for="test",
+        present=_program("sshd"),
+        units=("ssh.service", "ssh.socket"),
+    ),
+    DebianPackage(
         name="faketime",
         why="the fault harness gives one node a clock that is hours off",
         needed_for="test",
@@ -167,6 +176,8 @@ def install(packages: Sequence[DebianPackage]) -> list[DebianPackage]:
     _say("Installing Debian packages (the services they bring are not used: the farm starts its own processes):")
     for package in packages:
         _say(f"  {package.name}: {package.why}")
+    if (units := _units(packages)) and shutil.which("systemctl"):
+        subprocess.run([*prefix, "systemctl", "mask", "--quiet", *units], check=False, stderr=subprocess.DEVNULL)
     names = [package.name for package in packages]
     if _apt_get(prefix, "install", *names):
         # A list of packages that is absent or old is the usual reason.
@@ -177,7 +188,9 @@ def install(packages: Sequence[DebianPackage]) -> list[DebianPackage]:
 
 def install_line(packages: Sequence[DebianPackage]) -> str:
     """The one line that a person with the right to do so runs."""
-    return f"sudo apt-get install --yes --no-install-recommends {' '.join(package.name for package in packages)}"
+    line = f"sudo apt-get install --yes --no-install-recommends {' '.join(package.name for package in packages)}"
+    units = _units(packages)
+    return f"sudo systemctl mask {' '.join(units)}; {line}" if units else line
 
 
 def main(purposes: Sequence[str], packages: Sequence[DebianPackage] = PACKAGES) -> int:
@@ -197,6 +210,10 @@ def main(purposes: Sequence[str], packages: Sequence[DebianPackage] = PACKAGES) 
         _say(f"  {package.name}: {package.why}")
     _say(f"Run this line, then the same command again:\n{install_line(left)}")
     return 1
+
+
+def _units(packages: Sequence[DebianPackage]) -> list[str]:
+    return [unit for package in packages for unit in package.units]
 
 
 def _privilege() -> list[str] | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from master import audit
+from master import audit, host_keys
+from master.targets import RemoteOutbox
 from schema.attest.authority import Authority, NodeKey
 from schema.attest.certificate import key_digest, read
 from schema.db.models import Node
@@ -27,17 +28,20 @@ def enrol(
     node: NodeName,
     csr_pem: str,
     platforms: Sequence[Platform],
-    outbox: Path,
+    outbox: Path | RemoteOutbox,
     who: str | None = None,
 ) -> str:
     """Note the node and give its certificate (PEM); enrolling again replaces certificate and platforms.
 
     A node that left the farm is taken back; one that was revoked must have made a new key, else TrustError.
     who: the person who did so; None where the farm enrols its own node
+    Raise UsageError for an outbox on a machine whose SSH host key nobody accepted for this node.
     """
     names = [str(platform) for platform in platforms]
     certificate = authority.certify(csr_pem, node=node, platforms=names)
     with transaction(database) as session:
+        if isinstance(outbox, RemoteOutbox):
+            host_keys.expect_for(session, node, outbox)
         row = session.get(Node, node)
         if row is not None and key_digest(read(certificate)) in row.revoked_keys:
             raise TrustError(

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-import queue
 import time
 from collections.abc import Callable
 from functools import partial
 
 from master import crash, hear
+from master.lanes import Lanes
 from master.lateness import Lateness
 from master.parts import Parts
 from master.post import Post
 from schema import wire
 from schema.db.session import transaction
-from schema.errors import FarmError
 from schema.jobs import Heartbeat, Lease, Progress
 from schema.names import NodeName
 
-log = logging.getLogger(__name__)
-
 _FULL_DISK_S = 0.5
+_STOP_S = 10.0
 
 
 class Inbox:
-    """Hears nodes (``tasks`` calls ``on_heartbeat`` and ``on_progress``) and takes their results one by one.
+    """Hears nodes (``tasks`` calls ``on_heartbeat`` and ``on_progress``) and takes their results, of each few at once.
 
     wake: is called with the names of loops that have something to do now
     """
@@ -32,12 +29,11 @@ class Inbox:
     def __init__(self, parts: Parts, post: Post, *, wake: Callable[..., None]) -> None:
         self._parts, self._post, self._wake = parts, post, wake
         self._lateness = Lateness()
-        self._results: queue.Queue[tuple[NodeName, Lease]] = queue.Queue()
-        self._collecting: set[tuple[NodeName, Lease]] = set()
+        self._lanes = Lanes(self._take)
 
     def __len__(self) -> int:
         """How many results wait to be taken."""
-        return self._results.qsize()
+        return len(self._lanes)
 
     def on_heartbeat(self, message: Heartbeat) -> None:
         """A node lives: extend its leases, take its results, tell it what nobody waits for."""
@@ -70,26 +66,21 @@ class Inbox:
 
     def expect(self, node: NodeName, lease: Lease) -> None:
         """Have that result taken, unless it is about to be."""
-        if (node, lease) not in self._collecting:
-            self._collecting.add((node, lease))
-            self._results.put((node, lease))
+        self._lanes.put(node, lease)
 
     def collect(self) -> None:
-        """Take the next result; wait a moment for one."""
+        """Begin to take the results that wait; wait a moment for one."""
         if not self._parts.room.is_enough:
             time.sleep(_FULL_DISK_S)  # the results are safe in the nodes' outboxes
             return
-        try:
-            node, lease = self._results.get(timeout=0.5)
-        except queue.Empty:
-            return
-        try:
-            self._parts.collector.collect(node, lease)
-        except FarmError as err:
-            log.warning("build %s: its result stays with node %s for now: %s", lease.build_id, node, err)
-        else:
-            self._post.tell(node, wire.FORGET, lease)
-            crash.point("forget-sent")
-            self._wake("render", "dispatch", "follow")
-        finally:
-            self._collecting.discard((node, lease))
+        self._lanes.turn()
+
+    def stop(self) -> None:
+        """Let what is being taken come to its end, for a while: what is not taken by then stays with its node."""
+        self._lanes.settle(_STOP_S)
+
+    def _take(self, node: NodeName, lease: Lease) -> None:
+        self._parts.collector.collect(node, lease)
+        self._post.tell(node, wire.FORGET, lease)
+        crash.point("forget-sent")
+        self._wake("render", "dispatch", "follow")

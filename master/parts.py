@@ -18,6 +18,7 @@ from master.keep.gc import Collector as Rubbish
 from master.keep.notify import Notifier
 from master.keep.room import Room, folders
 from master.keep.scrub import Scrubber, Shelf
+from master.outboxes import Reach
 from master.planner import Planner
 from master.reader import Reader
 from master.site import Site
@@ -118,6 +119,7 @@ def _collector(settings: Settings, database: Engine, store: Store) -> Collector:
         authority=Authority.create(settings.authority),
         farm=settings.farm.name,
         limits=settings.limits,
+        reach=Reach(identity=settings.ssh),
         retry_s=settings.timing.retry_s,
         repeat=settings.repeat,
     )

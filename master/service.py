@@ -87,9 +87,9 @@ class Service:
     def __init__(self, settings: Settings, *, database: Engine, app: Celery, term: Term) -> None:
         self._parts, self._loops = Parts.of(settings, database), Loops(may_run=term.leads)
         post = Post(app)
-        inbox = Inbox(self._parts, post, wake=self._loops.wake)
-        rota.fill(self._loops, self._parts, inbox, Turns(self._parts, post, self._loops))
-        tasks.register(app, inbox)
+        self._inbox = Inbox(self._parts, post, wake=self._loops.wake)
+        rota.fill(self._loops, self._parts, self._inbox, Turns(self._parts, post, self._loops))
+        tasks.register(app, self._inbox)
 
     def start(self) -> None:
         """Start every loop; none of them waits for the pages."""
@@ -100,4 +100,5 @@ class Service:
     def stop(self) -> None:
         """Let each loop end what it is doing."""
         self._loops.stop()
+        self._inbox.stop()
         self._parts.close()

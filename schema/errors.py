@@ -20,9 +20,11 @@ Every error that the farm raises on purpose.
     · UnknownProjectError      the upstream has no such project
   - WireError                  a message is not what schema.jobs says
   - TransferError              bytes that came are not those that were promised; fetched again
+  - UnreachableError           a machine does not answer over SSH now; what it holds stays there
   - UnavailableError           3  Redis or the database cannot be reached
   - TrustError                 a signature, certificate or statement does not hold
     · SignatureError           there is no signature of the farm's that holds: nobody said what it says
+    · HostKeyError             a machine shows another SSH host key than the one that was accepted
   - StoreError                 the store cannot take or give a file
   - UnsolvableError            no set of wheels is what a person wants to install
 
@@ -191,6 +193,10 @@ class TransferError(FarmError):
     """Bytes that came are not those that were promised: damaged on the way, or a lie; fetched again some times."""
 
 
+class UnreachableError(FarmError):
+    """A machine does not answer over SSH now, or does not let the farm in; what it holds stays there."""
+
+
 class UnavailableError(FarmError):
     """Redis or the database cannot be reached."""
 
@@ -203,6 +209,22 @@ class TrustError(FarmError):
 
 class SignatureError(TrustError):
     """There is no signature by a key of this farm that holds, so nobody can be said to have signed anything."""
+
+
+class HostKeyError(TrustError):
+    """A machine shows another SSH host key than the one that was accepted for this node.
+
+    pinned, shown: fingerprints as ``ssh-keygen -l`` prints them
+    """
+
+    def __init__(self, node: str, place: str, *, pinned: str, shown: str) -> None:
+        super().__init__(
+            f"{place} has another SSH host key than the one that was accepted for node {node}:"
+            f" it was {pinned}, it is {shown}; nothing was exchanged with it",
+            advice="if the machine was set up anew, compare the key there (ssh-keygen -lf"
+            f" /etc/ssh/ssh_host_ed25519_key.pub), then: wheelfarm node add {node} USER@{place} --new-host-key;"
+            " if not, somebody else answers in its place",
+        )
 
 
 class StoreError(FarmError):

@@ -28,3 +28,9 @@ def set_up(process: str, *, level: str = "INFO") -> None:
     root.setLevel(level)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    hush()
+
+
+def hush() -> None:
+    """Silence paramiko: its lines are about hostile peers, with tracebacks; the errors raised here say it to people."""
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)

@@ -117,6 +117,11 @@ class Settings:
         return self.farm.home / "authority"
 
     @property
+    def ssh(self) -> Path:
+        """The key with which the master reaches its nodes over SSH."""
+        return self.farm.home / "ssh"
+
+    @property
     def node_keys(self) -> Path:
         """This node's key and certificate; no build can reach it."""
         return self.farm.home / "node" / self.node.name / "keys"

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
-from master import audit, operate, reports
+from master import audit, operate, reports, targets
 from master import enrol as enrolment
 from master.cli import revoking
+from master.cli.adding import add
 from master.cli.farm import database, reading, writing
 from master.cli.processes import become
 from master.cli.questions import node_table, tell_node
 from master.main_job import python
+from master.targets import RemoteOutbox
 from schema import names
 from schema.attest.authority import Authority
 from schema.door import Door, Group, answer, answer_json, as_json, pass_door, progress
@@ -52,12 +54,22 @@ def list_nodes(door: Door, *, as_json: bool) -> None:
     help="What it may build for; else all that the farm builds for.",
 )
 @click.option(
-    "--outbox", type=click.Path(path_type=Path), required=True, help="The folder that the master collects from."
+    "--outbox",
+    type=targets.outbox,
+    metavar="OUTBOX",
+    required=True,
+    help="Where the master collects from: a folder of its own machine, or sftp://USER@HOST[:PORT]/PATH.",
 )
 @as_json
 @pass_door
 def enrol(
-    door: Door, *, name: names.NodeName, csr: Path, platforms: tuple[Platform, ...], outbox: Path, as_json: bool
+    door: Door,
+    *,
+    name: names.NodeName,
+    csr: Path,
+    platforms: tuple[Platform, ...],
+    outbox: Path | RemoteOutbox,
+    as_json: bool,
 ) -> None:
     """Sign the key of node NAME and print its certificate."""
     settings = door.settings
@@ -117,6 +129,7 @@ def image(door: Door, *, arguments: tuple[str, ...]) -> None:
 
 def add_to(group: Group) -> None:
     """Add these commands to *group*."""
+    node.add_command(add)
     revoking.add_to(node)
     for command in (node, image):
         group.add_command(command)

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 LEAST_GRACE_S = 600.0
 _DAY = timedelta(days=1)
 _AT_ONCE = 500
-_LEFT_OVERS = (".incoming-*", ".checking-*")
+_LEFT_OVERS = (".incoming-*", ".checking-*", ".partial-*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,11 @@ def load(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
+def secret(path: Path) -> bytes:
+    """A private key of another kind as it stands; raise TrustError, above all if anybody but its owner can read it."""
+    return _read(path, private=True)
+
+
 def text(path: Path) -> str:
     """A certificate or request as text; raise TrustError."""
     try:

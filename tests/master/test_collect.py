@@ -20,6 +20,7 @@ from master.collect import Collector
 from master.dispatch import Dispatcher
 from master.enrol import enrol
 from master.keep.scrub import Shelf, scrub
+from master.outboxes import Reach
 from master.store import Store
 from master.which import Which
 from schema import outbox
@@ -61,6 +62,7 @@ class Shed:
             authority=self.authority,
             farm="test",
             limits=Limits(wheel_bytes=2**20, log_bytes=2**16),
+            reach=Reach(identity=folder / "ssh"),
         )
 
     def _enrol(self, name: NodeName, key: NodeKey) -> str:

@@ -47,6 +47,16 @@ def test_an_optional_package_does_not_stop_the_farm(
     assert "redis-server is not installed; we do without" in capfd.readouterr().err
 
 
+def test_a_package_that_would_open_the_machine_to_others_is_kept_from_starting_anything() -> None:
+    server = DebianPackage(
+        name="server", why="", needed_for="test", present=lambda: False, units=("a.service", "a.socket")
+    )
+
+    assert debian_packages.install_line([server]) == (
+        "sudo systemctl mask a.service a.socket; sudo apt-get install --yes --no-install-recommends server"
+    )
+
+
 def test_it_runs_with_nothing_but_the_standard_library() -> None:
     command = [sys.executable, "-I", "-S", "-c", "import sys; sys.path.insert(0, '.'); import master.debian_packages"]
 

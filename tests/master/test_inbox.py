@@ -33,6 +33,7 @@ def test_while_the_disk_is_full_results_stay_with_the_nodes(
     kept = len(inbox)
     parts.room.is_enough = True
     inbox.collect()
+    inbox.stop()
 
     assert (kept, len(inbox)) == (1, 0)
     parts.close()

@@ -12,7 +12,8 @@ from schema.states import NodeState
 class Node(Base):
     """A builder node that was enrolled.
 
-    certificate: PEM, signed by the farm's authority; outbox: where the master collects from
+    certificate: PEM, signed by the farm's authority
+    outbox: where the master collects from: a folder of its own machine, or ``sftp://USER@HOST[:PORT]/PATH``
     allowed_platforms: those the certificate names; platforms: those of them that the node offers now
     emulated: those of platforms that its own processor does not run
     heard_at: the last heartbeat, by the database's clock
@@ -44,6 +45,23 @@ class Node(Base):
     disk_free_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     enrolled_at: Mapped[Moment]
     heard_at: Mapped[Moment | None]
+
+
+class HostKey(Base):
+    """The SSH host key that a person compared and accepted for a node: before it is enrolled, and from then on.
+
+    node: its name; there may be no such row in ``nodes`` yet
+    host, port: where it was shown; key: kind and base64, as in an ``authorized_keys`` file
+    """
+
+    __tablename__ = "host_keys"
+    __table_args__ = (CheckConstraint("port BETWEEN 1 AND 65535", name="port_range"),)
+
+    node: Mapped[Name] = mapped_column(primary_key=True)
+    host: Mapped[Name]
+    port: Mapped[int]
+    key: Mapped[LongText]
+    pinned_at: Mapped[Moment]
 
 
 class Mark(Base):

@@ -18,6 +18,7 @@ from schema.names import NodeName, Sha256
 from schema.settings import Settings
 from schema.states import BuildState
 from tests import published, rows
+from tests.sshd import Sshd
 
 Call = Callable[..., Any]
 
@@ -36,6 +37,7 @@ AUDITED: dict[str, tuple[list[str], str]] = {
     "cancel": (["running"], "build {running}"),
     "gc": (["--yes"], "farm"),
     "hold": (["queued"], "build {queued}"),
+    "node add": (["pi4", "{sshd.target}", "--yes"], "node pi4"),
     "node drain": (["n1"], "node n1"),
     "node enrol": (["n2", "--csr", "{folder}/keys/node.csr", "--outbox", "{folder}/outbox"], "node n2"),
     "node quarantine": (["n1"], "node n1"),
@@ -83,6 +85,12 @@ def things(settings: Settings, tmp_path: Path) -> dict[str, Any]:
     return found | {"folder": tmp_path, "next": max(found.values()) + 1}
 
 
+@pytest.fixture
+def sshd(tmp_path: Path, settings: Settings) -> Iterator[Sshd]:
+    with Sshd(folder=tmp_path / "sshd", keys=settings.ssh) as server:
+        yield server
+
+
 def _commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
@@ -97,10 +105,12 @@ def test_every_command_is_known_to_read_only_or_to_leave_an_entry() -> None:
 
 @pytest.mark.parametrize("command", sorted(AUDITED))
 def test_a_command_that_changes_something_leaves_an_entry(
-    command: str, wheelfarm: Call, things: dict[str, Any]
+    command: str, wheelfarm: Call, things: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     if command == "restore":
         wheelfarm("backup", things["folder"] / "backup")
+    if command == "node add":
+        things["sshd"] = request.getfixturevalue("sshd")
     before = len(wheelfarm("audit", "--json").json)
     arguments, subject = AUDITED[command]
 
