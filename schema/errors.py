@@ -20,6 +20,7 @@ Every error that the farm raises on purpose.
   - WireError                  a message is not what schema.jobs says
   - TransferError              bytes that came are not those that were promised; fetched again
   - UnavailableError           3  Redis or the database cannot be reached
+    · RefusedError             Redis is there, but not for us: certificate, user, password or rights are wrong
   - TrustError                 a signature, certificate or statement does not hold
     · SignatureError           there is no signature of the farm's that holds: nobody said what it says
   - StoreError                 the store cannot take or give a file
@@ -190,6 +191,10 @@ class UnavailableError(FarmError):
     """Redis or the database cannot be reached."""
 
     exit_code = 3
+
+
+class RefusedError(UnavailableError):
+    """Redis is there, but not for us, or is not who it should be; that does not pass by itself."""
 
 
 class TrustError(FarmError):
