@@ -229,31 +229,37 @@ class _Front:
         assert ready.wait(10)
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._end)
+        self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(10)
 
     def _run(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._task)
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._end())
         self._loop.close()
 
-    def _end(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
+    async def _end(self) -> None:
+        open_ones = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in open_ones:
             task.cancel()
+        await asyncio.gather(*open_ones, return_exceptions=True)
+        await asyncio.sleep(0.01)  # the transports close in the loop's next turns
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = [writer]
         try:
             behind_reader, behind_writer = await asyncio.open_unix_connection(self._socket)
+            ends.append(behind_writer)
+            pumps = {
+                asyncio.create_task(_pump(reader, behind_writer)),
+                asyncio.create_task(_pump(behind_reader, writer)),
+            }
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except OSError:
-            writer.close()
-            return
-        await asyncio.wait(
-            [asyncio.create_task(_pump(reader, behind_writer)), asyncio.create_task(_pump(behind_reader, writer))],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        for end in (writer, behind_writer):
-            end.close()
+            pass  # it is not there: whoever came is sent away
+        finally:
+            for end in ends:
+                end.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
