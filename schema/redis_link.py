@@ -19,7 +19,8 @@ _TIMEOUT_S = 5.0
 _UNKNOWN_ISSUER = {18, 19, 20, 21}
 _NOT_YET, _EXPIRED = 9, 10
 _OTHER_NAME = {62, 64}
-_WHERE = "is it running, and does it speak TLS if redis.url begins with rediss://, and only then?"
+_WHERE = "is it running? redis.url in farm.toml, or WHEELFARM_REDIS_URL, says where it is"
+_BOTH_OR_NEITHER = "redis.url must begin with rediss:// where Redis speaks TLS, and only there; or is it overloaded?"
 _CERTIFICATES = "is it running? if it asks for certificates (tls-auth-clients), redis.certificate must name ours"
 
 
@@ -81,8 +82,15 @@ def explained(err: BaseException, *, where: str = "Redis", key: str = "redis.url
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
             return _unspoken(cause, where)
     said = next((cause for cause in causes if isinstance(cause, redis.RedisError)), err)
-    ended = any(isinstance(cause, ssl.SSLEOFError) for cause in causes)
-    return UnavailableError(f"{where} does not answer: {said}", advice=_CERTIFICATES if ended else _WHERE)
+    return UnavailableError(f"{where} does not answer: {said}", advice=_advice(causes))
+
+
+def _advice(causes: tuple[BaseException, ...]) -> str:
+    if any(isinstance(cause, ssl.SSLEOFError) for cause in causes):
+        return _CERTIFICATES
+    # What accepts a connection and then hangs up, or waits, may take our TLS for commands, or our commands for TLS.
+    puzzled = any(isinstance(cause, (ConnectionResetError, TimeoutError)) for cause in causes)
+    return _BOTH_OR_NEITHER if puzzled else _WHERE
 
 
 def _mistrusted(err: ssl.SSLCertVerificationError, where: str) -> RefusedError:

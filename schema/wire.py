@@ -163,7 +163,8 @@ def reach(app: Celery, queue: str) -> None:
     try:
         with app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=6)
-            connection.default_channel.queue_declare(queue)
+            # As a declaration does, but by the connection that is there: with TLS another one takes 0.1 s.
+            connection.default_channel.client.llen(queue)
     except _REDIS_ERRORS as err:
         raise redis_link.explained(err) from err
 

@@ -46,13 +46,6 @@ class TlsFarm(Farm):
         argvs["node"][-2] = str(self.node_settings_file)
         return argvs
 
-    def node_of_another(self, password: str) -> subprocess.CompletedProcess[str]:
-        """How a node ends that was given the URL of another one."""
-        file = self.folder / "other.toml"
-        file.write_text(self.node_settings_file.read_text().replace("node-url", "other-url"))
-        (self.folder / "other-url").write_text(self.redis.url("node.other", password))
-        return _node_ends(file)
-
     def say(self) -> str:
         """Everything that the processes have said."""
         return "".join(path.read_text() for path in self.folder.glob("*.log"))
@@ -120,10 +113,6 @@ def test_a_node_lives_as_its_own_user_and_is_refused_nothing_until_it_is_revoked
         _wait(farm, "a build after a restart", lambda: "last-1.0-py3-none-any.whl" in farm.wheels())
 
         assert [*refused, *tls_redis.refused()] == []
-
-        other = farm.node_of_another(farm.passwords[-1])
-        assert (other.returncode, other.stderr.count("\n")) == (2, 1), other.stderr
-        assert "redis.url is for the user node.other, but this is node local" in other.stderr
 
         farm.command("redis", "revoke", "local")
         said = "refuses the user or the password of redis.url"

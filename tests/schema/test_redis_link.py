@@ -130,7 +130,7 @@ def test_a_redis_without_tls_is_told(start: Start, authority: Authority) -> None
     url = server.url("admin", server.password)
 
     # It waits for the end of what it takes for a command, so this is only noticed when our patience ends.
-    with pytest.raises(UnavailableError, match=r"does it speak TLS if redis\.url begins with rediss://"):
+    with pytest.raises(UnavailableError, match=r"redis\.url must begin with rediss:// where Redis speaks TLS"):
         wire.reach(wire.celery_app(url, name="test", tls=Tls(ca=authority.file)), wire.MASTER_QUEUE)
 
 
@@ -138,7 +138,7 @@ def test_a_url_without_tls_is_told_at_a_redis_that_has_it(start: Start) -> None:
     server = start()
     url = server.url("admin", server.password).replace("rediss://", "redis://")
 
-    with pytest.raises(UnavailableError, match=r"does it speak TLS if redis\.url begins with rediss://"):
+    with pytest.raises(UnavailableError, match=r"redis\.url must begin with rediss:// where Redis speaks TLS"):
         wire.reach(wire.celery_app(url, name="test"), wire.MASTER_QUEUE)
 
 
