@@ -25,7 +25,7 @@ from celery.worker import state
 from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 
-from schema import redis_link
+from schema import hints, redis_link
 from schema.errors import UnavailableError
 from schema.messages import Message
 from schema.names import NodeName
@@ -76,7 +76,8 @@ def celery_app(redis_url: str, *, name: str, tls: Tls | None = None) -> Celery:
     tls: how a ``rediss://`` is spoken to; None: as by default
     Raise SettingsError for a file of it that cannot be used.
     """
-    app = Celery(name, broker=redis_url, set_as_current=False)
+    app = Celery(name, broker=redis_url, set_as_current=False, task_cls=hints.HintTask)
+    app.steps["consumer"].add(hints.Guard)
     app.amqp.autoexchange = lambda _queue: None
     app.amqp.default_exchange = None
     app.conf.update(
@@ -127,6 +128,7 @@ def work(app: Celery, *, name: str, queues: list[str], threads: int) -> None:
     # It also announces what the setting above will mean in its next major version.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     state.should_stop = None
+    hints.only_ours(app)
     worker = app.Worker(
         hostname=f"{name}@wheelfarm",
         queues=queues,
