@@ -7,11 +7,12 @@
 # make bench-master         what the master costs as the catalogue grows (ROWS=10000000 PROJECTS=700000: up to all of PyPI)
 # make bench-plan           what deciding about a project costs as the farm grows (ROWS=1000000: builds)
 # make bench-makespan       ten small C projects on two slots: how well the farm fills them
+# make bench-arm            the same sdists native, hybrid and wholly emulated; what an idle node takes of memory
 # make bench-heal           real projects built from the plain image: how many turn green without a person, by what
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan bench-heal hostile
+.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan bench-heal bench-arm hostile
 
 # The first Python that is new enough; empty where there is none.
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -48,6 +49,10 @@ bench-heal: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run
 	@.venv/bin/wheelfarm image make debian12-$$(uname -m)
 	@exec .venv/bin/python -m bench.heal $(NAMES)
+
+bench-arm: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run test
+	@exec .venv/bin/python -m bench.arm $(NAMES)
 
 SEED ?= 1
 SEEDS ?= 1

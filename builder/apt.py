@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import threading
@@ -25,6 +26,8 @@ _TOGETHER = re.compile(
 # As --print-uris has it: the URI in quotes, the file's name, its size.
 _URI = re.compile(r"^'[^'\n]*' \S+ (\d+)", re.MULTILINE)
 _STALE_S = 86_400.0
+# Multi-Arch of what serves packages of every architecture, so that it is there once, of whichever.
+_WHICHEVER = ("foreign", "allowed")
 # This machine's hooks belong to this machine's apt; its proxies and mirrors' passwords hold here too.
 _SETTINGS = """\
 #clear APT::Update::Pre-Invoke;
@@ -34,7 +37,7 @@ _SETTINGS = """\
 #clear DPkg::Pre-Install-Pkgs;
 #clear DPkg::Post-Invoke;
 APT::Architecture "{architecture}";
-APT::Architectures {{ "{architecture}"; }};
+APT::Architectures {{ {architectures} }};
 APT::Default-Release "";
 APT::Cmd::Pattern-Only "true";
 APT::Get::AllowUnauthenticated "false";
@@ -84,7 +87,7 @@ Acquire::IndexTargets::deb::sources {
 
 
 def keep_sources(
-    folder: Path, suite: str, architecture: str, *, security: bool = True, machine: Path = _MACHINE
+    folder: Path, suite: str, architectures: Sequence[str], *, security: bool = True, machine: Path = _MACHINE
 ) -> Path | None:
     """Write this machine's own sources of *suite* below *folder*; None if it has none (another distribution).
 
@@ -95,7 +98,7 @@ def keep_sources(
     stanzas = [
         text
         for entry in (*_deb822(machine), *_one_line(machine))
-        if (text := _only(entry, suites, architecture)) is not None
+        if (text := _only(entry, suites, architectures)) is not None
     ]
     if not stanzas:
         return None
@@ -115,12 +118,19 @@ def keep_sources_of(folder: Path, root: Path) -> None:
         shutil.copyfile(file, kept / file.name)
 
 
-def installed(root: Path) -> dict[str, str]:
-    """Package → version, from the root's own dpkg."""
-    said = process.run(
-        ["dpkg-query", f"--admindir={root / 'var/lib/dpkg'}", "--show", "--showformat=${Package}\t${Version}\n"]
-    )
-    return dict(sorted(line.split("\t", 1) for line in said.splitlines() if "\t" in line))
+def installed(root: Path, architectures: Sequence[str]) -> dict[str, str]:
+    """Package → version, from the root's own dpkg.
+
+    architectures: as in ``fetch``; of several, the last is what is built for: what is there for it, or for whichever
+    """
+    show = "${Package}\\t${Version}\\t${Architecture}\\t${Multi-Arch}\\n"
+    said = process.run(["dpkg-query", f"--admindir={root / 'var/lib/dpkg'}", "--show", f"--showformat={show}"])
+    rows = (line.split("\t") for line in sorted(said.splitlines()) if line.count("\t") == 3)  # noqa: PLR2004 - as asked
+    return {
+        package: version
+        for package, version, architecture, multi in rows
+        if architecture in {architectures[-1], "all"} or multi in _WHICHEVER
+    }
 
 
 def is_name(name: str) -> bool:
@@ -138,28 +148,29 @@ def check_names(packages: Iterable[str]) -> list[str]:
 
 
 def fetch(
-    folder: Path, root: Path, architecture: str, packages: Sequence[str], *, cancelled: threading.Event
+    folder: Path, root: Path, architectures: Sequence[str], packages: Sequence[str], *, cancelled: threading.Event
 ) -> list[Path]:
     """The .deb files of *packages* and of all they need beyond *root*; apt has verified each against the archive.
 
     folder: the image's ``apt/``, which all of it happens in
+    architectures: Debian's names; the first is that of a package that is named without one
     Raise PackagesError for a package that does not exist, or for packages that exclude each other; ImageError if the
     archive cannot be reached.
     """
-    _install("--download-only", folder, _settings(folder, root, architecture), packages, cancelled)
+    _install("--download-only", folder, root, architectures, packages, cancelled=cancelled)
     return sorted((folder / "cache" / "archives").glob("*.deb"))
 
 
 def download_bytes(
-    folder: Path, root: Path, architecture: str, packages: Sequence[str], *, cancelled: threading.Event
+    folder: Path, root: Path, architectures: Sequence[str], packages: Sequence[str], *, cancelled: threading.Event
 ) -> int:
     """How much ``fetch`` would download, as the archive's lists say; arguments and errors are the same."""
-    said = _install("--print-uris", folder, _settings(folder, root, architecture), packages, cancelled)
+    said = _install("--print-uris", folder, root, architectures, packages, cancelled=cancelled)
     return sum(map(int, _URI.findall(said)))
 
 
 def fetch_indexes(
-    folder: Path, root: Path, architecture: str, suite: str, *, sources: Path, cancelled: threading.Event
+    folder: Path, root: Path, architectures: Sequence[str], suite: str, *, sources: Path, cancelled: threading.Event
 ) -> dict[str, list[Path]]:
     """The suite's ``contents``, ``sources`` and ``packages``, which apt has verified → files for ``cat_file``.
 
@@ -167,7 +178,7 @@ def fetch_indexes(
     Raise ImageError if the archive cannot be reached, has no such indexes of *suite*, or once *cancelled* is set.
     """
     shutil.copytree(sources / "sources.list.d", folder / "sources.list.d")
-    settings = _settings(folder, root, architecture, more=_INDEXES)
+    settings = _settings(folder, root, architectures, more=_INDEXES)
     unreached = _update(settings, folder / "updated", cancelled)
     said = process.run(["apt-get", *settings, "indextargets", "--format", "$(IDENTIFIER) $(RELEASE) $(FILENAME)"])
     found: dict[str, list[Path]] = {"contents": [], "sources": [], "packages": []}
@@ -193,9 +204,9 @@ def cat_file(file: Path) -> list[str]:
     return ["/usr/lib/apt/apt-helper", "cat-file", str(file)]
 
 
-def removable(folder: Path, root: Path, architecture: str, packages: Sequence[str]) -> list[str]:
+def removable(folder: Path, root: Path, architectures: Sequence[str], packages: Sequence[str]) -> list[str]:
     """*packages* and what only came to *root* with them; *folder* as in ``fetch``. Raise ProcessError."""
-    settings = _settings(folder, root, architecture)
+    settings = _settings(folder, root, architectures)
     said = process.run(["apt-get", *settings, "--simulate", "--yes", "--purge", "autoremove", "--", *packages])
     return re.findall(r"^Purg ([^ :]+)", said, re.MULTILINE)
 
@@ -208,26 +219,50 @@ def identity(deb: Path) -> tuple[str, str]:
 
 
 def _install(
-    how: str, folder: Path, settings: Sequence[str], packages: Sequence[str], cancelled: threading.Event
+    how: str,
+    folder: Path,
+    root: Path,
+    architectures: Sequence[str],
+    packages: Sequence[str],
+    *,
+    cancelled: threading.Event,
 ) -> str:
     """What apt says; lists that are old are fetched anew, and so are those that name what cannot be had."""
     archives, stamp = folder / "cache" / "archives", folder / "updated"
-    argv = ["apt-get", *settings, "--yes", how, "--no-install-recommends", "--no-remove", "install", "--", *packages]
+    settings = _settings(folder, root, architectures)
+    argv = ["apt-get", *settings, "--yes", how, "--no-install-recommends", "--no-remove", "install", "--"]
     is_stale = not stamp.exists() or time.time() - stamp.stat().st_mtime > _STALE_S
     unreached = _update(settings, stamp, cancelled) if is_stale else ""
     process.remove(archives)
     (archives / "partial").mkdir(parents=True)
     try:
-        return process.run(argv, timeout_s=1800, cancelled=cancelled)
+        return process.run([*argv, *_named(settings, architectures, packages)], timeout_s=1800, cancelled=cancelled)
     except ProcessError as err:
         _refuse_unknown(err, unreached)
     # What the lists name may have been replaced in the archive since.
     unreached = _update(settings, stamp, cancelled)
     try:
-        return process.run(argv, timeout_s=1800, cancelled=cancelled)
+        return process.run([*argv, *_named(settings, architectures, packages)], timeout_s=1800, cancelled=cancelled)
     except ProcessError as err:
         _refuse_unknown(err, unreached)
         raise ImageError(f"Debian packages could not be fetched: {err}") from err
+
+
+def _named(settings: Sequence[str], architectures: Sequence[str], packages: Sequence[str]) -> list[str]:
+    """*packages* as apt is to be asked for them: of several architectures, each that has to be of the last with it.
+
+    What serves every architecture (a tool, documentation) is taken of apt's own, which runs without emulation.
+    """
+    if len(architectures) == 1:
+        return list(packages)
+    whichever = set()
+    for package in packages:
+        # One that apt's own architecture has not may still be there for the other; if not, the installation says so.
+        with contextlib.suppress(ProcessError):
+            stanza = process.run(["apt-cache", *settings, "show", "--no-all-versions", "--", package])
+            if re.search(rf"^(Architecture: all|Multi-Arch: ({'|'.join(_WHICHEVER)}))$", stanza, re.MULTILINE):
+                whichever.add(package)
+    return [item if item in whichever or ":" in item else f"{item}:{architectures[-1]}" for item in packages]
 
 
 def _refuse_unknown(err: ProcessError, unreached: str) -> None:
@@ -255,12 +290,14 @@ def _update(settings: Sequence[str], stamp: Path, cancelled: threading.Event) ->
     return ""
 
 
-def _settings(folder: Path, root: Path, architecture: str, *, more: str = "") -> list[str]:
+def _settings(folder: Path, root: Path, architectures: Sequence[str], *, more: str = "") -> list[str]:
     """Options that turn apt from this machine to the image; a file, because only there can lists be cleared."""
     for name in ("state/lists/partial", "cache/archives/partial", "empty"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     file = folder / "apt.conf"
-    file.write_text(_SETTINGS.format(folder=folder, root=root, architecture=architecture) + more, encoding="utf-8")
+    all_of_them = " ".join(f'"{item}";' for item in architectures)
+    text = _SETTINGS.format(folder=folder, root=root, architecture=architectures[0], architectures=all_of_them)
+    file.write_text(text + more, encoding="utf-8")
     return ["-c", str(file)]
 
 
@@ -286,14 +323,14 @@ def _one_line(machine: Path) -> Iterator[dict[str, str]]:
                 yield {"types": kind, "uris": uri, "suites": suite, "components": components} | more
 
 
-def _only(entry: dict[str, str], suites: set[str], architecture: str) -> str | None:
+def _only(entry: dict[str, str], suites: set[str], architectures: Sequence[str]) -> str | None:
     """The stanza with what it says of *suites*' main component; None if it says nothing of it."""
     wanted = [suite for suite in entry.get("suites", "").split() if suite in suites]
     unfit = (
         not wanted
         or "deb" not in entry.get("types", "").split()
         or "main" not in entry.get("components", "").split()
-        or architecture not in entry.get("architectures", architecture).split()
+        or ("architectures" in entry and not set(architectures) <= set(entry["architectures"].split()))
         or entry.get("enabled", "yes").strip().lower() in {"no", "false", "0"}
     )
     if unfit:

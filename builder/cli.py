@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 from packaging.utils import NormalizedName
 
-from builder import alone, images, isolation, node, trying
+from builder import alone, emulation, images, isolation, node, trying
 from builder.debian_index import making, telling
 from builder.images import Image
 from schema import log
+from schema.attest.authority import NodeKey
 from schema.door import (
     Door,
     Group,
@@ -33,7 +34,7 @@ from schema.errors import UsageError, WireError
 from schema.jobs import BuildJob
 from schema.missing import MissingKind
 from schema.names import project_name
-from schema.platforms import Platform
+from schema.platforms import DEBIAN_ARCHITECTURES, Platform
 from schema.printable import printable
 
 
@@ -71,6 +72,41 @@ def check(door: Door, *, as_json: bool) -> int:
     return 1 if problems else 0
 
 
+@farm_node.command("new-key")
+@as_json
+@pass_door
+def new_key(door: Door, *, as_json: bool) -> None:
+    """Make another signing key for this node, which must then be enrolled again; the old one is kept beside it.
+
+    After a key was revoked, or once in a while. Wheels that were signed with the old key stay as they are.
+    """
+    settings = door.settings
+    made = NodeKey.renew(settings.node_keys)
+    request = settings.node_keys / "node.csr"
+    if as_json:
+        answer_json({"node": made.node, "csr": str(request)})
+    else:
+        answer(f"node {made.node} has a new key; on the master: wheelfarm node enrol {made.node} --csr {request}")
+
+
+@farm_node.command()
+@click.argument("architecture", type=click.Choice(sorted(DEBIAN_ARCHITECTURES)))
+@as_json
+def emulate(*, architecture: str, as_json: bool) -> None:
+    """Have the kernel hand programs of ARCHITECTURE, such as aarch64, to qemu until the next restart; as root.
+
+    Images of it can then be made and built in here. A machine with systemd does the same at each start once Debian's
+    package binfmt-support (from Debian 13 on: qemu-user-binfmt) is installed beside qemu.
+    """
+    if emulation.is_native(architecture):
+        raise UsageError(f"this machine runs programs of {architecture} by itself")
+    found = emulation.enable(architecture)
+    if as_json:
+        answer_json({"architecture": architecture, "program": str(found.program), "version": found.version})
+    else:
+        answer(f"{architecture}: {found.program} {found.version}")
+
+
 @farm_node.group(cls=Group)
 def image() -> None:
     """The images that wheels are built in."""
@@ -85,10 +121,12 @@ def list_images(door: Door, *, as_json: bool) -> None:
     if as_json:
         answer_json([_about(item) for item in found])
         return
-    header = ("NAME", "PYTHON", "PACKAGES", "DIGEST", "FOLDER")
-    answer(
-        columns(header, [(item.name, item.python, len(item.packages), item.digest[:12], item.folder) for item in found])
-    )
+    header = ("NAME", "PYTHON", "PACKAGES", "EMULATION", "DIGEST", "FOLDER")
+    rows = [
+        (item.name, item.python, len(item.packages), item.emulation or "", item.digest[:12], item.folder)
+        for item in found
+    ]
+    answer(columns(header, rows))
 
 
 def _about(image: Image) -> dict[str, object]:
@@ -96,6 +134,7 @@ def _about(image: Image) -> dict[str, object]:
         "name": image.name,
         "python": image.python,
         "packages": len(image.packages),
+        "emulation": image.emulation,
         "digest": image.digest,
         "folder": str(image.folder),
     }
@@ -108,6 +147,9 @@ def _about(image: Image) -> dict[str, object]:
 def make(door: Door, *, name: str, as_json: bool) -> None:
     """Make the image NAME, such as debian12-x86_64, unless it is there already.
 
+    One whose architecture this machine does not run by itself is made for qemu (wheelfarm-node emulate), as
+    images.emulation of farm.toml says.
+
     With --json each step is a line of its own: {"step": "...", "done": 0.4}.
     """
 
@@ -117,7 +159,8 @@ def make(door: Door, *, name: str, as_json: bool) -> None:
         else:
             _tell(step, done)
 
-    made = images.make(door.settings.images.folder, name, progress=tell)
+    settings = door.settings.images
+    made = images.make(settings.folder, name, emulated=settings.emulation, progress=tell)
     answer(json.dumps(_about(made))) if as_json else answer(f"{made.name}: {made.folder} ({made.digest})")
 
 

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder import apt, dpkg_records, images, linker, process
+from builder import apt, assembling, dpkg_records, images, linker, process
 from builder.images import Image
 from builder.log import Log
 from schema.errors import ImageError, LimitExceededError, NodeError, PackagesError
 from schema.names import Sha256, sha256_of
-from schema.platforms import DEBIAN_ARCHITECTURES
-from schema.states import FailureClass
+from schema.states import Emulation, FailureClass
 
 # Of what is recorded of a derived image; one of an older format is not used again.
 _FORMAT = 4
@@ -46,7 +45,10 @@ def with_packages(
     Raise PackagesError for a package that there is not, and for more than *bound* allows; LimitExceededError
     (CANCELLED) once *cancelled* is set, ImageError if it cannot be made.
     """
-    wanted = [name for name in apt.check_names(packages) if name not in image.packages]
+    names = apt.check_names(packages)
+    if image.emulation is Emulation.HYBRID:
+        names = sorted({assembling.cross_package(name, image.platform) for name in names})
+    wanted = [name for name in names if name not in image.packages]
     if not wanted:
         return image
     key = hashlib.sha256(json.dumps([_FORMAT, image.digest, wanted]).encode()).hexdigest()[:16]
@@ -91,8 +93,9 @@ def _made(
 
 def _check(bound: Bound, image: Image, cancelled: threading.Event) -> None:
     packages = apt.check_names(bound.packages)
-    architecture = DEBIAN_ARCHITECTURES[image.platform.arch]
-    size_bytes = apt.download_bytes(image.folder / "apt", image.root, architecture, packages, cancelled=cancelled)
+    size_bytes = apt.download_bytes(
+        image.folder / "apt", image.root, image.architectures, packages, cancelled=cancelled
+    )
     if size_bytes > bound.most_bytes:
         raise PackagesError(
             f"not added: {', '.join(packages)} and what they need are {size_bytes / 2**20:.1f} MiB to download,"
@@ -120,8 +123,7 @@ def _used_at(derived: Path) -> float:
 
 
 def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancelled: threading.Event) -> None:
-    architecture = DEBIAN_ARCHITECTURES[image.platform.arch]
-    debs = apt.fetch(image.folder / "apt", image.root, architecture, wanted, cancelled=cancelled)
+    debs = apt.fetch(image.folder / "apt", image.root, image.architectures, wanted, cancelled=cancelled)
     added = tuple((*apt.identity(deb), sha256_of(deb)) for deb in debs)
     with images.unfinished(folder, key) as making:
         # Hard links: the copy costs no space.
@@ -129,6 +131,8 @@ def _derive(image: Image, folder: Path, key: str, wanted: Sequence[str], cancell
         for deb in debs:
             _unpack(deb, making / "root")
         dpkg_records.add(making / "root", debs)
+        if image.emulation is Emulation.HYBRID:
+            assembling.link_compilers(making / "root", image.platform)
         linker.renew_cache(making / "root")
         (making / "tools").symlink_to(image.tools.resolve())
         digest = hashlib.sha256(json.dumps([image.digest, added]).encode()).hexdigest()

@@ -20,12 +20,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from builder import apt, inspection, process, stripping, toolbox
+from builder import apt, assembling, emulation, inspection, process, stripping, toolbox
 from builder.bootstrap import Progress, bootstrap
 from schema.errors import ImageError, LimitExceededError
 from schema.names import Sha256, sha256
-from schema.platforms import Platform
-from schema.states import FailureClass
+from schema.platforms import Platform, this_machine
+from schema.states import Emulation, FailureClass
+from schema.wheels import elf, machines
 
 # A lock that another process holds is looked at again and again, so that the wait can be cancelled.
 _LOOK_AGAIN_S = 0.2
@@ -39,6 +40,7 @@ class Image:
     added: (package, version, sha256 of its .deb) of what a derived image has beyond its base
     libraries: shared library, as programs ask for it at run time → the package that ships it; of those packages that
         the bare root has not
+    emulation: how it was made where this machine does not run its architecture by itself; None where it does
     """
 
     name: str
@@ -48,6 +50,7 @@ class Image:
     python: str
     added: tuple[tuple[str, str, str], ...] = ()
     libraries: dict[str, str] = field(default_factory=dict)
+    emulation: Emulation | None = None
 
     @property
     def root(self) -> Path:
@@ -63,6 +66,23 @@ class Image:
     def platform(self) -> Platform:
         """The platform of the image's own interpreter."""
         return Platform.of_image(self.name)
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Debian's names of its packages' architectures; the first is that of its compiler and shell."""
+        return assembling.architectures(self.platform, self.emulation)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What programs in it must be told; nothing where this machine runs them by itself."""
+        if self.emulation is None:
+            return {}
+        told = emulation.variables(self.platform.arch)
+        if self.emulation is Emulation.HYBRID:
+            # pkg-config is this machine's own, and would tell of its own architecture's libraries.
+            libraries = machines.multiarch(self.platform.arch)
+            told["PKG_CONFIG_LIBDIR"] = f"/usr/lib/{libraries}/pkgconfig:/usr/share/pkgconfig"
+        return told
 
 
 def find(folder: Path, name: str) -> Image:
@@ -103,6 +123,7 @@ def read(folder: Path) -> Image:
             python=data["python"],
             added=tuple(tuple(item) for item in data.get("added", ())),
             libraries=dict(data.get("libraries", {})),
+            emulation=Emulation(data["emulation"]) if data.get("emulation") else None,
         )
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ImageError(
@@ -131,20 +152,29 @@ def installed(folder: Path) -> list[Image]:
     return found
 
 
-def make(folder: Path, name: str, *, progress: Progress) -> Image:
-    """Make the image, unless it is there already; all of it or nothing. Raise ImageError, ToolMissingError."""
+def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, progress: Progress) -> Image:
+    """Make the image, unless it is there already; all of it or nothing.
+
+    emulated: how, where this machine does not run its architecture by itself
+    Raise ImageError, EmulationError, ToolMissingError.
+    """
     platform = Platform.of_image(name)
+    how = None if emulation.is_native(platform.arch) else emulated
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, name):
         if (folder / name / "image.json").is_file():
             _bring_up_to_date(read(folder / name), progress)
             return find(folder, name)
         with unfinished(folder, name) as making:
-            bootstrap(making, platform, progress)
+            if how is None:
+                bootstrap(making, platform, progress)
+            else:
+                assembling.assemble(making, platform, how, progress, compiler=_compiler(folder, platform))
+            _check_machine(making / "root", platform)
             progress("installing the farm's own tools", 0.80)
-            toolbox.install(making / "tools", making / "root", platform)
+            toolbox.install(making / "tools", _compiler(folder, platform) or making / "root", platform)
             progress("taking the digest", 0.90)
-            image = _of(name, making)
+            image = _of(name, making, how)
             progress("making the root to try wheels in", 0.95)
             _make_bare(image)
             making.chmod(0o755)
@@ -153,11 +183,41 @@ def make(folder: Path, name: str, *, progress: Progress) -> Image:
     return find(folder, name)
 
 
-def _of(name: str, folder: Path) -> Image:
+def _compiler(folder: Path, platform: Platform) -> Path | None:
+    """The root of this machine's own image of the same distribution, where there is one that is whole."""
+    native = folder / f"{platform.distribution.name}-{this_machine()}"
+    return native / "root" if (native / "image.json").is_file() and native.name != platform.view else None
+
+
+def _of(name: str, folder: Path, how: Emulation | None) -> Image:
     """The image of a finished root in *folder*."""
-    packages = apt.installed(folder / "root")
-    python = _python(folder / "root", packages)
-    return Image(name=name, folder=folder, digest=tree_digest(folder / "root"), packages=packages, python=python)
+    root = folder / "root"
+    packages = apt.installed(root, assembling.architectures(Platform.of_image(name), how))
+    return Image(
+        name=name,
+        folder=folder,
+        digest=tree_digest(root),
+        packages=packages,
+        python=_python(root, packages),
+        emulation=how,
+    )
+
+
+def _check_machine(root: Path, platform: Platform) -> None:
+    """An archive may be for other machines than its name says: Debian's armhf needs ARMv7, Raspbian's does not."""
+    python = (root / "usr/bin/python3").resolve()
+    if not python.is_relative_to(root.resolve()):
+        raise ImageError(f"the image {platform.view} has no python3 of its own")
+    try:
+        with python.open("rb") as file:
+            found = list(machines.faults(elf.read(file), platform.arch))
+    except (OSError, ValueError) as err:
+        raise ImageError(f"the interpreter of the image {platform.view} cannot be read: {err}") from err
+    if found:
+        raise ImageError(
+            f"what was made is no image of {platform.view}: its interpreter {found[0]}",
+            advice="make it where the package sources are those of " + platform.distribution.title,
+        )
 
 
 def _has_bare(image: Image) -> bool:
@@ -167,11 +227,18 @@ def _has_bare(image: Image) -> bool:
 def _make_bare(image: Image) -> None:
     """Make the image's bare root, and record the image with the libraries that that lacks."""
     with unfinished(image.folder, "bare") as making:
-        libraries = stripping.strip(making / "root", image.root, image.folder / "apt", image.platform)
+        if image.emulation is None:
+            stripping.strip(making / "root", image.root, image.folder / "apt", image.platform)
+        else:
+            compiler = _compiler(image.folder.parent, image.platform)
+            assembling.assemble_bare(making, image.platform, lambda *_: None, compiler=compiler)
+            process.remove(making / "apt")
         for shared in ("tools", "apt"):
             (making / shared).symlink_to(Path("..", shared))
-        write(_of(image.name, making))
-        write(replace(image, libraries=libraries))
+        bare = _of(image.name, making, None if image.emulation is None else Emulation.FULL)
+        write(bare)
+        lacking = image.packages.keys() - bare.packages.keys()
+        write(replace(image, libraries=stripping.libraries(image.root, lacking)))
         making.chmod(0o755)
         making.rename(image.folder / "bare")
 
@@ -191,7 +258,7 @@ def _renew_tools(image: Image, progress: Progress) -> None:
     process.remove(new)
     process.remove(old)
     new.mkdir()
-    toolbox.install(new, image.root, image.platform)
+    toolbox.install(new, _compiler(image.folder.parent, image.platform) or image.root, image.platform)
     new.chmod(0o755)
     with contextlib.suppress(FileNotFoundError):  # who did this before may have been killed here
         image.tools.rename(old)

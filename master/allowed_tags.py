@@ -20,7 +20,7 @@ _PORTABLE = (
     *(f"musllinux_1_{minor}_{arch}" for minor in range(10) for arch in ARCHITECTURES),
     *("any", "win32", "win_amd64", "win_arm64", "macosx_10_9_x86_64", "macosx_11_0_arm64", "macosx_10_9_universal2"),
 )
-_VIEWS = {f"{name}-{arch}": (DISTRIBUTIONS[name], arch) for name in DISTRIBUTIONS for arch in DEBIAN_ARCHITECTURES}
+_VIEWS = {f"{name}-{arch}": (item, arch) for name, item in DISTRIBUTIONS.items() for arch in item.architectures}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ _PLAN_ONCE = text("SET LOCAL plan_cache_mode = 'force_generic_plan'")
 class Desk:
     """A node with its machine and what it has to do.
 
+    spare: platforms that it emulates and another node runs by itself: for slots that are left after all else
     running: the sizes of its builds
     """
 
@@ -53,6 +54,7 @@ class Desk:
     platforms: tuple[str, ...]
     slots: int
     machine: Machine
+    spare: tuple[str, ...] = ()
     running: tuple[int, ...] = ()
 
     @property

@@ -146,6 +146,8 @@ class Collector:
             verified = verify.attestation(attestation, authority_pem=self.authority.certificate_pem, at=at)
         except SignatureError as err:
             raise TransferError(f"the statement of node {node}: {err}") from err
+        if verified.key in claimed.revoked_keys:
+            raise TrustError(f"the statement of node {node} is signed with a key that was revoked")
         said = read_provenance(verified.statement)
         wheel = result.wheel
         _agree(
@@ -234,6 +236,7 @@ class _Claimed:
     expected: Expected
     sdist_sha256: str
     is_repeat: bool
+    revoked_keys: frozenset[str]
 
 
 def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
@@ -252,6 +255,7 @@ def _claim(session: Session, node: NodeName, lease: Lease) -> _Claimed | None:
         expected=expected_of(build),
         sdist_sha256=build.sdist.sha256 or "" if build.sdist else "",
         is_repeat=build.is_repeat,
+        revoked_keys=frozenset(row.revoked_keys),
     )
 
 

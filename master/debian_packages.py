@@ -96,6 +96,12 @@ PACKAGES: tuple[DebianPackage, ...] = (
         otherwise="what a build writes is measured instead",
     ),
     DebianPackage(
+        name="qemu-user-static",
+        why="runs programs of other architectures; the tests build wheels for ARM",
+        needed_for="test",
+        present=_program("qemu-aarch64-static", "qemu-aarch64"),
+    ),
+    DebianPackage(
         name="postgresql",
         why="the tests run on SQLite and on PostgreSQL; they start their own",
         needed_for="test",

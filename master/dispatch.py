@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from schema.states import BuildState
 log = logging.getLogger(__name__)
 
 _HEARD = (
-    select(Node.name, Node.platforms, Node.slots, Node.memory_bytes, Node.disk_free_bytes)
+    select(Node.name, Node.platforms, Node.emulated, Node.slots, Node.memory_bytes, Node.disk_free_bytes)
     .where(Node.state == "active", Node.heard_at >= bindparam("since"))
     .order_by(Node.name)
 )
@@ -84,10 +85,15 @@ class Dispatcher:
         queued = counts.by_platform(session, BuildState.QUEUED)
         kept_free: set[int] = set()
         jobs: list[tuple[NodeName, BuildJob]] = []
-        for desk in free:
-            short = _is_short(desk, all_desks, queued)
-            chosen = choose(session, desk, at=moment, longest_first=short, kept_free=kept_free)
-            jobs += [(desk.node, job) for job in self._grant(session, desk.node, chosen, at=moment)]
+        taken: dict[NodeName, list[int]] = defaultdict(list)
+        for desk in (*free, *(replace(desk, platforms=desk.spare) for desk in free if desk.spare)):
+            left = replace(desk, running=(*desk.running, *taken[desk.node]))
+            short = _is_short(left, all_desks, queued)
+            chosen = choose(session, left, at=moment, longest_first=short, kept_free=kept_free)
+            granted = self._grant(session, desk.node, chosen, at=moment)
+            given = {job.build_id for job in granted}
+            taken[desk.node] += [item.size for item in chosen if item.id in given]
+            jobs += [(desk.node, job) for job in granted]
         return jobs
 
     def _grant(self, session: Session, node: NodeName, chosen: Sequence[Candidate], *, at: datetime) -> list[BuildJob]:
@@ -150,15 +156,18 @@ def _counts_until(session: Session, item: Candidate, at: datetime) -> datetime:
 def desks(session: Session, *, heard_since: datetime) -> list[Desk]:
     """The active nodes that were heard, with what they do, in the order of their names."""
     running = sizes_by_node(session)
+    nodes = session.execute(_HEARD, {"since": heard_since}).all()
+    native = {item for node in nodes for item in node.platforms if item not in node.emulated}
     return [
         Desk(
             node=NodeName(node.name),
-            platforms=tuple(node.platforms),
+            platforms=tuple(item for item in node.platforms if item not in node.emulated or item not in native),
+            spare=tuple(item for item in node.emulated if item in native),
             slots=node.slots,
             machine=Machine(memory_bytes=node.memory_bytes, disk_free_bytes=node.disk_free_bytes),
             running=tuple(running[node.name]),
         )
-        for node in session.execute(_HEARD, {"since": heard_since})
+        for node in nodes
     ]
 
 

@@ -10,11 +10,14 @@ from sqlalchemy import Engine
 
 from master import audit
 from schema.attest.authority import Authority, NodeKey
+from schema.attest.certificate import key_digest, read
 from schema.db.models import Node
 from schema.db.session import now, transaction
+from schema.errors import TrustError
 from schema.names import NodeName, node_name
 from schema.platforms import Platform
 from schema.settings import Settings
+from schema.states import GONE, NodeState
 
 
 def enrol(
@@ -29,17 +32,24 @@ def enrol(
 ) -> str:
     """Note the node and give its certificate (PEM); enrolling again replaces certificate and platforms.
 
+    A node that left the farm is taken back; one that was revoked must have made a new key, else TrustError.
     who: the person who did so; None where the farm enrols its own node
     """
     names = [str(platform) for platform in platforms]
     certificate = authority.certify(csr_pem, node=node, platforms=names)
     with transaction(database) as session:
         row = session.get(Node, node)
+        if row is not None and key_digest(read(certificate)) in row.revoked_keys:
+            raise TrustError(
+                f"the key of node {node} was revoked", advice="on the node: wheelfarm-node new-key; then enrol that"
+            )
         before = {"platforms": row.allowed_platforms, "outbox": row.outbox} if row is not None else {}
         if row is None:
             row = Node(name=node, certificate=certificate, outbox=str(outbox), enrolled_at=now(session))
             session.add(row)
         row.certificate, row.outbox, row.allowed_platforms = certificate, str(outbox), names
+        if row.state in GONE and who is not None:
+            row.state, row.state_reason = NodeState.ACTIVE, ""
         if who is not None:
             after = {"platforms": names, "outbox": str(outbox), "certificate": sha256(certificate.encode()).hexdigest()}
             audit.note(session, who=who, action="enrol", subject=f"node {node}", before=before, after=after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from schema.db.models import Node
 from schema.db.session import now
 from schema.errors import FarmError
 from schema.jobs import Heartbeat, Lease, Progress
+from schema.names import fits_one
+from schema.states import GONE
 
 log = logging.getLogger(__name__)
 
@@ -38,24 +40,32 @@ def heartbeat(
     *,
     lease_s: float,
     lost_message_s: float,
+    native_only: Sequence[str] = (),
     lag_s: Callable[[], float] = lambda: 0.0,
 ) -> Heard:
     """Note that a node lives and what it does; extend the leases it really holds.
 
+    native_only: patterns of platforms that a node which emulates them does not get
     lag_s: how late the message is, asked when the database lets us in
 
-    A node that was never enrolled is not believed: it gets no answer and no builds.
+    A node that was never enrolled is not believed: it gets no answer and no builds. One that left the farm is told to
+    stop and to forget.
     """
     node = session.get(Node, message.node)
     if node is None:
         log.warning("a heartbeat from %s, which was never enrolled, is ignored", message.node)
         return Heard()
+    if node.state in GONE:
+        log.warning("a heartbeat from %s, which is %s, is ignored", message.node, node.state)
+        return Heard(forget=message.finished, cancel=message.running)
     node.heard_at = now(session)
     node.version = message.version
     node.slots = message.slots
     node.facts = message.facts
     node.cores, node.memory_bytes, node.disk_free_bytes = message.cores, message.memory_bytes, message.disk_free_bytes
-    node.platforms = [item for item in message.platforms if item in node.allowed_platforms]
+    forbidden = {item for item in message.emulated if fits_one(item, native_only)}
+    node.platforms = [item for item in message.platforms if item in node.allowed_platforms and item not in forbidden]
+    node.emulated = [item for item in message.emulated if item in node.platforms]
     session.flush()
     builds.extend(session, {*message.running, *message.finished}, node=message.node, lease_s=lease_s)
     sweep.unheard(session, message, lost_message_s=lost_message_s, lag_s=lag_s())

@@ -48,6 +48,7 @@ class Inbox:
                 message,
                 lease_s=timing.lease_s,
                 lost_message_s=timing.lost_message_s,
+                native_only=self._parts.settings.farm.native_only,
                 lag_s=partial(self._lateness.of, message),
             )
         crash.point("heartbeat-committed")

@@ -17,7 +17,11 @@ from master.solve import Pin
 from schema.platforms import Platform
 
 # What a kernel calls the machine on which such wheels run: the same, or one with wider words.
-_MACHINES = {"armv7l": ("armv7l", "armv8l", "aarch64"), "i686": ("i686", "x86_64")}
+_MACHINES = {
+    "armv6l": ("armv6l", "armv7l", "armv8l", "aarch64"),
+    "armv7l": ("armv7l", "armv8l", "aarch64"),
+    "i686": ("i686", "x86_64"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What people have the farm do with releases and nodes: rebuild, remove, drain, resume; each leaves a row of audit."""
+"""What people have the farm do with releases and nodes: rebuild, remove, drain …; each leaves a row of audit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schema.db.session import now
 from schema.errors import UsageError
 from schema.names import NodeName
 from schema.platforms import Platform
-from schema.states import BuildState
+from schema.states import GONE, BuildState, NodeState
 
 
 def rebuild(
@@ -100,17 +100,22 @@ def remove(session: Session, name: NormalizedName, version: Version | None, *, w
 def drain(session: Session, name: NodeName, *, who: str, reason: str) -> Node:
     """Give a node no new builds; it ends those it has."""
     node = _node(session, name)
-    if node.state == "quarantined":
+    if node.state == NodeState.QUARANTINED:
         raise UsageError(f"node {name} is quarantined: {node.state_reason}", advice=f"wheelfarm node resume {name}")
-    return _set(session, node, "draining", who=who, action="drain", reason=reason)
+    return _set(session, node, NodeState.DRAINING, who=who, action="drain", reason=reason)
+
+
+def quarantine(session: Session, name: NodeName, *, who: str, reason: str) -> Node:
+    """Give a node no new builds because a person does not trust it for now; it ends those it has."""
+    return _set(session, _node(session, name), NodeState.QUARANTINED, who=who, action="quarantine", reason=reason)
 
 
 def resume(session: Session, name: NodeName, *, who: str) -> Node:
     """Give a node builds again, also one that was set aside because its results were refused."""
-    return _set(session, _node(session, name), "active", who=who, action="resume", reason="")
+    return _set(session, _node(session, name), NodeState.ACTIVE, who=who, action="resume", reason="")
 
 
-def _set(session: Session, node: Node, state: str, *, who: str, action: str, reason: str) -> Node:
+def _set(session: Session, node: Node, state: NodeState, *, who: str, action: str, reason: str) -> Node:
     before = {"state": node.state, "reason": node.state_reason}
     node.state, node.state_reason = state, reason
     after = {"state": state, "reason": reason}
@@ -122,4 +127,6 @@ def _node(session: Session, name: NodeName) -> Node:
     node = session.get(Node, name, with_for_update=True)
     if node is None:
         raise UsageError(f"there is no node {name}", advice="wheelfarm node list names them")
+    if node.state in GONE:
+        raise UsageError(f"node {name} is {node.state}", advice="wheelfarm node enrol takes it back")
     return node

@@ -11,6 +11,8 @@ from schema.db.models import Build
 from schema.db.session import now
 from schema.states import BuildPolicy, BuildState
 
+_ALIVE = (BuildState.QUEUED, BuildState.WAITING, BuildState.LEASED, BuildState.COLLECTING, BuildState.PUBLISHED)
+
 
 def next_number(session: Session, build: Build) -> int:
     """The first build number of the release that is free on every platform."""
@@ -18,6 +20,18 @@ def next_number(session: Session, build: Build) -> int:
         select(func.max(Build.build_number)).where(Build.project_id == build.project_id, Build.version == build.version)
     )
     return (highest or 0) + 1
+
+
+def is_followed(session: Session, build: Build) -> bool:
+    """Whether a later build of the same release on the same platform is published, or on its way."""
+    later = select(Build.id).where(
+        Build.project_id == build.project_id,
+        Build.version == build.version,
+        Build.platform == build.platform,
+        Build.build_number > build.build_number,
+        Build.state.in_(_ALIVE),
+    )
+    return session.scalar(later.limit(1)) is not None
 
 
 def again(session: Session, build: Build, *, origin: str, reason: str, who: str = "", because: str = "") -> Build:

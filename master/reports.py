@@ -63,11 +63,13 @@ class NodeRow:
     """A node as operators see it.
 
     state: ``active``, ``draining``, ``quarantined``, or ``silent`` for an active one that was not heard lately
+    emulated: those of platforms that its own processor does not run
     """
 
     name: str
     state: str
     platforms: tuple[str, ...]
+    emulated: tuple[str, ...]
     slots: int
     busy: int
     heard_at: datetime | None
@@ -129,6 +131,7 @@ def nodes(session: Session, *, silent_s: float) -> list[NodeRow]:
             name=node.name,
             state="silent" if node.state == "active" and (node.heard_at or oldest) <= oldest else node.state,
             platforms=tuple(node.platforms or node.allowed_platforms),
+            emulated=tuple(node.emulated),
             slots=node.slots,
             busy=busy.get(node.name, 0),
             heard_at=node.heard_at,

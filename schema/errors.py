@@ -15,6 +15,7 @@ Every error that the farm raises on purpose.
   - NodeError                  this node cannot work now; the job goes back to the queue
     · ToolMissingError
     · ImageError
+    · EmulationError           this machine does not run programs of an architecture
   - UpstreamError              the upstream index did not answer as an index does; tried again later
     · UnknownProjectError      the upstream has no such project
   - WireError                  a message is not what schema.jobs says
@@ -154,6 +155,10 @@ class ToolMissingError(NodeError):
 
 class ImageError(NodeError):
     """An image is missing or broken, or could not be made."""
+
+
+class EmulationError(NodeError):
+    """This machine does not run programs of some architecture, not through qemu either."""
 
 
 class UpstreamError(FarmError):

@@ -186,6 +186,7 @@ class Lease(Message):
 class Heartbeat(Message):
     """What a node is doing, every few seconds: node → master.
 
+    emulated: those of platforms that its own processor does not run
     running: the builds it works on; finished: those whose results wait in its outbox
     cores, memory_bytes, disk_free_bytes: of the machine, for builds; 0 where the node does not say
     facts: what the machine is (kernel, load, how builds are kept apart …), for people only
@@ -196,6 +197,7 @@ class Heartbeat(Message):
     version: str
     platforms: tuple[str, ...]
     slots: int
+    emulated: tuple[str, ...] = ()
     cores: int = 0
     memory_bytes: int = 0
     disk_free_bytes: int = 0
@@ -214,6 +216,7 @@ class Heartbeat(Message):
             version=fields.text(data["version"]),
             platforms=tuple(str(Platform.parse(item)) for item in fields.texts(data["platforms"])),
             slots=fields.count(data["slots"]),
+            emulated=tuple(str(Platform.parse(item)) for item in fields.texts(data.get("emulated", ()))),
             cores=fields.count(data.get("cores", 0), most=MOST_CORES),
             memory_bytes=fields.count(data.get("memory_bytes", 0)),
             disk_free_bytes=fields.count(data.get("disk_free_bytes", 0)),
@@ -308,7 +311,8 @@ class WheelFile(Message):
 class Material(Message):
     """Something that went into a build: a build requirement, the image, a Debian package.
 
-    kind: ``sdist``, ``image``, ``debian``, ``tool``, ``python`` (a wheel of the upstream) or ``farm-wheel`` (our own)
+    kind: ``sdist``, ``image``, ``debian``, ``tool``, ``emulator`` (what ran the image's programs), ``python`` (a wheel
+        of the upstream) or ``farm-wheel`` (our own)
     sha256: None where only a version is known
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,11 @@ def project_name(text: str) -> NormalizedName:
 def fits(name: str, pattern: str) -> bool:
     """Whether *pattern*, such as ``Django_*`` in any spelling, is for the normalised *name*."""
     return fnmatchcase(name, _normalised(pattern))
+
+
+def fits_one(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of *patterns* is for *name*, each in any spelling."""
+    return any(fits(canonicalize_name(name), pattern) for pattern in patterns)
 
 
 @cache

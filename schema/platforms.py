@@ -16,6 +16,19 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from schema.errors import UnknownPlatformError
 
+# Architecture as wheels and the kernel name it → as Debian names it.
+DEBIAN_ARCHITECTURES: dict[str, str] = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "armhf",
+    "armv6l": "armhf",
+    "i686": "i386",
+    "riscv64": "riscv64",
+    "ppc64le": "ppc64el",
+    "s390x": "s390x",
+}
+_ARCHITECTURES = tuple(arch for arch in DEBIAN_ARCHITECTURES if arch != "armv6l")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
@@ -24,6 +37,8 @@ class Distribution:
     suite: the name its archive uses
     glibc: (major, minor) of its C library
     python: the full version of its own CPython
+    identity: ID and VERSION_ID of its ``/etc/os-release``
+    architectures: those that it is for
     """
 
     name: str
@@ -31,28 +46,32 @@ class Distribution:
     suite: str
     glibc: tuple[int, int]
     python: str
+    identity: tuple[str, str]
+    architectures: tuple[str, ...]
 
 
+# Name, title, suite, glibc, CPython, and what /etc/os-release says.
+_RELEASES = (
+    ("debian11", "Debian 11", "bullseye", (2, 31), "3.9.2", ("debian", "11")),
+    ("debian12", "Debian 12", "bookworm", (2, 36), "3.11.2", ("debian", "12")),
+    ("debian13", "Debian 13", "trixie", (2, 41), "3.13.5", ("debian", "13")),
+    ("raspbian12", "Raspberry Pi OS 12 (32-bit)", "bookworm", (2, 36), "3.11.2", ("raspbian", "12")),
+    ("raspbian13", "Raspberry Pi OS 13 (32-bit)", "trixie", (2, 41), "3.13.5", ("raspbian", "13")),
+    ("ubuntu2204", "Ubuntu 22.04", "jammy", (2, 35), "3.10.12", ("ubuntu", "22.04")),
+    ("ubuntu2404", "Ubuntu 24.04", "noble", (2, 39), "3.12.3", ("ubuntu", "24.04")),
+)
 DISTRIBUTIONS: dict[str, Distribution] = {
-    item.name: item
-    for item in (
-        Distribution(name="debian11", title="Debian 11", suite="bullseye", glibc=(2, 31), python="3.9.2"),
-        Distribution(name="debian12", title="Debian 12", suite="bookworm", glibc=(2, 36), python="3.11.2"),
-        Distribution(name="debian13", title="Debian 13", suite="trixie", glibc=(2, 41), python="3.13.5"),
-        Distribution(name="ubuntu2204", title="Ubuntu 22.04", suite="jammy", glibc=(2, 35), python="3.10.12"),
-        Distribution(name="ubuntu2404", title="Ubuntu 24.04", suite="noble", glibc=(2, 39), python="3.12.3"),
+    name: Distribution(
+        name=name,
+        title=title,
+        suite=suite,
+        glibc=glibc,
+        python=python,
+        identity=identity,
+        # Raspbian is compiled for ARMv6; Debian's armhf, for ARMv7, only has the same name.
+        architectures=("armv6l",) if identity[0] == "raspbian" else _ARCHITECTURES,
     )
-}
-
-# Architecture as wheels and the kernel name it → as Debian names it.
-DEBIAN_ARCHITECTURES: dict[str, str] = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "armhf",
-    "i686": "i386",
-    "riscv64": "riscv64",
-    "ppc64le": "ppc64el",
-    "s390x": "s390x",
+    for name, title, suite, glibc, python, identity in _RELEASES
 }
 
 # The oldest manylinux_2_N of each architecture, and the three legacy spellings (PEP 600).
@@ -79,8 +98,9 @@ class Platform:
         name, arch, python = parts
         if name not in DISTRIBUTIONS:
             raise UnknownPlatformError(text, known=f"known distributions: {', '.join(DISTRIBUTIONS)}")
-        if arch not in DEBIAN_ARCHITECTURES:
-            raise UnknownPlatformError(text, known=f"known architectures: {', '.join(DEBIAN_ARCHITECTURES)}")
+        if arch not in DISTRIBUTIONS[name].architectures:
+            known = f"architectures of {name}: {', '.join(DISTRIBUTIONS[name].architectures)}"
+            raise UnknownPlatformError(text, known=known)
         if not _PYTHON.fullmatch(python):
             raise UnknownPlatformError(text, known="the interpreter is written as cp311")
         return cls(distribution=DISTRIBUTIONS[name], arch=arch, python=python)
@@ -89,12 +109,22 @@ class Platform:
     def of_image(cls, image: str) -> Self:
         """The platform of an image such as ``debian12-x86_64`` with the distribution's own interpreter."""
         name, _, arch = image.partition("-")
-        if name not in DISTRIBUTIONS or arch not in DEBIAN_ARCHITECTURES:
+        if name not in DISTRIBUTIONS or arch not in DISTRIBUTIONS[name].architectures:
             raise UnknownPlatformError(
                 image, known="write an image as DISTRIBUTION-ARCHITECTURE, such as debian12-x86_64"
             )
         minor = DISTRIBUTIONS[name].python.split(".")[1]
         return cls(distribution=DISTRIBUTIONS[name], arch=arch, python=f"cp3{minor}")
+
+    @classmethod
+    def here(cls) -> Self:
+        """What a farm on this machine builds for, where nobody says: Debian 12; on 32-bit Raspberry Pi OS, for that."""
+        try:
+            told = machine.freedesktop_os_release()
+        except OSError:
+            told = {}
+        raspbian = DISTRIBUTIONS.get(f"raspbian{told.get('VERSION_ID', '')}") if told.get("ID") == "raspbian" else None
+        return cls.of_image(f"{raspbian.name}-armv6l" if raspbian else f"debian12-{this_machine()}")
 
     def __str__(self) -> str:
         return f"{self.view}-{self.python}"
@@ -123,6 +153,17 @@ class Platform:
     def tags(self) -> frozenset[Tag]:
         """Every wheel tag that an installer on this platform accepts."""
         return frozenset(self.ordered_tags)
+
+    @property
+    def retagged(self) -> dict[str, tuple[str, ...]]:
+        """Platform tags as build backends may give them → those that the wheel is to have.
+
+        A 32-bit interpreter on a 64-bit kernel names a machine that nothing is compiled for (B-09). What was compiled
+        for ARMv6 runs on ARMv7, whose installers do not take it under the older name.
+        """
+        if self.arch == "armv6l":
+            return dict.fromkeys(("linux_armv6l", "linux_armv7l", "linux_armv8l"), ("linux_armv6l", "linux_armv7l"))
+        return {"linux_armv8l": ("linux_armv7l",)} if self.arch == "armv7l" else {}
 
     @property
     def ordered_tags(self) -> tuple[Tag, ...]:
@@ -164,6 +205,9 @@ def _tags(python: tuple[int, int], platforms: tuple[str, ...]) -> tuple[Tag, ...
 
 
 def _platform_tags(arch: str, glibc: tuple[int, int]) -> Iterator[str]:
+    if arch == "armv6l":  # no manylinux is for it
+        yield "linux_armv6l"
+        return
     for minor in range(glibc[1], _OLDEST_GLIBC_MINOR.get(arch, 17) - 1, -1):
         yield f"manylinux_{glibc[0]}_{minor}_{arch}"
         if minor in _LEGACY_MANYLINUX:

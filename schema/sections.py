@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
 from schema import names
-from schema.platforms import Platform, this_machine
-from schema.states import BuildPolicy, Bundle
+from schema.platforms import Platform
+from schema.states import BuildPolicy, Bundle, Emulation
 
 
 def _root() -> bool:
@@ -32,13 +30,15 @@ class FarmSection:
     home: database, store, site, logs, keys and the embedded Redis live below it
     build: whether a wheel is built although the upstream has a usable one
     platforms: what the farm builds for, where a request names none
+    native_only: patterns of platforms, such as ``debian12-aarch64-*``, that no node emulates
     """
 
     name: str = "wheelfarm"
     contact: str = ""
     home: Path = Path("var")
     build: BuildPolicy = BuildPolicy.MISSING
-    platforms: tuple[Platform, ...] = field(default_factory=lambda: (Platform.of_image(f"debian12-{this_machine()}"),))
+    platforms: tuple[Platform, ...] = field(default_factory=lambda: (Platform.here(),))
+    native_only: tuple[str, ...] = ()
     recipes: tuple[Path, ...] = ()
 
 
@@ -250,16 +250,20 @@ class BundleSection:
     def on(self, platform: Platform) -> Bundle | None:
         """What is set for that platform; None where nothing is."""
         for patterns, bundle in ((self.never, Bundle.NEVER), (self.when_missing, Bundle.WHEN_MISSING)):
-            if any(names.fits(canonicalize_name(str(platform)), pattern) for pattern in patterns):
+            if names.fits_one(str(platform), patterns):
                 return bundle
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesSection:
-    """folder: one folder an image; outside any checkout, so that several farms share them."""
+    """folder: one folder an image; outside any checkout, so that several farms share them.
+
+    emulation: how those are made whose architecture this machine does not run by itself
+    """
 
     folder: Path = field(default_factory=lambda: cache() / "images")
+    emulation: Emulation = Emulation.HYBRID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

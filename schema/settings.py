@@ -262,11 +262,12 @@ def _checked(settings: Settings, *, file: Path) -> Settings:
         raise SettingsError(f"{file}: web.port: {settings.web.port} is not a port from 1 to 65535")
     if not 1 <= settings.heal.tries <= MOST_TRIES:
         raise SettingsError(f"{file}: heal.tries: {settings.heal.tries} is not from 1 to {MOST_TRIES}")
-    for key in ("never", "when_missing"):
+    patterns = {"bundle.never": settings.bundle.never, "bundle.when_missing": settings.bundle.when_missing}
+    for key, value in (*patterns.items(), ("farm.native_only", settings.farm.native_only)):
         try:
-            rule_keys.platforms(getattr(settings.bundle, key))
+            rule_keys.platforms(value)
         except ValueError as err:
-            raise SettingsError(f"{file}: bundle.{key}: {err}") from err
+            raise SettingsError(f"{file}: {key}: {err}") from err
     if settings.repeat.top > _MOST_PROJECTS:
         raise SettingsError(f"{file}: repeat.top: {settings.repeat.top} is too many: at most {_MOST_PROJECTS}")
     if settings.node.slots < 1:

@@ -185,6 +185,27 @@ class Bundle(StrEnum):
     WHEN_MISSING = "when-missing"  # those that the bare root does not have
 
 
+class NodeState(StrEnum):
+    """Whether a node gets builds."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"  # no new ones; it ends those it has
+    QUARANTINED = "quarantined"  # it brought what does not stand
+    RETIRED = "retired"  # it left the farm
+    REVOKED = "revoked"  # it was not to be trusted; what it built since is taken back
+
+
+# A node that is out of the farm for good: it comes back only when it is enrolled again.
+GONE = frozenset({NodeState.RETIRED, NodeState.REVOKED})
+
+
+class Emulation(StrEnum):
+    """How an image is made whose architecture this machine does not run by itself."""
+
+    HYBRID = "hybrid"  # interpreter and libraries are emulated; compiler, shell and make are this machine's own
+    FULL = "full"  # every program is
+
+
 class BuildPolicy(StrEnum):
     """Whether a wheel is built although the upstream has a usable one."""
 

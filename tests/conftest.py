@@ -10,14 +10,14 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
-from builder import images
+from builder import emulation, images
 from builder.images import Image
 from master import embedded_redis
 from master.store import Store
@@ -238,6 +238,17 @@ def image() -> Image:
         return images.find(folder, name)
     except ImageError:
         return images.make(folder, name, progress=_say)
+
+
+@pytest.fixture(scope="session")
+def emulated_image() -> Callable[[str], Image]:
+    """The shared Debian 12 image of an architecture that this machine does not run by itself, made as by default."""
+
+    def make(arch: str) -> Image:
+        emulation.enable(arch)
+        return images.make(ImagesSection().folder, f"debian12-{arch}", progress=_say)
+
+    return make
 
 
 def _say(text: str, fraction: float | None) -> None:

@@ -2,8 +2,8 @@
 
 ``make bench-heal`` builds the projects below as a node does, with the recipes that ship, and prints for each what
 healed it, in how many tries, and the time that failed tries took; then again from what worked, and whether the same
-bytes came of it. ``make bench-heal NAMES="lxml pycups"``: only those. A portable wheel is tried in the other images that
-this machine has, too. Sdists and build requirements come from the index that pip here is set to use.
+bytes came of it. ``make bench-heal NAMES="lxml pycups"``: only those. A portable wheel is tried in the other images of
+this machine, too. Sdists and build requirements come from the index that pip here is set to use.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Run:
         )
 
     def _build(self, number: int, name: str, version: str | None, *, known: Row | None, needs: Sequence[str]) -> Row:
-        job, rules = _job(number, name, version, self.settings)
+        job, rules = job_of(number, name, version, self.settings)
         needs = known.needed if known else needs
         job = replace(job, known=known.remedies if known else (), wheels=self.shelf.wheels(needs) if needs else ())
         shop = Workshop.from_settings(self.settings, uid=_FIRST_UID + number if os.geteuid() == 0 else None)
@@ -126,17 +126,20 @@ def _failure(err: JobError | NodeError, job: BuildJob, rules: Sequence[Rule], lo
     }
 
 
-def _job(number: int, name: str, version: str | None, settings: Settings) -> tuple[BuildJob, tuple[Rule, ...]]:
+def job_of(
+    number: int, name: str, version: str | None, settings: Settings, *, arch: str = ""
+) -> tuple[BuildJob, tuple[Rule, ...]]:
     """The job that the master would send, and the rules of the project.
 
     version: None for the newest final release that is for the image's interpreter and has an sdist
+    arch: "" for this machine's own
     """
     project = canonicalize_name(name)
     with Upstream.from_settings(settings) as upstream:
         page = upstream.page(project)
     if not isinstance(page, Page):
         raise SystemExit(f"{name}: the index has no such project")
-    platform = Platform.parse(_PLATFORM.format(arch=os.uname().machine))
+    platform = Platform.parse(_PLATFORM.format(arch=arch or os.uname().machine))
     python = images.find(settings.images.folder, platform.view).python
     released = [file for file in page.files if _fits(file, python) and version in (None, str(Version(file.version)))]
     file = max(released, key=lambda file: Version(file.version))

@@ -30,6 +30,7 @@ _TRIPLETS = {
     "x86_64": "x86_64-linux-gnu",
     "aarch64": "aarch64-linux-gnu",
     "armv7l": "arm-linux-gnueabihf",
+    "armv6l": "arm-linux-gnueabihf",
     "i686": "i386-linux-gnu",
     "riscv64": "riscv64-linux-gnu",
     "ppc64le": "powerpc64le-linux-gnu",
@@ -120,7 +121,7 @@ def _make(making: Path, image: Image, progress: Progress, cancelled: threading.E
     architecture, triplet = DEBIAN_ARCHITECTURES[image.platform.arch], _TRIPLETS[image.platform.arch]
     suite = image.platform.distribution.suite
     found = apt.fetch_indexes(
-        making, image.root, architecture, suite, sources=image.folder / "apt", cancelled=cancelled
+        making, image.root, (architecture,), suite, sources=image.folder / "apt", cancelled=cancelled
     )
     with contextlib.closing(sqlite3.connect(making / _NAME)) as database:
         database.executescript(_TABLES)

@@ -9,13 +9,13 @@ import click
 
 from master import audit, operate, reports
 from master import enrol as enrolment
+from master.cli import revoking
 from master.cli.farm import database, reading, writing
 from master.cli.processes import become
-from master.cli.questions import node_table
+from master.cli.questions import node_table, tell_node
 from master.main_job import python
 from schema import names
 from schema.attest.authority import Authority
-from schema.db.models import Node
 from schema.door import Door, Group, answer, answer_json, as_json, pass_door, progress
 from schema.platforms import Platform
 
@@ -87,7 +87,7 @@ def drain(door: Door, *, name: names.NodeName, reason: str, as_json: bool) -> No
     """Give node NAME no new builds; it ends those it has."""
     with writing(door.settings) as session:
         found = operate.drain(session, name, who=audit.person(), reason=reason)
-        _tell(found, as_json=as_json)
+        tell_node(found, as_json=as_json)
 
 
 @node.command()
@@ -98,14 +98,7 @@ def resume(door: Door, *, name: names.NodeName, as_json: bool) -> None:
     """Give node NAME builds again, also after its results were refused."""
     with writing(door.settings) as session:
         found = operate.resume(session, name, who=audit.person())
-        _tell(found, as_json=as_json)
-
-
-def _tell(found: Node, *, as_json: bool) -> None:
-    if as_json:
-        answer_json({"node": found.name, "state": found.state, "reason": found.state_reason})
-    else:
-        answer(f"node {found.name} is {found.state}")
+        tell_node(found, as_json=as_json)
 
 
 @click.command(
@@ -124,5 +117,6 @@ def image(door: Door, *, arguments: tuple[str, ...]) -> None:
 
 def add_to(group: Group) -> None:
     """Add these commands to *group*."""
+    revoking.add_to(node)
     for command in (node, image):
         group.add_command(command)

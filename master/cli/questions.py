@@ -17,6 +17,7 @@ from master.reports import FarmStatus, NodeRow
 from schema import names
 from schema.db import repeats
 from schema.db.health import Walk
+from schema.db.models import Node
 from schema.db.why.explain import why as explain
 from schema.db.why.surroundings import Rules
 from schema.door import (
@@ -85,10 +86,22 @@ def node_table(rows: tuple[NodeRow, ...]) -> str:
     return columns(
         ("NODE", "STATE", "BUSY", "HEARD (UTC)", "PLATFORMS", "WHY"),
         [
-            (row.name, row.state, f"{row.busy}/{row.slots}", moment(row.heard_at), ", ".join(row.platforms), row.reason)
+            (row.name, row.state, f"{row.busy}/{row.slots}", moment(row.heard_at), _platforms(row), row.reason)
             for row in rows
         ],
     )
+
+
+def tell_node(found: Node, *, as_json: bool) -> None:
+    """What became of a node."""
+    if as_json:
+        answer_json({"node": found.name, "state": found.state, "reason": found.state_reason})
+    else:
+        answer(f"node {found.name} is {found.state}")
+
+
+def _platforms(row: NodeRow) -> str:
+    return ", ".join(f"{name} (emulated)" if name in row.emulated else name for name in row.platforms)
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,6 +135,21 @@ class NodeKey:
             held = certificate.read(keys.text(folder / "node.pem"))
             _check_held(key, node, held)
         return cls(folder, node=node, key=key, held=held)
+
+    @classmethod
+    def renew(cls, folder: Path) -> Self:
+        """Make another key for the same node in place of the one in *folder*, which is kept beside it as ``….old``.
+
+        Raise TrustError if there is none. The node has to be enrolled again.
+        """
+        node = cls.open(folder).node
+        old = folder.with_name(f"{folder.name}.old")
+        try:
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        except OSError as err:
+            raise TrustError(f"the keys in {folder} cannot be replaced: {err.strerror}") from err
+        return cls.create(folder, node)
 
     @property
     def certificate_pem(self) -> str:

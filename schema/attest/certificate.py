@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import TypeVar
 
 from cryptography import x509
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from schema import names
 from schema.errors import FarmError, TrustError
-from schema.names import NodeName
+from schema.names import NodeName, Sha256
 from schema.platforms import Platform
 
 # How far the clock of a node may be off when a certificate's window is checked (R6).
@@ -162,6 +163,12 @@ def der(certificate: x509.Certificate) -> bytes:
 def fingerprint(certificate: x509.Certificate) -> str:
     """What people compare: ``sha256:`` and the digest of the DER form, in hex."""
     return f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}"
+
+
+def key_digest(certificate: x509.Certificate) -> Sha256:
+    """What a key is known by, in whichever certificate: the sha256 of its SubjectPublicKeyInfo, in hex."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return Sha256(sha256(certificate.public_key().public_bytes(serialization.Encoding.DER, form)).hexdigest())
 
 
 def usage(*, authority: bool) -> x509.KeyUsage:

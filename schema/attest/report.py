@@ -14,6 +14,7 @@ _KINDS = {
     "image": "image",
     "debian": "Debian package",
     "tool": "tool",
+    "emulator": "emulator",
     "python": "build requirement",
     "farm-wheel": "farm wheel",
 }

@@ -28,10 +28,12 @@ _LARGEST_SKEW = timedelta(days=1)
 class Verified:
     """A statement whose signature, certificate and signer's right to say it hold.
 
+    key: what the signer's key is known by (``certificate.key_digest``)
     statement: as it was signed; claims: what it says, read; statement_sha256: of its bytes
     """
 
     signer: Holder
+    key: Sha256
     statement: dict[str, Any]
     claims: BuiltFrom | Checked
     statement_sha256: Sha256
@@ -59,6 +61,7 @@ def attestation(attestation: Mapping[str, Any], *, authority_pem: str, at: datet
         _check_windows(leaf, authority, moment, holder)
     return Verified(
         signer=holder,
+        key=certificate.key_digest(leaf),
         statement=statement,
         claims=said,
         statement_sha256=sealed.statement_sha256,

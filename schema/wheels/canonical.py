@@ -12,10 +12,11 @@ import hashlib
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from packaging.utils import InvalidWheelFilename, NormalizedName, parse_wheel_filename
@@ -46,11 +47,19 @@ class _Content:
     data: bytes | None = None
 
 
-def repack(source: Path, folder: Path, *, epoch: int, build_number: int = 0) -> Path:
+def repack(
+    source: Path,
+    folder: Path,
+    *,
+    epoch: int,
+    build_number: int = 0,
+    retagged: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Path:
     """Write the canonical form of the wheel *source* into *folder*, and return its path.
 
     epoch: SOURCE_DATE_EPOCH, at least EARLIEST_EPOCH
     build_number: 0 for none; goes into the file name and WHEEL (A-11)
+    retagged: platform tags → those that take their place in the file name and WHEEL (A-03)
 
     Names are normalised: the file's, and those of ``.dist-info`` and ``.data`` (A-01, A-02). METADATA keeps its bytes;
     RECORD is made anew; bytecode in ``__pycache__`` is left out, for installers make their own.
@@ -60,7 +69,7 @@ def repack(source: Path, folder: Path, *, epoch: int, build_number: int = 0) -> 
     if epoch < EARLIEST_EPOCH:
         raise ValueError(f"epoch {epoch} is before 1980; zip cannot tell it")
     with archive.read(source) as wheel:
-        name, contents = _plan(wheel, source.name, build_number)
+        name, contents = _plan(wheel, source.name, build_number, retagged)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".repack-", delete=False) as file:
             temporary = Path(file.name)
@@ -90,9 +99,12 @@ def file_name(project: NormalizedName, version: Version, *, build_number: int, t
     return f"{layout.stem(project, version)}{build}-{ordered}.whl"
 
 
-def _plan(wheel: WheelArchive, name: str, build_number: int) -> tuple[str, list[_Content]]:
+def _plan(
+    wheel: WheelArchive, name: str, build_number: int, retagged: Mapping[str, Sequence[str]]
+) -> tuple[str, list[_Content]]:
     """The new file name, and the files in their order without RECORD."""
     project, version, tags = _parse_name(name)
+    new_tags = wheelfile.retag(tags, retagged)
     info = layout.dist_info(wheel.names)
     data = layout.data_folder(wheel.names)
     told = _told(wheel, f"{info}/METADATA", name)
@@ -104,9 +116,10 @@ def _plan(wheel: WheelArchive, name: str, build_number: int) -> tuple[str, list[
         raise broken("A-02", text)
     stem = layout.stem(told.name, told.version)
     renamed = {info: f"{stem}.dist-info", **({data: f"{stem}.data"} if data else {})}
-    contents = [_content(wheel, old, renamed, build_number) for old in wheel.names if _is_kept(old, info)]
+    header = _header(wheel, f"{info}/WHEEL", build_number, new_tags if new_tags != tags else "")
+    contents = [_content(wheel, old, renamed, header) for old in wheel.names if _is_kept(old, info)]
     contents.sort(key=lambda item: _order(item.name, renamed[info]))
-    new_name = file_name(told.name, told.version, build_number=build_number, tags=tags)
+    new_name = file_name(told.name, told.version, build_number=build_number, tags=new_tags)
     if len(new_name.encode()) > _MAX_FILE_NAME_BYTES:
         raise broken("A-01", f"the normalised name {new_name!r} is too long for a file")
     return new_name, contents
@@ -135,7 +148,15 @@ def _is_kept(name: str, info: str) -> bool:
     return name != f"{info}/RECORD" and not (layout.is_bytecode(name) and "/__pycache__/" in f"/{name}")
 
 
-def _content(wheel: WheelArchive, old: str, renamed: dict[str, str], build_number: int) -> _Content:
+def _header(wheel: WheelArchive, name: str, build_number: int, tags: str) -> bytes | None:
+    """WHEEL with that build number, and with *tags* unless they are ""; None where there is no such file."""
+    if name not in wheel.members:
+        return None
+    data = wheel.read(name, limit=wheelfile.MAX_BYTES)
+    return wheelfile.with_build_number(wheelfile.with_tags(data, tags) if tags else data, build_number)
+
+
+def _content(wheel: WheelArchive, old: str, renamed: dict[str, str], header: bytes | None) -> _Content:
     folder, _, rest = old.partition("/")
     name = f"{renamed.get(folder, folder)}/{rest}" if rest else old
     is_script = rest.startswith("scripts/") and folder.endswith(".data")
@@ -144,9 +165,7 @@ def _content(wheel: WheelArchive, old: str, renamed: dict[str, str], build_numbe
         name=name,
         source=old,
         is_executable=is_script or wheel.members[old].is_executable,
-        data=wheelfile.with_build_number(wheel.read(old, limit=wheelfile.MAX_BYTES), build_number)
-        if is_wheel_file
-        else None,
+        data=header if is_wheel_file else None,
     )
 
 

@@ -124,12 +124,21 @@ def _tag_findings(tags: frozenset[Tag], platform: Platform) -> Iterator[Finding]
     """
     if not tags & platform.tags:
         yield Finding(rule="A-13", text=f"no tag of {_joined(tags)} is one that {platform} installs")
-    platforms = {tag.platform for tag in platform.tags}
+    platforms = {tag.platform for tag in platform.tags}.union(*platform.retagged.values())
     for tag in sorted(tags - platform.tags, key=str):
         if tag.platform not in platforms:
             yield Finding(rule="A-13", text=f"{tag.platform} {_why_not(tag, platform)}")
-        elif not (tag.interpreter.startswith("py") and tag.abi == "none"):
+        elif not (tag.interpreter.startswith("py") and tag.abi == "none") and not _is_told_too(tag, tags, platform):
             yield Finding(rule="A-14", text=f"{tag.interpreter}-{tag.abi} is not what {platform} can build or test")
+
+
+def _is_told_too(tag: Tag, tags: frozenset[Tag], platform: Platform) -> bool:
+    """Whether it says of another platform tag what the wheel says of the platform's own."""
+    return any(
+        (own.interpreter, own.abi) == (tag.interpreter, tag.abi)
+        and tag.platform in platform.retagged.get(own.platform, ())
+        for own in tags & platform.tags
+    )
 
 
 def _why_not(tag: Tag, platform: Platform) -> str:

@@ -38,6 +38,12 @@ def multiarch(arch: str) -> str:
     return _MACHINES[arch][3]
 
 
+def identity(arch: str) -> tuple[int, int, str]:
+    """ELF's machine, the bits of its class, and its byte order (``<`` or ``>``) of an architecture's programs."""
+    machine, bits, byte_order, _ = _MACHINES[arch]
+    return machine, bits, byte_order
+
+
 def is_device(elf: Elf) -> bool:
     """Whether a file is for a GPU or for the kernel, not for a processor."""
     return elf.machine in _DEVICE_MACHINES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from packaging.tags import InvalidTag, Tag, parse_tag
@@ -15,6 +15,7 @@ MAX_BYTES = 2**20
 _MAX_TAGS = 1000
 _LINE = re.compile(r"([A-Za-z0-9-]+):[ \t]*([^\r\n]*)")
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_TAG_LINE = re.compile(rb"(?im)^Tag:.*(?:\r\n|\n|\Z)")
 _BUILD_LINE = re.compile(rb"(?im)^Build:.*(?:\r\n|\n|\Z)")
 
 
@@ -52,6 +53,19 @@ def with_build_number(data: bytes, build_number: int) -> bytes:
     """
     body = _BUILD_LINE.sub(b"", data).rstrip(b"\r\n") + b"\n"
     return body + b"Build: %d\n" % build_number if build_number else body
+
+
+def with_tags(data: bytes, compressed: str) -> bytes:
+    """The same fields with a ``Tag:`` line for each tag of *compressed*, at the end."""
+    body = _TAG_LINE.sub(b"", data).rstrip(b"\r\n") + b"\n"
+    return body + b"".join(b"Tag: %s\n" % str(tag).encode() for tag in sorted(expand(compressed), key=str))
+
+
+def retag(compressed: str, retagged: Mapping[str, Sequence[str]]) -> str:
+    """The compressed set of tags with other platform tags: each that *retagged* names gives way to those it maps to."""
+    *front, platforms = compressed.split("-")
+    found = dict.fromkeys(new for old in platforms.split(".") for new in retagged.get(old, (old,)))
+    return "-".join((*front, ".".join(found)))
 
 
 def expand(compressed: str) -> frozenset[Tag]:

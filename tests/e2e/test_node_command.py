@@ -31,7 +31,10 @@ def test_the_images_of_the_machine_are_listed_by_both_commands(farm: Farm, modul
 
     listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=farm.folder)
 
-    assert all(set(item) == {"name", "python", "packages", "digest", "folder"} for item in json.loads(listed.stdout))
+    assert all(
+        set(item) == {"name", "python", "packages", "emulation", "digest", "folder"}
+        for item in json.loads(listed.stdout)
+    )
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,35 @@ def test_a_silent_a_draining_and_a_foreign_node_get_nothing(database: Engine) ->
         assert DISPATCHER.dispatch(session) == []
 
 
+def test_a_slot_that_emulates_comes_after_one_that_does_not(database: Engine) -> None:
+    arm = "debian12-aarch64-cp311"
+    with transaction(database) as session:
+        rows.node(session, "a-server", platforms=[rows.PLATFORM, arm], emulated=[arm], slots=2)
+        rows.node(session, "b-board", platforms=[arm], slots=1)
+        for name, score in (("first", 9), ("second", 8), ("third", 7)):
+            rows.build(session, rows.project(session, name), platform=arm, score=score)
+        rows.build(session, rows.project(session, "here"), score=1)
+
+        jobs = DISPATCHER.dispatch(session)
+
+        assert sorted((node, job.project) for node, job in jobs) == [
+            ("a-server", "here"),
+            ("a-server", "second"),
+            ("b-board", "first"),
+        ]
+
+
+def test_what_only_an_emulator_offers_is_built_by_its_score_like_anything_else(database: Engine) -> None:
+    arm = "debian12-aarch64-cp311"
+    with transaction(database) as session:
+        rows.node(session, "server", platforms=[rows.PLATFORM, arm], emulated=[arm], slots=1)
+        rows.node(session, "board", platforms=[arm], slots=1, silent_s=60)
+        for name, platform, score in (("here", rows.PLATFORM, 1), ("there", arm, 2), ("more", rows.PLATFORM, 1)):
+            rows.build(session, rows.project(session, name), platform=platform, score=score)
+
+        assert [(node, job.project) for node, job in DISPATCHER.dispatch(session)] == [("server", "there")]
+
+
 def test_a_build_that_failed_on_a_node_is_left_to_the_others(database: Engine) -> None:
     with transaction(database) as session:
         rows.node(session, "n1")

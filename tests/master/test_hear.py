@@ -18,6 +18,7 @@ from schema.states import BuildState
 from tests import rows
 
 N1 = NodeName("n1")
+ARM = ("debian12-aarch64-cp311", "debian12-armv7l-cp311")
 TIMES: dict[str, Any] = {"lease_s": 90.0, "lost_message_s": 20.0}
 
 
@@ -47,6 +48,20 @@ def test_a_node_offers_only_what_its_certificate_allows(database: Engine) -> Non
         hear.heartbeat(session, rows.heartbeat(platforms=(rows.PLATFORM, "debian12-aarch64-cp311")), **TIMES)
 
         assert session.get_one(Node, "n1").platforms == [rows.PLATFORM]
+
+
+def test_a_node_tells_what_it_emulates_and_does_not_get_what_may_not_be(database: Engine) -> None:
+    said = rows.heartbeat(
+        platforms=(rows.PLATFORM, *ARM, "debian12-riscv64-cp311"), emulated=(*ARM, "debian12-riscv64-cp311")
+    )
+    with transaction(database) as session:
+        node = rows.node(session, allowed_platforms=[rows.PLATFORM, *ARM])
+
+        hear.heartbeat(session, said, **TIMES)
+        assert (node.platforms, node.emulated) == ([rows.PLATFORM, *ARM], list(ARM))
+
+        hear.heartbeat(session, said, **TIMES, native_only=("debian12-armv7l-*", "debian12-x86_64-*"))
+        assert (node.platforms, node.emulated) == ([rows.PLATFORM, ARM[0]], [ARM[0]])
 
 
 def test_a_node_tells_what_its_machine_has(database: Engine) -> None:

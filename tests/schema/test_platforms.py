@@ -69,7 +69,36 @@ def test_markers_are_those_of_the_platform_and_not_of_this_machine() -> None:
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_each_distribution_has_an_image_with_its_own_interpreter(name: str) -> None:
-    platform = Platform.of_image(f"{name}-aarch64")
+    arch = DISTRIBUTIONS[name].architectures[-1]
+    platform = Platform.of_image(f"{name}-{arch}")
 
-    assert platform.view == f"{name}-aarch64"
+    assert platform.view == f"{name}-{arch}"
     assert platform.python_full_version == DISTRIBUTIONS[name].python
+
+
+def test_armv6_is_of_raspberry_pi_os_only_and_that_of_armv6() -> None:
+    pi = Platform.parse("raspbian12-armv6l-cp311")
+
+    assert {tag.platform for tag in pi.tags} == {"linux_armv6l", "any"}
+    assert pi.marker_environment["platform_machine"] == "armv6l"
+    for text in ("debian12-armv6l-cp311", "raspbian12-armv7l-cp311", "raspbian12-aarch64-cp311"):
+        with pytest.raises(UnknownPlatformError, match="architectures of"):
+            Platform.parse(text)
+    with pytest.raises(UnknownPlatformError):
+        Platform.of_image("debian12-armv6l")
+
+
+@pytest.mark.parametrize(
+    ("platform", "tag", "instead"),
+    [
+        ("raspbian12-armv6l-cp311", "linux_armv6l", ("linux_armv6l", "linux_armv7l")),
+        ("raspbian12-armv6l-cp311", "linux_armv7l", ("linux_armv6l", "linux_armv7l")),  # its kernel may say so
+        ("debian12-armv7l-cp311", "linux_armv8l", ("linux_armv7l",)),  # so do hatchling and scikit-build-core (B-09)
+        ("debian12-armv7l-cp311", "linux_armv7l", None),
+        ("debian12-aarch64-cp311", "linux_aarch64", None),
+    ],
+)
+def test_a_tag_that_names_the_kernels_machine_gives_way_to_the_platforms(
+    platform: str, tag: str, instead: tuple[str, ...] | None
+) -> None:
+    assert Platform.parse(platform).retagged.get(tag) == instead

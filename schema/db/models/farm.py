@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, CheckConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from schema.db.models.base import Base, Data, Digest, LongText, Moment, Name, where
+from schema.db.models.base import Base, Data, Digest, LongText, Moment, Name, one_of, where
+from schema.states import NodeState
 
 
 class Node(Base):
@@ -13,15 +14,17 @@ class Node(Base):
 
     certificate: PEM, signed by the farm's authority; outbox: where the master collects from
     allowed_platforms: those the certificate names; platforms: those of them that the node offers now
+    emulated: those of platforms that its own processor does not run
     heard_at: the last heartbeat, by the database's clock
     cores, memory_bytes, disk_free_bytes: of the machine, as it says itself; 0 where it does not say
-    state: ``active``, ``draining`` (no new builds) or ``quarantined`` (it lied)
+    state: as in ``NodeState``
+    revoked_keys: those that no statement may be signed with any more (``certificate.key_digest``)
     redis_sha256: of the password of its Redis user; None: it has no user of its own
     """
 
     __tablename__ = "nodes"
     __table_args__ = (
-        CheckConstraint("state IN ('active', 'draining', 'quarantined')", name="state_known"),
+        one_of("state", NodeState),
         CheckConstraint("slots >= 0", name="slots_count"),
     )
 
@@ -30,9 +33,11 @@ class Node(Base):
     outbox: Mapped[LongText]
     allowed_platforms: Mapped[Data] = mapped_column(default=list)
     platforms: Mapped[Data] = mapped_column(default=list)
+    emulated: Mapped[Data] = mapped_column(default=list, server_default="[]")
     slots: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(16), default="active")
     state_reason: Mapped[LongText] = mapped_column(default="")
+    revoked_keys: Mapped[Data] = mapped_column(default=list, server_default="[]")
     version: Mapped[Name] = mapped_column(default="")
     facts: Mapped[Data] = mapped_column(default=dict)
     cores: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -139,14 +139,14 @@ def test_a_package_is_not_called_unknown_where_the_archive_does_not_answer(
     archive.close()
 
     with pytest.raises(ImageError, match=r"lists could not be fetched: .*Connection refused"):
-        apt.fetch(small_image.folder / "apt", small_image.root, "amd64", ["libldap-dev"], cancelled=cancelled)
+        apt.fetch(small_image.folder / "apt", small_image.root, ("amd64",), ["libldap-dev"], cancelled=cancelled)
 
 
 def test_a_package_that_the_archive_does_not_have_is_called_unknown(
     small_image: Image, cancelled: threading.Event
 ) -> None:
     with pytest.raises(JobError, match="no package libnowhere-dev"):
-        apt.fetch(small_image.folder / "apt", small_image.root, "amd64", ["libnowhere-dev"], cancelled=cancelled)
+        apt.fetch(small_image.folder / "apt", small_image.root, ("amd64",), ["libnowhere-dev"], cancelled=cancelled)
 
 
 def test_an_old_index_serves_where_no_new_one_can_be_made_and_is_not_tried_by_each_build(

@@ -14,7 +14,6 @@ from builder import apt, process
 from builder.debian_index import asking, making
 from builder.images import Image
 from schema.missing import Missing, MissingKind
-from schema.platforms import DEBIAN_ARCHITECTURES
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +31,7 @@ def apt_settings(image: Image, tmp_path_factory: pytest.TempPathFactory) -> list
     """apt with the image's sources and packages."""
     folder = tmp_path_factory.mktemp("apt")
     shutil.copytree(image.folder / "apt/sources.list.d", folder / "sources.list.d")
-    settings = apt._settings(folder, image.root, DEBIAN_ARCHITECTURES[image.platform.arch])
+    settings = apt._settings(folder, image.root, image.architectures)
     apt._update(settings, folder / "updated", threading.Event())
     return settings
 

@@ -15,7 +15,6 @@ from builder.log import Log
 from builder.sandbox import Bind, Sandbox
 from schema.errors import JobError, LimitExceededError, PackagesError
 from schema.jobs import Limits
-from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
 
 PACKAGES = ("libpq-dev", "libcurl4-openssl-dev", "libssl-dev", "libffi-dev", "libyaml-dev", "libsodium-dev")
@@ -166,22 +165,22 @@ def test_what_a_person_chose_does_not_count_against_the_bound(
     image: Image, log: Log, cancelled: threading.Event
 ) -> None:
     bound = Bound(packages=("libyaml-dev",), most_bytes=2**20)
-    architecture = DEBIAN_ARCHITECTURES[image.platform.arch]
     with images.locked(image.folder, "derived"):
-        larger = apt.download_bytes(image.folder / "apt", image.root, architecture, ["libgsl-dev"], cancelled=cancelled)
+        larger = apt.download_bytes(
+            image.folder / "apt", image.root, image.architectures, ["libgsl-dev"], cancelled=cancelled
+        )
     assert larger > bound.most_bytes
 
     debian.with_packages(image, ["libyaml-dev", "libgsl-dev"], log=log, cancelled=cancelled, bound=bound)
 
 
 def test_a_package_that_there_is_not_has_no_size(image: Image, cancelled: threading.Event) -> None:
-    architecture = DEBIAN_ARCHITECTURES[image.platform.arch]
     with (
         images.locked(image.folder, "derived"),
         pytest.raises(PackagesError, match="no package libdoes-not-exist-dev"),
     ):
         apt.download_bytes(
-            image.folder / "apt", image.root, architecture, ["libdoes-not-exist-dev"], cancelled=cancelled
+            image.folder / "apt", image.root, image.architectures, ["libdoes-not-exist-dev"], cancelled=cancelled
         )
 
 
@@ -220,7 +219,7 @@ def test_this_machines_apt_is_left_alone(image: Image, cancelled: threading.Even
         debs = apt.fetch(
             image.folder / "apt",
             image.root,
-            DEBIAN_ARCHITECTURES[image.platform.arch],
+            image.architectures,
             ["libzstd-dev"],
             cancelled=cancelled,
         )

@@ -323,3 +323,34 @@ def _rewritten(
                 setattr(info, key, value)
             new.writestr(info, data, compresslevel=level)
     return target
+
+
+def test_platform_tags_give_way_to_others_in_the_name_in_wheel_and_in_record(tmp_path: Path) -> None:
+    raw = write(
+        tmp_path, members("cp311-cp311-linux_armv6l", purelib=False), filename="demo-1.0-cp311-cp311-linux_armv6l.whl"
+    )
+
+    made = repack(raw, tmp_path / "out", epoch=EPOCH, retagged={"linux_armv6l": ("linux_armv6l", "linux_armv7l")})
+
+    assert made.name == "demo-1.0-cp311-cp311-linux_armv6l.linux_armv7l.whl"
+    with zipfile.ZipFile(made) as archive:
+        header = archive.read("demo-1.0.dist-info/WHEEL").decode()
+        listing = archive.read("demo-1.0.dist-info/RECORD").decode()
+    assert [line for line in header.splitlines() if line.startswith("Tag:")] == [
+        "Tag: cp311-cp311-linux_armv6l",
+        "Tag: cp311-cp311-linux_armv7l",
+    ]
+    assert (
+        forge.record({"demo-1.0.dist-info/WHEEL": header.encode()}, "").splitlines()[0].decode() in listing.splitlines()
+    )
+    assert is_canonical(made)
+    again = repack(made, tmp_path / "again", epoch=EPOCH, retagged={"linux_armv6l": ("linux_armv6l", "linux_armv7l")})
+    assert again.read_bytes() == made.read_bytes()
+
+
+def test_a_wheel_without_such_a_tag_stays_as_it_is(tmp_path: Path) -> None:
+    raw = write(tmp_path, members())
+
+    made = repack(raw, tmp_path / "out", epoch=EPOCH, retagged={"linux_armv8l": ("linux_armv7l",)})
+
+    assert made.read_bytes() == repack(raw, tmp_path / "other", epoch=EPOCH).read_bytes()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from packaging.tags import parse_tag
 
-from schema.platforms import DISTRIBUTIONS, Platform
+from schema.platforms import Platform
 from schema.wheels import arm, elf, platform_tag, tag_findings
 from schema.wheels.binaries import Binary, Compiled
 from schema.wheels.elf import Elf
@@ -18,7 +18,7 @@ from tests.schema.wheels.forge import arm_object
 
 X86 = Platform.parse("debian12-x86_64-cp311")
 ARMV7 = Platform.parse("debian12-armv7l-cp311")
-ARMV6 = Platform(distribution=DISTRIBUTIONS["debian12"], arch="armv6l", python="cp311")
+ARMV6 = Platform.parse("raspbian12-armv6l-cp311")
 SOUND = Elf(bits=64, byte_order="<", machine=62, kind=elf.SHARED, flags=0, needed=("libc.so.6",))
 CP311 = "demo/_c.cpython-311-x86_64-linux-gnu.so"
 

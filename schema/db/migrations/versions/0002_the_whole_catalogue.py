@@ -65,7 +65,6 @@ def _add_columns() -> None:
         table.add_column(sa.Column("cores", sa.Integer(), nullable=False, server_default="0"))
         table.add_column(sa.Column("memory_bytes", sa.BigInteger(), nullable=False, server_default="0"))
         table.add_column(sa.Column("disk_free_bytes", sa.BigInteger(), nullable=False, server_default="0"))
-        table.add_column(sa.Column("redis_sha256", sa.String(length=64), nullable=True))
     with op.batch_alter_table("attempts") as table:
         table.alter_column("failure_class", existing_type=sa.String(length=16), type_=sa.String(length=32))
         table.add_column(sa.Column("rules", sa.JSON(), nullable=False, server_default="[]"))
