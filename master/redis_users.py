@@ -20,6 +20,7 @@ from schema.db.models import Node
 from schema.errors import RefusedError, SettingsError, UnavailableError, UsageError
 from schema.names import NodeName, Sha256
 from schema.settings import Settings
+from schema.states import NodeState
 
 _PASSWORD_BYTES = 32
 
@@ -58,6 +59,8 @@ def grant(
     row = session.get(Node, node, with_for_update=True)
     if row is None:
         raise UsageError(f"there is no node {node}", advice="wheelfarm node enrol makes it known first")
+    if row.state in {NodeState.RETIRED, NodeState.REVOKED}:
+        raise UsageError(f"node {node} is {row.state}", advice="wheelfarm node enrol takes it back first")
     user, password = wire.user(wire.node_queue(node)), _new_password()
     digest = redis_acl.digest(password)
     had, row.redis_sha256 = row.redis_sha256 is not None, digest
@@ -114,6 +117,12 @@ def revoke(session: Session, settings: Settings, node: NodeName, *, who: str, on
         removed = bool(_tell(client, "ACL", "DELUSER", user))
         _save(client)
     return removed
+
+
+def has_one(session: Session, node: NodeName) -> bool:
+    """Whether *node* was given a Redis user that was not revoked."""
+    row = session.get(Node, node)
+    return row is not None and row.redis_sha256 is not None
 
 
 def lines(session: Session, settings: Settings) -> list[str]:

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from schema import wire
 from schema.db.session import engine, transaction
+from schema.errors import RefusedError
 from schema.redis_url import password_of, user_of
 from schema.settings import Settings
 from tests import rows
+from tests.whole_farm import free_port
 
 Call = Callable[..., Any]
 
@@ -79,3 +82,34 @@ def test_what_cannot_be_is_said(
 
     assert (called.code, called.out) == (code, "")
     assert said in called.err
+
+
+@pytest.mark.usefixtures("_node", "_redis")
+@pytest.mark.parametrize("words", [["retire", "n1"], ["revoke", "n1", "--since", "2026-01-01", "--reason", "stolen"]])
+def test_a_node_that_leaves_the_farm_loses_its_redis_user(wheelfarm: Call, words: list[str]) -> None:
+    url = wheelfarm("redis", "grant", "n1").out.strip()
+    app = wire.celery_app(url, name="test")
+    wire.reach(app, "node.n1")
+
+    called = wheelfarm("node", *words)
+
+    assert called.code == 0, called.err
+    assert called.err == "" or "Redis" not in called.err
+    with pytest.raises(RefusedError):
+        wire.reach(app, "node.n1")
+    assert wheelfarm("redis", "users").out.strip() == ""
+    again = wheelfarm("redis", "grant", "n1")
+    assert (again.code, again.out) == (2, "")
+    assert "wheelfarm node enrol takes it back first" in again.err
+
+
+@pytest.mark.usefixtures("_node", "_redis")
+def test_a_node_can_leave_although_redis_is_away(wheelfarm: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheelfarm("redis", "grant", "n1")
+    monkeypatch.setenv("WHEELFARM_REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+
+    called = wheelfarm("node", "retire", "n1", "--json")
+
+    assert (called.code, called.json["state"]) == (0, "retired")
+    assert "it can still reach Redis" in called.err
+    assert "wheelfarm redis revoke n1" in called.err
