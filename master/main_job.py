@@ -66,7 +66,7 @@ class MainJob:
         """Redis answers, the database is of this version, the local node has its certificate."""
         settings = self._settings
         if settings.redis.url:
-            embedded_redis.ping(settings.redis.url)
+            embedded_redis.ping(settings.redis.url, settings.redis_tls)
         else:
             server = embedded_redis.program(say=self._say)
             argv = embedded_redis.command(server, settings.redis_socket)

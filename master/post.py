@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from schema import wire
 from schema.errors import UnavailableError
@@ -25,24 +24,17 @@ class Post:
         """Give *job* to *node*."""
         log.info("build %s: %s %s for %s goes to node %s", job.build_id, job.project, job.version, job.platform, node)
         try:
-            self._app.send_task(wire.BUILD_WHEEL, [job.to_json()], queue=wire.node_queue(node))
-        except OperationalError as err:
+            wire.send(self._app, wire.BUILD_WHEEL, job, queue=wire.node_queue(node))
+        except UnavailableError as err:
             log.warning("build %s: the message to node %s was not sent: %s", job.build_id, node, err)
 
     def tell(self, node: NodeName, task: str, lease: Lease) -> None:
         """Have *node* do *task* (``wire.CANCEL`` or ``wire.FORGET``) for a lease."""
         try:
-            self._app.send_task(task, [lease.to_json()], queue=wire.node_queue(node))
-        except OperationalError as err:
+            wire.send(self._app, task, lease, queue=wire.node_queue(node))
+        except UnavailableError as err:
             log.warning("build %s: node %s could not be told (%s): %s", lease.build_id, node, task, err)
 
     def reach(self) -> None:
         """Raise UnavailableError if the broker does not answer; the URL, which may hold a password, is not repeated."""
-        try:
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=6)
-        except (OperationalError, OSError) as err:
-            raise UnavailableError(
-                "Redis does not answer",
-                advice="is it running? redis.url in farm.toml, or WHEELFARM_REDIS_URL, says where",
-            ) from err
+        wire.reach(self._app, wire.MASTER_QUEUE)

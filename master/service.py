@@ -72,7 +72,7 @@ def _lead(settings: Settings, term: Term) -> bool:
 
 
 def _app(settings: Settings) -> Celery:
-    return wire.celery_app(settings.redis_url, name="wheelfarm-master")
+    return wire.celery_app(settings.redis_url, name="wheelfarm-master", tls=settings.redis_tls)
 
 
 def _end_when_told() -> None:

@@ -22,6 +22,7 @@ Every error that the farm raises on purpose.
   - TransferError              bytes that came are not those that were promised; fetched again
   - UnreachableError           a machine does not answer over SSH now; what it holds stays there
   - UnavailableError           3  Redis or the database cannot be reached
+    · RefusedError             Redis is there, but not for us: certificate, user, password or rights are wrong
   - TrustError                 a signature, certificate or statement does not hold
     · SignatureError           there is no signature of the farm's that holds: nobody said what it says
     · HostKeyError             a machine shows another SSH host key than the one that was accepted
@@ -201,6 +202,10 @@ class UnavailableError(FarmError):
     """Redis or the database cannot be reached."""
 
     exit_code = 3
+
+
+class RefusedError(UnavailableError):
+    """Redis is there, but not for us, or is not who it should be; that does not pass by itself."""
 
 
 class TrustError(FarmError):

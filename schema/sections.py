@@ -180,9 +180,17 @@ class DatabaseSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisSection:
-    """url: ``redis://``, ``rediss://`` or ``redis+socket://``; empty means the embedded server in the farm's home."""
+    """url: ``redis://``, ``rediss://`` or ``redis+socket://``; empty means the embedded server in the farm's home.
+
+    ca, certificate, key: as in ``schema.redis_url.Tls``
+    admin_url_file: holds the URL of a user who may set other users; None: that of *url* may
+    """
 
     url: str = ""
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    admin_url_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
-from schema import rule_keys, toml_file
+from schema import redis_url, rule_keys, toml_file
 from schema.errors import FarmError, SettingsError
 from schema.jobs import Limits
 from schema.names import node_name
 from schema.platforms import Platform
+from schema.redis_url import Tls
 from schema.remedies import MOST_TRIES
 from schema.score import Weights
 from schema.sections import (
@@ -85,6 +86,11 @@ class Settings:
     def redis_url(self) -> str:
         """The URL of Redis; of the embedded server's Unix socket where none is set."""
         return self.redis.url or f"redis+socket://{self.redis_socket}"
+
+    @property
+    def redis_tls(self) -> Tls:
+        """What the certificate of Redis is checked with."""
+        return Tls(ca=self.redis.ca, certificate=self.redis.certificate, key=self.redis.key)
 
     @property
     def redis_socket(self) -> Path:
@@ -222,10 +228,12 @@ def _value(value: Any, kind: Any, *, file: Path, key: str, folder: Path) -> Any:
         if not isinstance(value, bool):
             raise fault("true or false")
         return value
-    if kind is str or kind is Path:
+    if kind in (str, Path, Path | None):
         if not isinstance(value, str):
             raise fault("a text" if kind is str else "a path")
-        return value if kind is str else _absolute(Path(value), folder)
+        if kind is str:
+            return value
+        return None if value == "" and kind is not Path else _absolute(Path(value), folder)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         if value not in list(kind):
             raise fault("one of " + ", ".join(kind))
@@ -277,6 +285,7 @@ def _checked(settings: Settings, *, file: Path) -> Settings:
     _check_url(settings.alarms.webhook, schemes={"https", "http"}, key="alarms.webhook", file=file)
     _check_url(settings.web.public_url, schemes={"https", "http"}, key="web.public_url", file=file)
     _check_url(settings.redis.url, schemes={"redis", "rediss", "redis+socket"}, key="redis.url", file=file)
+    redis_url.check(settings.redis.url, settings.redis_tls, file=file)
     _check_url(
         settings.database.url, schemes={"sqlite", "postgresql", "postgresql+psycopg"}, key="database.url", file=file
     )

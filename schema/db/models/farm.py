@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, CheckConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from schema.db.models.base import Base, Data, LongText, Moment, Name, one_of, where
+from schema.db.models.base import Base, Data, Digest, LongText, Moment, Name, one_of, where
 from schema.states import NodeState
 
 
@@ -20,6 +20,7 @@ class Node(Base):
     cores, memory_bytes, disk_free_bytes: of the machine, as it says itself; 0 where it does not say
     state: as in ``NodeState``
     revoked_keys: those that no statement may be signed with any more (``certificate.key_digest``)
+    redis_sha256: of the password of its Redis user; None: it has no user of its own
     """
 
     __tablename__ = "nodes"
@@ -45,6 +46,7 @@ class Node(Base):
     disk_free_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     enrolled_at: Mapped[Moment]
     heard_at: Mapped[Moment | None]
+    redis_sha256: Mapped[Digest | None]
 
 
 class HostKey(Base):

@@ -24,7 +24,7 @@ Call = Callable[..., Any]
 
 READS_ONLY = {
     "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "feed", "lock", "log", "node list",
-    "recipes", "scope", "score", "settings", "status", "verify", "why",
+    "recipes", "redis users", "scope", "score", "settings", "status", "verify", "why",
 }  # fmt: skip
 
 # They run the farm's own processes, or the other half's command; `run` itself is noted when it asks for its list.
@@ -49,6 +49,9 @@ AUDITED: dict[str, tuple[list[str], str]] = {
     "rebuild": (["published==1.0"], "build {next}"),
     "reconcile": ([], "farm"),
     "recount": ([], "farm"),
+    "redis grant": (["n1"], "node n1"),
+    "redis grant-master": ([], "farm"),
+    "redis revoke": (["n1"], "node n1"),
     "release": (["held"], "build {held}"),
     "remove": (["published"], "build {published}"),
     "request": (["click>=8"], "project click"),
@@ -59,8 +62,9 @@ AUDITED: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.fixture
-def things(settings: Settings, tmp_path: Path) -> dict[str, Any]:
-    """A build in each state that people do something about, a node, and the request of another."""
+def things(settings: Settings, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A build in each state that people do something about, a node, the request of another, and a Redis."""
+    monkeypatch.setenv("WHEELFARM_REDIS_URL", redis_url)
     database = engine(settings.database_url)
     with transaction(database) as session:
         states = (BuildState.QUEUED, BuildState.HELD, BuildState.FAILED, BuildState.PUBLISHED, BuildState.QUEUED)

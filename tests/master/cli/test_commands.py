@@ -342,7 +342,7 @@ def test_a_node_is_drained_and_resumed(wheelfarm: Call) -> None:
 def test_the_settings_in_force_are_shown_without_secrets(
     wheelfarm: Call, settings_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WHEELFARM_REDIS_URL", "rediss://farm:secret@redis.example.org:6379/0?ssl_cert_reqs=none")
+    monkeypatch.setenv("WHEELFARM_REDIS_URL", "rediss://farm:secret@redis.example.org:6379/0?health_check_interval=9")
     with settings_file.open("a") as file:
         file.write('\n[upstream]\nindex_url = "https://me:secret@index.example.org/simple/"\n')
 

@@ -1,4 +1,4 @@
-"""nodes of every architecture: what a node emulates; nodes that left the farm; accepted SSH host keys."""
+"""nodes of every architecture: emulation, nodes that left the farm, accepted SSH host keys, Redis users of nodes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def upgrade() -> None:
     with op.batch_alter_table("nodes") as table:
         table.add_column(sa.Column("emulated", sa.JSON(), nullable=False, server_default="[]"))
         table.add_column(sa.Column("revoked_keys", sa.JSON(), nullable=False, server_default="[]"))
+        table.add_column(sa.Column("redis_sha256", sa.String(length=64), nullable=True))
         table.drop_constraint(op.f("ck_nodes_state_known"), type_="check")
         table.create_check_constraint(op.f("ck_nodes_state_known"), _STATES)
     op.create_table(
