@@ -78,23 +78,28 @@ def remove(session: Session, name: NormalizedName, version: Version | None, *, w
     found = list(session.scalars(query))
     if not found:
         raise UsageError(f"the farm has no wheel of {name}{f' {version}' if version else ''}")
-    # Elsewhere a build may have been unneeded because one of these wheels served it.
-    undecided.again(session, found[0].project_id)
     for wheel in found:
-        wheel.removed_at, wheel.removed_because = now(session), reason
-        builds.touch_page(session, wheel.project_id)
-        audit.note(
-            session,
-            who=who,
-            action="remove",
-            subject=f"build {wheel.build_id}",
-            before={"wheel": wheel.filename},
-            after={"wheel": None},
-            reason=reason,
-        )
-        if wheel.build.state == BuildState.PUBLISHED:
-            builds.move(session, wheel.build, BuildState.WITHDRAWN, reason=f"{REMOVED}{reason}")
+        take_off(session, wheel, who=who, reason=reason)
     return found
+
+
+def take_off(session: Session, wheel: Wheel, *, who: str, reason: str) -> None:
+    """Take one wheel off the index for good; its name stays taken (I-22), its build is withdrawn."""
+    wheel.removed_at, wheel.removed_because = now(session), reason
+    builds.touch_page(session, wheel.project_id)
+    # Elsewhere a build may have been unneeded because this wheel served it.
+    undecided.again(session, wheel.project_id)
+    audit.note(
+        session,
+        who=who,
+        action="remove",
+        subject=f"build {wheel.build_id}",
+        before={"wheel": wheel.filename},
+        after={"wheel": None},
+        reason=reason,
+    )
+    if wheel.build.state == BuildState.PUBLISHED:
+        builds.move(session, wheel.build, BuildState.WITHDRAWN, reason=f"{REMOVED}{reason}")
 
 
 def drain(session: Session, name: NodeName, *, who: str, reason: str) -> Node:

@@ -13,11 +13,9 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, joinedload
 
-from master import audit, builds, rebuilds, undecided
+from master import audit, builds, operate, rebuilds
 from schema.attest.certificate import key_digest, read
-from schema.causes import REMOVED
 from schema.db.models import Attempt, Build, BuildMaterial, Node, Repeat, Wheel
-from schema.db.session import now
 from schema.errors import UsageError
 from schema.names import NodeName
 from schema.repeats import Repeated
@@ -72,7 +70,8 @@ def take_back(session: Session, name: NodeName, *, since: datetime, who: str, re
         .where(
             Attempt.node == name,
             Attempt.outcome == AttemptOutcome.BUILT,
-            Attempt.finished_at >= since,
+            # By the master's own clock: when an attempt ended, only the node has said.
+            Wheel.published_at >= since,
             Wheel.removed_at.is_(None),
         )
         .options(joinedload(Wheel.build))
@@ -139,24 +138,9 @@ def _built_with(session: Session, wheel: Wheel) -> list[Wheel]:
 
 def _take(session: Session, wheel: Wheel, because: str, *, who: str) -> list[int]:
     """Remove the wheel; the builds that are queued instead, which are none where it was no longer the newest."""
-    build = wheel.build
-    wheel.removed_at, wheel.removed_because = now(session), because
-    builds.touch_page(session, wheel.project_id)
-    # Elsewhere a build may have been unneeded because this wheel served it.
-    undecided.again(session, wheel.project_id)
-    audit.note(
-        session,
-        who=who,
-        action="remove",
-        subject=f"build {build.id}",
-        before={"wheel": wheel.filename},
-        after={"wheel": None},
-        reason=because,
-    )
-    if build.state != BuildState.PUBLISHED:
-        return []
-    builds.move(session, build, BuildState.WITHDRAWN, reason=f"{REMOVED}{because}")
-    if build.sdist_id is None or rebuilds.is_followed(session, build):
+    build, was_published = wheel.build, wheel.build.state == BuildState.PUBLISHED
+    operate.take_off(session, wheel, who=who, reason=because)
+    if not was_published or build.sdist_id is None or rebuilds.is_followed(session, build):
         return []
     reason = f"built again in place of build {build.id}: {because}"
     return [rebuilds.again(session, build, origin=build.origin, reason=reason).id]

@@ -57,9 +57,9 @@ def _enrol(database: Engine, authority: Authority, name: NodeName, key: NodeKey)
 def _built(session: Session, name: str, *, node: str = VICTIM, days_ago: float = 0, **values: Any) -> Wheel:
     """A wheel that was published, as a node built it."""
     build = rows.build(session, rows.project(session, name), state=BuildState.PUBLISHED)
-    ended = now(session) - days_ago * DAY
-    rows.attempt(session, build, node=node, outcome=AttemptOutcome.BUILT, finished_at=ended, **values)
-    return rows.wheel(session, build, sha256=f"{build.id:064x}")
+    moment = now(session) - days_ago * DAY
+    rows.attempt(session, build, node=node, outcome=AttemptOutcome.BUILT, **{"finished_at": moment, **values})
+    return rows.wheel(session, build, sha256=f"{build.id:064x}", published_at=moment)
 
 
 def _with(wheel: Wheel) -> list[dict[str, str]]:
@@ -91,6 +91,16 @@ def test_what_the_node_built_since_then_is_hidden_and_queued_again(
         assert (again.state, again.build_number, again.project.name) == (BuildState.QUEUED, 1, "since")
         assert session.get(DirtyPage, since.project_id) is not None
         assert revoke.take_back(session, VICTIM, since=now(session) - DAY / 2, who=ADA, reason="again").wheels == ()
+
+
+def test_what_the_node_says_of_when_it_ended_a_build_saves_no_wheel(
+    database: Engine, nodes: dict[NodeName, NodeKey]
+) -> None:
+    assert nodes
+    with transaction(database) as session:
+        wheel = _built(session, "demo", finished_at=now(session) - 365 * DAY)
+
+        assert _revoke(session).wheels == (wheel.filename,)
 
 
 def test_what_was_built_with_its_wheels_goes_with_them_and_so_on(
@@ -263,9 +273,8 @@ def test_the_drill_a_thousand_wheels_of_which_the_victim_built_two_hundred(
                 finished_at=now(session),
             )
             site.render(session, wheel.project_id)
-    since, taken = None, []
+    since, taken = published.PUBLISHED_AT, []
     with transaction(database) as session:
-        since = now(session) - DAY
         revoke.revoke(session, VICTIM, since=since, who=ADA, reason="stolen")
     while True:
         with transaction(database) as session:
