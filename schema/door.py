@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from schema.printable import one_line, printable
 from schema.settings import Settings, load
 
 INTERRUPTED = 130
+_AGAIN_S = 0.05
 _NOBODY_READS = 141  # as a shell counts a process that SIGPIPE ended
 
 _EXIT_CODES = """\b
@@ -115,11 +117,23 @@ def _signals_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    hook, sys.unraisablehook = sys.unraisablehook, _signal_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _signal_again(lost: sys.UnraisableHookArgs) -> None:
+    """What a handler raises is lost where the signal came while Python cleared something away: then it comes again."""
+    if lost.exc_type not in {KeyboardInterrupt, SystemExit}:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(_AGAIN_S, signal.pthread_kill, [threading.main_thread().ident, signal.SIGTERM])
+    again.daemon = True
+    again.start()
 
 
 def answer(text: str) -> None:

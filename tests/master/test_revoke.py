@@ -255,6 +255,7 @@ def test_a_node_that_there_is_not_is_named(database: Engine) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a thousand wheels take a while to publish
 def test_the_drill_a_thousand_wheels_of_which_the_victim_built_two_hundred(
     database: Engine, nodes: dict[NodeName, NodeKey], tmp_path: Path, store: Store
 ) -> None:

@@ -129,3 +129,36 @@ def test_each_command_tells_its_exit_codes() -> None:
     def command() -> None: ...
 
     assert "130  interrupted" in command.get_help(click.Context(command))
+
+
+_LOST = """
+import os, signal, sys, time, weakref
+import click
+from schema import door
+
+class Thing:
+    pass
+
+@click.command()
+def command():
+    if sys.argv[1] == "leaves":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as the master does once it has begun
+    thing = Thing()
+    watch = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
+    print("goes on", flush=True)
+    time.sleep(20)
+
+door.run(command, name="farm", arguments=[])
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("is interrupted", 130), ("leaves", 0)])
+def test_a_signal_that_comes_while_python_clears_something_away_is_not_lost(how: str, code: int) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", _LOST, how], check=False, capture_output=True, text=True, timeout=15, cwd=_ROOT
+    )
+
+    assert told.stdout == "goes on\n"
+    assert told.returncode == code
+    assert "Traceback" not in told.stderr
