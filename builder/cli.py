@@ -264,10 +264,23 @@ def _job(path: Path) -> BuildJob:
 @click.argument("release", metavar="NAME==VERSION", type=release)
 @for_platform
 @click.option("--index-url", metavar="URL", help="The farm's index; else that of the settings.")
+@click.option(
+    "--debian-package",
+    "packages",
+    metavar="NAME",
+    multiple=True,
+    help="Installed there first: what the wheel's page says that it needs. Can be given several times.",
+)
 @as_json
 @pass_door
 def try_release(
-    door: Door, *, release: Release, platform: Platform | None, index_url: str | None, as_json: bool
+    door: Door,
+    *,
+    release: Release,
+    platform: Platform | None,
+    index_url: str | None,
+    packages: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Install NAME==VERSION from the farm alone into a clean environment of an image, and import it."""
     name, wanted = release
@@ -276,7 +289,7 @@ def try_release(
     settings = door.settings
     chosen = platform or settings.farm.platforms[0]
     index = index_url or f"{settings.public_url}/{chosen.view}/simple/"
-    tried = trying.try_install(name, wanted, platform=chosen, index_url=index, settings=settings)
+    tried = trying.try_install(name, wanted, platform=chosen, index_url=index, settings=settings, packages=packages)
     if as_json:
         answer_json(tried.to_json())
     else:

@@ -7,14 +7,14 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from builder import images, importing, network, workspace
+from builder import debian, images, importing, network, workspace
 from builder.diagnose import diagnose
 from builder.log import Log
 from builder.room import Answer, Room
@@ -45,12 +45,19 @@ class Tried:
 
 
 def try_install(
-    name: NormalizedName, version: Version, *, platform: Platform, index_url: str, settings: Settings
+    name: NormalizedName,
+    version: Version,
+    *,
+    platform: Platform,
+    index_url: str,
+    settings: Settings,
+    packages: Sequence[str] = (),
 ) -> Tried:
     """Install *name* from *index_url* alone, then what it needs from there and the upstream, and import it.
 
-    No compiler is used: only wheels count. Raise ImageError if there is no image of the platform, NodeError if the
-    sandbox does not start, LimitExceededError.
+    packages: Debian packages that are there too
+    No compiler is used: only wheels count. Raise PackagesError for packages that there are not, ImageError if there is
+    no image of the platform, NodeError if the sandbox does not start, LimitExceededError.
     """
     image = images.find(settings.images.folder, platform.view)
     upstream = settings.upstream.index_url or network.index_url_of_this_machine()
@@ -70,6 +77,7 @@ def try_install(
             deadline=time.monotonic() + _AT_MOST_S,
             cancelled=threading.Event(),
         )
+        image = debian.with_packages(image, packages, log=room.log, cancelled=room.cancelled)
         request = {"requirement": requirement, "folder": "/build/env"}
         # Not in the request: the URLs may carry credentials, and everybody can read arguments.
         environment = {

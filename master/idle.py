@@ -46,6 +46,7 @@ class Wanted:
     """A project that a person or a list asked for, on one platform.
 
     state: of its newest build there; "" where it has none, and then *reason* says why
+    debian_packages: those that its wheel needs where it is used
     """
 
     project: str
@@ -53,6 +54,7 @@ class Wanted:
     version: str = ""
     state: str = ""
     reason: str = ""
+    debian_packages: tuple[str, ...] = ()
 
     @property
     def is_published(self) -> bool:
@@ -101,6 +103,13 @@ def _outcomes(session: Session, request: Request, platform: str) -> list[Wanted]
     if not newest:
         return [Wanted(project=project.name, platform=platform, reason="the farm has no build of it")]
     return [
-        Wanted(project=project.name, platform=platform, version=build.version, state=build.state, reason=build.reason)
+        Wanted(
+            project=project.name,
+            platform=platform,
+            version=build.version,
+            state=build.state,
+            reason=build.reason,
+            debian_packages=tuple(sorted({name for wheel in build.wheels for name in wheel.runtime_packages})),
+        )
         for build in newest.values()
     ]

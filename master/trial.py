@@ -46,6 +46,7 @@ def try_all(
             say(f"{item.project} {item.version} {item.platform}: installing it from the farm into a clean environment")
             view = Platform.parse(item.platform).view
             argv = [*command, f"{item.project}=={item.version}", "--platform", item.platform]
+            argv += [word for package in item.debian_packages for word in ("--debian-package", package)]
             argv += ["--index-url", f"{public_url}/{view}/simple/", "--json"]
             program = Program(name=f"try {item.project}", argv=argv, log_file=log_file)
             trials.append(Trial(wanted=item, trouble=_trouble(program, supervisor)))
