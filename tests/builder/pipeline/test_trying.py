@@ -29,13 +29,16 @@ def settings(image: Image, workspace: Path) -> Settings:
     )
 
 
-def tried(settings: Settings, image: Image, farm: FakeUpstream, upstream: FakeUpstream, name: str) -> Tried:
+def tried(
+    settings: Settings, image: Image, farm: FakeUpstream, upstream: FakeUpstream, name: str, *packages: str
+) -> Tried:
     return trying.try_install(
         canonicalize_name(name),
         Version("1.0"),
         platform=image.platform,
         index_url=farm.url,
         settings=replace(settings, upstream=UpstreamSection(index_url=upstream.url)),
+        packages=packages,
     )
 
 
@@ -66,3 +69,19 @@ def test_a_wheel_that_only_the_upstream_has_does_not_count(
 
     assert result.imported == ""
     assert "No matching distribution found for tiny-helper==1.0" in result.trouble
+
+
+def test_the_debian_packages_that_it_needs_are_there_and_others_are_told(
+    settings: Settings, image: Image, upstream: FakeUpstream
+) -> None:
+    filename = "demo-1.0-py3-none-any.whl"
+    wheel = wheel_bytes(filename, metadata_text("demo", "1.0"))
+    with FakeUpstream() as farm:
+        data = with_module(wheel, "demo.py", "import ctypes\nctypes.CDLL('libuv.so.1')\n")
+        farm.add_file("demo", data, filename=filename)
+
+        alone = tried(settings, image, farm, upstream, "demo")
+        helped = tried(settings, image, farm, upstream, "demo", "libuv1")
+
+    assert "libuv.so.1" in alone.trouble
+    assert (helped.trouble, helped.imported) == ("", "1 of 1 modules imported")
