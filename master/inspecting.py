@@ -14,7 +14,9 @@ import paramiko
 from master.ssh import limited, reaching
 from master.targets import Target
 from schema.errors import UnreachableError
+from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.printable import one_line
+from schema.wheels import machines
 
 _SCRIPT = Path(__file__).with_name("inspecting.sh")
 _MOST_BYTES = 64 * 1024
@@ -26,7 +28,7 @@ _VERSION = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,3}")
 
 # Of an ELF file: where the class and the machine stand, and what they mean (as wheels name it).
 _ELF_MAGIC, _ELF_HEAD = b"\x7fELF", 40
-_MACHINES = {62: "x86_64", 183: "aarch64", 3: "i686", 40: "arm", 243: "riscv64", 21: "ppc64le", 22: "s390x"}
+_MACHINES = {machines.identity(arch)[0]: arch for arch in DEBIAN_ARCHITECTURES}
 _HARD_FLOAT = 0x400
 
 
@@ -133,7 +135,7 @@ def _userland(told: Mapping[str, str]) -> str:
         return ""
     order: Literal["little", "big"] = "little" if head[5] == 1 else "big"
     arch = _MACHINES.get(int.from_bytes(head[18:20], order), "")
-    if arch != "arm":
+    if arch not in {"armv6l", "armv7l"}:
         return arch
     if not int.from_bytes(head[36:40], order) & _HARD_FLOAT:
         return "armel"

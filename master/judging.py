@@ -57,7 +57,9 @@ def _system(facts: Facts, platforms: Sequence[Platform]) -> list[Lack]:
         )
     if not facts.root:
         what = f"{facts.user or 'the account'} is not root, and may not become it without a password (sudo -n)"
-        found.append(Lack(what=what, remedy="the playbook needs that: add --ask-become-pass to it", stops=False))
+        found.append(
+            Lack(what=what, remedy="setting it up takes root: log in as root, or as who may use sudo", stops=False)
+        )
     return found
 
 
@@ -70,7 +72,7 @@ def _programs(facts: Facts) -> list[Lack]:
         found.append(
             Lack(
                 what="bubblewrap is not installed",
-                remedy="the playbook installs it (apt-get install bubblewrap)",
+                remedy="apt-get install bubblewrap",
                 stops=False,
             )
         )
@@ -86,7 +88,7 @@ def _sandbox(facts: Facts) -> list[Lack]:
         remedy = "sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000, kept in /etc/sysctl.d"
         found.append(Lack(what="user namespaces are off", remedy=remedy, stops=True))
     if facts.apparmor_restricts:
-        remedy = "the playbook installs AppArmor's profile bwrap-userns-restrict"
+        remedy = "install AppArmor's profile bwrap-userns-restrict (wheelfarm-node check there tells how)"
         found.append(
             Lack(what="AppArmor forbids user namespaces to programs without a profile", remedy=remedy, stops=False)
         )

@@ -20,7 +20,7 @@ from schema.db.models import Node
 from schema.errors import RefusedError, SettingsError, UnavailableError, UsageError
 from schema.names import NodeName, Sha256
 from schema.settings import Settings
-from schema.states import NodeState
+from schema.states import GONE
 
 _PASSWORD_BYTES = 32
 
@@ -59,7 +59,7 @@ def grant(
     row = session.get(Node, node, with_for_update=True)
     if row is None:
         raise UsageError(f"there is no node {node}", advice="wheelfarm node enrol makes it known first")
-    if row.state in {NodeState.RETIRED, NodeState.REVOKED}:
+    if row.state in GONE:
         raise UsageError(f"node {node} is {row.state}", advice="wheelfarm node enrol takes it back first")
     user, password = wire.user(wire.node_queue(node)), _new_password()
     digest = redis_acl.digest(password)

@@ -18,6 +18,7 @@ from builder.images import Image
 from schema.errors import ImageError, LimitExceededError, NodeError
 from schema.platforms import DEBIAN_ARCHITECTURES
 from schema.states import FailureClass
+from schema.wheels import machines
 
 # A suite that is out changes at a point release, every two months or so; its security updates bring no new files.
 FRESH = timedelta(days=7)
@@ -26,16 +27,6 @@ _PAUSE = timedelta(hours=1)
 _FORMAT = "2"
 # Farms of different versions on one machine keep theirs apart.
 _NAME = f"debian-index-{_FORMAT}.sqlite"
-_TRIPLETS = {
-    "x86_64": "x86_64-linux-gnu",
-    "aarch64": "aarch64-linux-gnu",
-    "armv7l": "arm-linux-gnueabihf",
-    "armv6l": "arm-linux-gnueabihf",
-    "i686": "i386-linux-gnu",
-    "riscv64": "riscv64-linux-gnu",
-    "ppc64le": "powerpc64le-linux-gnu",
-    "s390x": "s390x-linux-gnu",
-}
 _TABLES = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -118,7 +109,7 @@ def _is_readable(known: dict[str, str]) -> bool:
 
 def _make(making: Path, image: Image, progress: Progress, cancelled: threading.Event) -> None:
     progress("fetching the suite's lists of files and sources", 0.0)
-    architecture, triplet = DEBIAN_ARCHITECTURES[image.platform.arch], _TRIPLETS[image.platform.arch]
+    architecture, triplet = DEBIAN_ARCHITECTURES[image.platform.arch], machines.multiarch(image.platform.arch)
     suite = image.platform.distribution.suite
     found = apt.fetch_indexes(
         making, image.root, (architecture,), suite, sources=image.folder / "apt", cancelled=cancelled

@@ -78,7 +78,7 @@ def add(
         facts = inspecting.inspect(transport, target)
     platforms = judging.native(facts, settings.farm.platforms)
     lacks = judging.lacks(facts, settings.farm.platforms)
-    following = f"ansible-playbook ansible/node.yml -l {name} -e target={target}"
+    following = f"wheelfarm node enrol {name} (before that, set it up: docs/how-to/add-a-node.md, step 2)"
     if as_json:
         answer_json(
             {

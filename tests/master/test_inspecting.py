@@ -154,7 +154,7 @@ def test_the_userland_s_architecture_is_what_its_own_programs_are(changed: dict[
         ({"system": "Darwin"}, "it runs Darwin: a node needs Linux"),
         ({"python": "Python 3.9.2"}, "python3 is 3.9.2; a node needs 3.11"),
         ({"python": "sh: 1: python3: not found"}, "python3 is not there; a node needs 3.11"),
-        ({"bubblewrap": "sh: 1: bwrap: not found"}, "bubblewrap is not installed: the playbook installs it"),
+        ({"bubblewrap": "sh: 1: bwrap: not found"}, "bubblewrap is not installed: apt-get install bubblewrap"),
         ({"bubblewrap": "bubblewrap 0.4.1"}, "bubblewrap is 0.4.1; builds need 0.8"),
         ({"max_userns": "0"}, "user namespaces are off: sysctl"),
         ({"unprivileged_userns": "0"}, "user namespaces are off: sysctl"),

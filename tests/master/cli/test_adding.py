@@ -48,7 +48,7 @@ def test_a_machine_is_shown_judged_and_pinned_and_the_next_command_is_told(
     assert f"127.0.0.1:{sshd.port} shows this host key (ssh-ed25519): {sshd.host_key.fingerprint}" in called.err
     assert "the farm's own key: ssh-ed25519 " in called.err
     assert "userland" in called.out
-    assert called.out.endswith(f"ansible-playbook ansible/node.yml -l pi4 -e target={sshd.target}\n")
+    assert called.out.endswith("wheelfarm node enrol pi4 (before that, set it up: docs/how-to/add-a-node.md, step 2)\n")
     assert _pinned(settings) == {"pi4": str(sshd.host_key)}
 
 
