@@ -8,7 +8,7 @@ namespaces, sockets that are neither Unix nor IP, and typing into a terminal.
 from __future__ import annotations
 
 import errno
-import platform as machine
+import platform
 import struct
 from collections.abc import Mapping
 
@@ -86,17 +86,11 @@ _UNKNOWN = {
 _CLONE, _UNSHARE = (56, 120, 220, 120), (272, 310, 97, 337)
 _IOCTL, _SOCKET = (16, 54, 29, 54), (41, 359, 198, 281)
 
-# The kernel's AUDIT_ARCH_…; a 64-bit kernel also runs the 32-bit programs of its family.
+# The kernel's AUDIT_ARCH_…
 _AUDIT = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7, "arm": 0x40000028}
-_FAMILY = {
-    "x86_64": ("x86_64", "i386"),
-    "i686": ("i386",),
-    "i386": ("i386",),
-    "aarch64": ("aarch64", "arm"),
-    "armv7l": ("arm",),
-    "armv6l": ("arm",),
-    "armv8l": ("arm",),
-}
+# As uname calls the machines that run them. Which of them the kernel is cannot be asked: in emulation, uname tells what
+# is emulated. So the filter knows them all; what is not the kernel's own never comes to it.
+_MACHINES = {"x86_64", "i686", "i386", "aarch64", "armv8l", "armv7l", "armv6l"}
 
 _X32 = 0x40000000
 _NEW_USER_NAMESPACE = 0x10000000
@@ -110,18 +104,17 @@ _ALLOW = 0x7FFF0000
 _Code = list[tuple[int, int, int, int]]  # operation, jump if true, jump if false, operand
 
 
-def program(architecture: str | None = None) -> bytes:
-    """The filter for a kernel of *architecture* (this machine's), as ``bwrap --seccomp`` reads it; empty if unknown."""
-    family = _FAMILY.get(architecture or machine.machine(), ())
-    if not family:
+def program(machine: str | None = None) -> bytes:
+    """The filter for the kernel of a *machine* (this one), as ``bwrap --seccomp`` reads it; empty if unknown."""
+    if (machine or platform.machine()) not in _MACHINES:
         return b""
-    sections = [_section(name) for name in family]
+    sections = [_section(name) for name in _ARCHITECTURES]
     code: _Code = [(_LOAD, 0, 0, _ARCH_AT)]
     # Two steps for each architecture, one for "none of them", then the sections, one after the other.
-    start = 2 * len(family) + 1
-    for index, name in enumerate(family):
+    start = 2 * len(sections) + 1
+    for index, (name, section) in enumerate(zip(_ARCHITECTURES, sections, strict=True)):
         code += [(_EQUAL, 0, 1, _AUDIT[name]), (_GO, 0, 0, start - 2 * index - 2)]
-        start += len(sections[index])
+        start += len(section)
     code.append(_error(errno.ENOSYS))
     code += [step for section in sections for step in section]
     return b"".join(struct.pack("<HBBI", *step) for step in code)
