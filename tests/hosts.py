@@ -85,13 +85,16 @@ class Host:
         file.write_text(f"{self.address} {self.host_key}\n", encoding="ascii")
         return file
 
+    def ssh_command(self, command: str) -> list[str]:
+        """What runs a shell command there as root."""
+        options = {"UserKnownHostsFile": self.known_hosts, "IdentitiesOnly": "yes", "BatchMode": "yes"}
+        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        return ["ssh", "-i", str(self.key), *words, f"root@{self.address}", command]
+
     def ssh(self, command: str, *, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
-        """Run a shell command there as root."""
+        """Run it to its end."""
         return subprocess.run(
-            [
-                *("ssh", "-i", self.key, "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "IdentitiesOnly=yes"),
-                *("-o", "BatchMode=yes", f"root@{self.address}", command),
-            ],
+            self.ssh_command(command),
             check=False,
             capture_output=True,
             text=True,

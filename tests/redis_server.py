@@ -107,6 +107,7 @@ class Server:
     speaks_tls: or everybody comes in without it
     asks_for_certificates: whether it takes only who shows one
     aclfile: whether it was started with a file of users
+    address: that it listens on
     """
 
     program: Path
@@ -117,6 +118,7 @@ class Server:
     speaks_tls: bool = True
     asks_for_certificates: bool = False
     aclfile: bool = True
+    address: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
@@ -144,7 +146,7 @@ class Server:
         """Its command."""
         options: dict[str, str] = {
             "port": "0",
-            "bind": "127.0.0.1",
+            "bind": self.address,
             "unixsocket": str(self.socket),
             "save": "",
             "dir": str(self.folder),

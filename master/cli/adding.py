@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from master import audit, host_keys, identity, inspecting, judging, ssh
+from master import audit, deploying, host_keys, identity, inspecting, judging, ssh
 from master.cli.farm import reading, writing
+from master.deploying import NewNode
 from master.inspecting import Facts
 from master.judging import Lack
 from master.ssh import HostKey
 from master.targets import Target
 from schema import log, names
 from schema.door import Door, answer, answer_json, as_json, columns, pass_door, progress
-from schema.errors import TrustError, UsageError
+from schema.errors import NodeError, TrustError, UsageError
 from schema.names import NodeName
 from schema.platforms import Platform
 from schema.printable import one_line
+from schema.settings import find
 
 _COMPARE = "on that machine itself: for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done"
 
@@ -38,6 +42,12 @@ _COMPARE = "on that machine itself: for key in /etc/ssh/ssh_host_*_key.pub; do s
 )
 @click.option("--new-host-key", is_flag=True, help="Accept another host key than the one that was accepted before.")
 @click.option("--yes", is_flag=True, help="Accept the host key that is shown, without asking.")
+@click.option("--deploy", is_flag=True, help="Go on and have ansible make it a node.")
+@click.option(
+    "--inventory",
+    type=click.Path(exists=True, path_type=Path),
+    help="Your own ansible inventory, in which NAME is; else one of this master and NAME is written.",
+)
 @as_json
 @pass_door
 def add(
@@ -49,14 +59,18 @@ def add(
     host_key: str | None,
     new_host_key: bool,
     yes: bool,
+    deploy: bool,
+    inventory: Path | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Accept the SSH host key of a machine that shall be node NAME, and see what it can build.
 
-    Nothing is changed on that machine.
+    Nothing is changed on that machine, unless with --deploy: then ansible sets it up and enrols it.
     """
     log.hush()
     settings = door.settings
+    if deploy:
+        deploying.check(settings)
     shown = ssh.shown_host_key(target)
     with reading(settings) as session:
         is_pinned = host_keys.is_pinned(session, name, target, shown)
@@ -78,7 +92,20 @@ def add(
         facts = inspecting.inspect(transport, target)
     platforms = judging.native(facts, settings.farm.platforms)
     lacks = judging.lacks(facts, settings.farm.platforms)
-    following = f"wheelfarm node enrol {name} (before that, set it up: docs/how-to/add-a-node.md, step 2)"
+    following = deploying.command(
+        inventory
+        or _inventory(
+            door,
+            NewNode(
+                name=name,
+                target=target,
+                host_key=shown,
+                key_file=key_file or settings.ssh / "farm.key",
+                platforms=platforms,
+            ),
+        ),
+        name,
+    )
     if as_json:
         answer_json(
             {
@@ -89,13 +116,27 @@ def add(
                 "facts": asdict(facts),
                 "platforms": [str(platform) for platform in platforms],
                 "lacks": [asdict(lack) for lack in lacks],
-                "next": following,
+                "next": shlex.join(following),
             }
         )
-        return
-    answer(_table(name, target, shown, facts, platforms))
-    answer(_text(lacks))
-    answer(f"next:\n  {following}")
+    else:
+        answer(_table(name, target, shown, facts, platforms))
+        answer(_text(lacks))
+        if not deploy:
+            answer(f"next:\n  {shlex.join(following)}")
+    return _deploy(following, lacks) if deploy else 0
+
+
+def _inventory(door: Door, node: NewNode) -> Path:
+    return deploying.write_inventory(door.settings, find(door.settings_file), node)
+
+
+def _deploy(command: Sequence[str], lacks: Sequence[Lack]) -> int:
+    """Have ansible do it, in sight of the person; 0 if it could."""
+    if stopping := [lack.what for lack in lacks if lack.stops]:
+        raise NodeError(f"it cannot be made a node as it is: {'; '.join(stopping)}")
+    progress(f"$ {shlex.join(command)}")
+    return deploying.run(command)
 
 
 def _expect(fingerprint: str, target: Target, shown: HostKey) -> None:

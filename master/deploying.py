@@ -1,0 +1,121 @@
+"""Have ansible make a machine a node of this farm: an inventory of the two machines, and the command that uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from master.ssh import HostKey
+from master.targets import SSH_PORT, Target
+from schema import redis_url
+from schema.errors import SettingsError, ToolMissingError
+from schema.names import NodeName
+from schema.platforms import Platform
+from schema.settings import Settings
+
+_PROGRAM = "ansible-playbook"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNode:
+    """A machine that shall be a node.
+
+    host_key: the one that a person accepted; key_file: the private key of ours that it lets in
+    platforms: what it shall build for
+    """
+
+    name: NodeName
+    target: Target
+    host_key: HostKey
+    key_file: Path
+    platforms: tuple[Platform, ...]
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError if a node on another machine could not reach this farm's Redis."""
+    if not settings.redis_url.startswith(redis_url.TLS):
+        raise SettingsError(
+            f"nodes on other machines cannot reach this farm's Redis ({redis_url.address(settings.redis_url)})",
+            advice="set one up with TLS and name it in redis.url: docs/how-to/redis-for-remote-nodes.md",
+        )
+
+
+def program() -> str:
+    """``ansible-playbook``, beside our own interpreter or on PATH; raise ToolMissingError."""
+    found = shutil.which(_PROGRAM, path=str(Path(sys.executable).parent)) or shutil.which(_PROGRAM)
+    if found is None:
+        raise ToolMissingError(
+            f"{_PROGRAM} is not installed", advice=f"{sys.executable} -m pip install 'wheelfarm[deploy]'"
+        )
+    return found
+
+
+def command(inventory: Path, node: NodeName) -> list[str]:
+    """What makes *node* of that inventory one."""
+    return [_PROGRAM, "-i", str(inventory), str(tree() / "playbooks" / "node.yml"), "-l", node]
+
+
+def run(command: Sequence[str]) -> int:
+    """Run it, its output where ours goes; its exit code. Raise ToolMissingError where there is no ansible."""
+    environment = {"ANSIBLE_CONFIG": str(tree() / "ansible.cfg"), **os.environ}
+    return subprocess.run([program(), *command[1:]], env=environment, check=False).returncode
+
+
+def tree() -> Path:
+    """The ansible files: beside this module in an installed farm, at the top of a checkout."""
+    here = Path(__file__).parent
+    return next(folder for folder in (here / "ansible", here.parent / "ansible") if folder.is_dir())
+
+
+def write_inventory(settings: Settings, settings_file: Path | None, node: NewNode) -> Path:
+    """Write, below ``farm.home``, an inventory of this master and of *node*; nothing secret is in it.
+
+    settings_file: the master's; None where it runs with the defaults
+    """
+    folder = settings.farm.home.resolve() / "ansible"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    known_hosts = folder / f"{node.name}.known_hosts"
+    known_hosts.write_text(f"{_place(node.target)} {node.host_key}\n", encoding="ascii")
+    own = ["--settings", str(settings_file.resolve())] if settings_file else []
+    master = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "master_command": [sys.executable, "-P", "-m", "master.cli", *own],
+    }
+    machine = {
+        "ansible_host": node.target.host,
+        "ansible_port": node.target.port,
+        "ansible_user": node.target.user,
+        "ansible_ssh_private_key_file": str(node.key_file.resolve()),
+        # The key that a person accepted, and no other, whatever this machine's own files know.
+        "ansible_ssh_common_args": _options(
+            IdentitiesOnly="yes",
+            StrictHostKeyChecking="yes",
+            UserKnownHostsFile=str(known_hosts),
+            GlobalKnownHostsFile="/dev/null",
+        ),
+        "node_platforms": sorted({platform.view for platform in node.platforms}),
+    }
+    groups = {"master": {"hosts": {"master": master}}, "nodes": {"hosts": {node.name: machine}}}
+    file = folder / f"{node.name}.json"
+    file.write_text(json.dumps({"all": {"children": groups}}, indent=1) + "\n", encoding="utf-8")
+    return file
+
+
+def _place(target: Target) -> str:
+    """As ``known_hosts`` spells it."""
+    return target.host if target.port == SSH_PORT else f"[{target.host}]:{target.port}"
+
+
+def _options(**options: str) -> str:
+    return " ".join(f"-o {name}={_quoted(value)}" for name, value in options.items())
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if " " in value else value
