@@ -189,9 +189,12 @@ class Server:
         return f"rediss://{user}:{password}@{host}:{self.port}/0"
 
     @contextlib.contextmanager
-    def administrator(self) -> Any:
+    def administrator(self, *, timeout_s: float | None = None) -> Any:
+        """A client that may do everything."""
         named: dict[str, Any] = {"username": "admin", "password": self.password} if self.aclfile else {}
-        client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True, **named)
+        client = redis.Redis(
+            unix_socket_path=str(self.socket), decode_responses=True, socket_timeout=timeout_s, **named
+        )
         try:
             yield client
         finally:
