@@ -20,6 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.whole_farm import free_port
 
@@ -193,7 +195,11 @@ class Server:
         """A client that may do everything."""
         named: dict[str, Any] = {"username": "admin", "password": self.password} if self.aclfile else {}
         client = redis.Redis(
-            unix_socket_path=str(self.socket), decode_responses=True, socket_timeout=timeout_s, **named
+            unix_socket_path=str(self.socket),
+            decode_responses=True,
+            socket_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            **named,
         )
         try:
             yield client

@@ -149,7 +149,7 @@ def run(plan: Plan, *, images: Path | None = None) -> Outcome:
         run = _Run(plan, fleet)
         try:
             fleet.wait_until_up()
-            fleet.command("request", "--build", "always", *fleet.projects)
+            fleet.operator.command("request", "--build", "always", *fleet.projects)
             run.hurt()
             run.settle()
             found = ledger(fleet)
