@@ -12,17 +12,8 @@ from tests.chaos.faults.fault import Fault
 from tests.chaos.machines import LEASE_S
 from tests.chaos.proxy import Way
 
-_WAYS = [Way.BOTH, Way.THERE, Way.BACK]
+_SILENCES = {Way.BOTH: "silence", Way.THERE: "no question arrives", Way.BACK: "no answer arrives"}
 _BIT_ERROR_SHARE = 0.1  # of the harness's turns, twenty a second
-
-
-def _named(way: Way) -> str:
-    return {
-        Way.NEITHER: "resets",
-        Way.BOTH: "silence",
-        Way.THERE: "no question arrives",
-        Way.BACK: "no answer arrives",
-    }[way]
 
 
 class KillRedis(Fault):
@@ -48,14 +39,45 @@ class Flush(Fault):
         return ""
 
 
-class HalfOpen(Fault):
+class _Hit(Fault):
+    """Waits for a connection on its wire: those over SSH are short."""
+
+    lasts = (8.0, 8.0)
+
+    def begin(self) -> str:
+        self.who, self.wire = self.any_wire()
+        return f"{self.who}{self.plan()}"
+
+    def plan(self) -> str:
+        """Draw how; say it."""
+        return ""
+
+    def hit(self) -> int:
+        """Hurt what is connected now; say how many connections."""
+        raise NotImplementedError
+
+    def tick(self) -> bool:
+        return self.hit() > 0 or super().tick()
+
+
+class HalfOpen(_Hit):
     """The other end of every connection of one wire is gone, and no packet tells it so."""
 
     name, promises = "half-open connections", "R2"
 
-    def begin(self) -> str:
-        who, wire = self.any_wire()
-        return f"{wire.half_open()} of {who}"
+    def hit(self) -> int:
+        return self.wire.half_open()
+
+
+class Cut(_Hit):
+    name, promises = "cut in the middle of a message", "R2, R9"
+
+    def plan(self) -> str:
+        self.after_bytes = self.dice.randrange(8000)
+        return f" after {self.after_bytes} bytes"
+
+    def hit(self) -> int:
+        return self.wire.cut(after_bytes=self.after_bytes)
 
 
 class BlackHole(Fault):
@@ -65,8 +87,8 @@ class BlackHole(Fault):
 
     def begin(self) -> str:
         who, self.wire = self.any_wire()
-        self.wire.silent = self.dice.choice(_WAYS)
-        return f"{who}, {_named(self.wire.silent)}, for {self.seconds} s"
+        self.wire.silent = self.dice.choice(list(_SILENCES))
+        return f"{who}, {_SILENCES[self.wire.silent]}, for {self.seconds} s"
 
     def end(self) -> None:
         self.wire.mend()
@@ -80,25 +102,16 @@ class Partition(Fault):
     def begin(self) -> str:
         node = self.any_node()
         self.wires = [node.wire, node.ssh]
-        way = self.dice.choice([Way.NEITHER, *_WAYS])
+        way = self.dice.choice([Way.NEITHER, *_SILENCES])
         for wire in self.wires:
             wire.silent, wire.away = way, way is Way.NEITHER
             if wire.away:
                 wire.cut()
-        return f"{node.name}, {_named(way)}, for {self.seconds} s"
+        return f"{node.name}, {_SILENCES.get(way, 'resets')}, for {self.seconds} s"
 
     def end(self) -> None:
         for wire in self.wires:
             wire.mend()
-
-
-class Cut(Fault):
-    name, promises = "cut in the middle of a message", "R2, R9"
-
-    def begin(self) -> str:
-        who, wire = self.any_wire()
-        after_bytes = self.dice.randrange(4000)
-        return f"{wire.cut(after_bytes=after_bytes)} of {who}, after {after_bytes} bytes"
 
 
 class Delay(Fault):
