@@ -22,7 +22,7 @@ from schema.db.models import Build, DirtyPage, Project
 from schema.db.models import Node as NodeRow
 from schema.db.session import engine, transaction
 from schema.redis_url import Tls
-from schema.states import BuildState
+from schema.states import OPEN_STATES, BuildState
 from tests.chaos import machines, postgresql, sdists
 from tests.chaos.disk import SmallDisk
 from tests.chaos.machines import Ground, Machine, Node
@@ -228,3 +228,11 @@ class Fleet:
         """How many builds are in each state."""
         with self.reading() as session:
             return dict(session.execute(select(Build.state, func.count()).group_by(Build.state)).all())
+
+    def open_builds(self) -> dict[int, str]:
+        """What is not done yet, with the reason of its state."""
+        with self.reading() as session:
+            rows = session.execute(
+                select(Build.id, Build.state, Build.reason).where(Build.state.in_(OPEN_STATES)).limit(5)
+            ).all()
+        return {number: f"{state}: {reason}" for number, state, reason in rows}
