@@ -19,6 +19,8 @@ _TIMEOUT_S = 5.0
 _UNKNOWN_ISSUER = {18, 19, 20, 21}
 _NOT_YET, _EXPIRED = 9, 10
 _OTHER_NAME = {62, 64}
+# In the reason of both ends where a record does not arrive as it was sent (RFC 8446, 6.2: bad_record_mac).
+_DAMAGED = "BAD_RECORD_MAC"
 _WHERE = "is it running? redis.url in farm.toml, or WHEELFARM_REDIS_URL, says where it is"
 _BOTH_OR_NEITHER = "redis.url must begin with rediss:// where Redis speaks TLS, and only there; or is it overloaded?"
 _CERTIFICATES = "is it running? if it asks for certificates (tls-auth-clients), redis.certificate must name ours"
@@ -79,13 +81,19 @@ def explained(err: BaseException, *, where: str = "Redis", key: str = "redis.url
             )
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _mistrusted(cause, where)
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) and not _is_damage(cause):
             return _unspoken(cause, where)
     said = next((cause for cause in causes if isinstance(cause, redis.RedisError)), err)
     return UnavailableError(f"{where} does not answer: {said}", advice=_advice(causes))
 
 
+def _is_damage(err: BaseException) -> bool:
+    return isinstance(err, ssl.SSLError) and _DAMAGED in (err.reason or "")
+
+
 def _advice(causes: tuple[BaseException, ...]) -> str:
+    if any(map(_is_damage, causes)):
+        return "what is sent arrives damaged: something on the way breaks it"
     if any(isinstance(cause, ssl.SSLEOFError) for cause in causes):
         return _CERTIFICATES
     # What accepts a connection and then hangs up, or waits, may take our TLS for commands, or our commands for TLS.

@@ -41,11 +41,16 @@ class Liar:
 
     raw: what is sent as it stands instead of the version, once the subsystem was asked for
     aside: what is sent as its standard error with each answer
+    key: its host key; None: one of its own
+    logins: how often anybody tried to log in
     """
 
-    def __init__(self, answer: Answer, *, raw: bytes | None = None, aside: bytes = b"") -> None:
+    def __init__(
+        self, answer: Answer, *, raw: bytes | None = None, aside: bytes = b"", key: paramiko.PKey | None = None
+    ) -> None:
         self.answer, self.raw, self.aside = answer, raw, aside
-        self._key = paramiko.ECDSAKey.generate()
+        self.logins = 0
+        self._key = key or paramiko.ECDSAKey.generate()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._transports: list[paramiko.Transport] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -84,11 +89,15 @@ class Liar:
             transport.add_server_key(self._key)
             transport.set_subsystem_handler("sftp", _Session, self)
             self._transports.append(transport)
-            transport.start_server(event=threading.Event(), server=_Anybody())
+            transport.start_server(event=threading.Event(), server=_Anybody(self))
 
 
 class _Anybody(paramiko.ServerInterface):  # type: ignore[misc] # paramiko ships no types
+    def __init__(self, liar: Liar) -> None:
+        self._liar = liar
+
     def check_auth_publickey(self, _username: str, _key: Any) -> int:
+        self._liar.logins += 1
         return int(paramiko.AUTH_SUCCESSFUL)
 
     def get_allowed_auths(self, _username: str) -> str:

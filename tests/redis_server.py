@@ -20,6 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.whole_farm import free_port
 
@@ -191,9 +193,16 @@ class Server:
         return f"rediss://{user}:{password}@{host}:{self.port}/0"
 
     @contextlib.contextmanager
-    def administrator(self) -> Any:
+    def administrator(self, *, timeout_s: float | None = None) -> Any:
+        """A client that may do everything."""
         named: dict[str, Any] = {"username": "admin", "password": self.password} if self.aclfile else {}
-        client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True, **named)
+        client = redis.Redis(
+            unix_socket_path=str(self.socket),
+            decode_responses=True,
+            socket_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            **named,
+        )
         try:
             yield client
         finally:

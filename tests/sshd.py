@@ -36,9 +36,7 @@ class Sshd:
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self.new_host_key()
-        (self.folder / "authorized_keys").write_text(identity.public(self.keys) + "\n")
+        self.prepare()
         self.start()
         return self
 
@@ -63,14 +61,14 @@ class Sshd:
             (self.folder / name).unlink(missing_ok=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / "host_key"], check=True)
 
-    def start(self) -> None:
-        program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-        if program is None:
-            pytest.fail("OpenSSH's server is not installed; `make test` installs it (Debian package openssh-server)")
+    def prepare(self) -> None:
+        """Make a host key, and let the identity in."""
+        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.new_host_key()
+        (self.folder / "authorized_keys").write_text(identity.public(self.keys) + "\n")
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # its unit would make it
-        config = self.folder / "sshd_config"
-        config.write_text(
+        self._config.write_text(
             f"ListenAddress 127.0.0.1:{self.port}\n"
             f"HostKey {self.folder}/host_key\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\n"
@@ -78,8 +76,22 @@ class Sshd:
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\n"
             f"Subsystem sftp internal-sftp\n{self.more}"
         )
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "sshd_config"
+
+    def argv(self) -> list[str | Path]:
+        """Its command; what it has to say goes to stderr."""
+        program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        if program is None:
+            pytest.fail("OpenSSH's server is not installed; `make test` installs it (Debian package openssh-server)")
+        return [program, "-D", "-e", "-f", self._config]
+
+    def start(self) -> None:
+        """Return when it listens."""
         with (self.folder / "sshd.log").open("ab") as log:
-            self._process = subprocess.Popen([program, "-D", "-e", "-f", config], stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(self.argv(), stderr=log, stdin=subprocess.DEVNULL)
         until = time.monotonic() + _START_S
         while time.monotonic() < until:
             with socket.socket() as probe:

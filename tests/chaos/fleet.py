@@ -3,56 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from builder import build as building
-from master.enrol import enrol_local
+from master import redis_acl
+from schema import wire
 from schema.db import migrate
-from schema.db.models import Build, DirtyPage, Node, Project
+from schema.db.models import Build, DirtyPage, Project
+from schema.db.models import Node as NodeRow
 from schema.db.session import engine, transaction
-from schema.settings import Settings, load
-from schema.states import BuildState
-from tests.chaos import postgresql, sdists
+from schema.redis_url import Tls
+from schema.states import OPEN_STATES, BuildState
+from tests.chaos import machines, postgresql, sdists
 from tests.chaos.disk import SmallDisk
+from tests.chaos.machines import Ground, Machine, Node
+from tests.chaos.operator import Operator
 from tests.chaos.program import Program
 from tests.chaos.proxy import Proxy
+from tests.redis_server import Authority, Server
 from tests.upstream import FakeUpstream
-from tests.whole_farm import free_port
 
-LEASE_S = 6.0
 LIAR = "liar"
-_ROOT = Path(__file__).parents[2]
-
-
-@dataclass(kw_only=True, eq=False)
-class Machine:
-    """What one process of the farm has for itself."""
-
-    settings_file: Path
-    settings: Settings
-    program: Program
-    wire: Proxy
+_FIRST_UID = 64600
+_UIDS_EACH = 4
+_ADMIN_TIMEOUT_S = 1.0  # it may be frozen, and the harness is who thaws it
 
 
 class Fleet:
-    """Redis, a master, several nodes and an upstream below one folder.
+    """Redis, a master, several nodes and an upstream below one folder; nodes are reached over TLS and SSH alone.
 
     projects: what was requested; each must be published once
     killers: projects whose build the harness answers by killing the node; they must be poisoned
-    errands: commands that an operator gave, how often; caught: how often the liar was set aside
+    caught: how often a liar was set aside
+    trespasses: what somebody was let do who must not: commands of a node in Redis, logins at a stranger's SSH server
+    refused: commands of a node that Redis refused
     long_database_share: how many of the times that the database is away last for up to a minute
     """
 
@@ -61,12 +54,10 @@ class Fleet:
         self.folder.chmod(0o755)
         self.projects = [f"tiny{number:03}" for number in range(builds)]
         self.killers: list[str] = []
-        self.errands: Counter[str] = Counter()
-        self.caught, self.long_database_share = 0, 1 / 6
+        self.caught, self.trespasses, self.refused, self.long_database_share = 0, 0, 0, 1 / 6
         self.node_names = [f"node{number}" for number in range(nodes)]
         self._images, self._database_kind = images, database
         self._stack = contextlib.ExitStack()
-        self._under_way: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -82,13 +73,24 @@ class Fleet:
     def _set_up(self) -> None:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.upstream = self._stack.enter_context(FakeUpstream())
-        self.road = self._stack.enter_context(Proxy(int(self.upstream.root.rpartition(":")[2])))
         for name in self.projects:
             self.upstream.add_file(name, sdists.tiny(name), filename=f"{name}-1.0.tar.gz")
+        self.road = self._stack.enter_context(Proxy(int(self.upstream.root.rpartition(":")[2])))
+        self._authority = Authority(self.folder / "tls")
         self._start_redis()
-        self.postgresql, self.database_url = self._start_database()
-        self.disks = {"store": self._disk(self.folder / "home" / "store", mebibytes=96)}
-        self.master = self._machine("master", ["master.cli", "--settings"], "master")
+        self.postgresql, database_url = self._start_database()
+        self.disks = {"store": SmallDisk(self.folder / "home" / "store", mebibytes=96)}
+        self._stack.callback(self.disks["store"].close)
+        self._ground = Ground(
+            folder=self.folder,
+            images=self._images,
+            upstream_url=f"http://127.0.0.1:{self.road.port}/simple/",
+            database_url=database_url,
+            redis_port=self._server.port,
+            redis_ca=self._authority.file,
+            stack=self._stack,
+        )
+        self.master = self.add_master("master")
         self.settings = self.master.settings
         self.database: Engine = engine(self.settings.database_url)
         self._stack.callback(self.database.dispose)
@@ -96,20 +98,28 @@ class Fleet:
         # A reader never waits for a writer's lock: the harness must go on while it holds that lock itself.
         self._snapshot = engine(self.settings.database_url, read_only=True)
         self._stack.callback(self._snapshot.dispose)
-        self.nodes = {name: self._node(name) for name in self.node_names}
-        self.liar = self._machine(LIAR, ["tests.chaos.liar"], "")
+        log = self.folder / "operator.log"
+        self.operator = Operator(self.master.settings_file, log=log, reading=self.reading)
+        self._stack.callback(self.operator.leave)
+        self.nodes = {name: self._node(name, machines.agent) for name in self.node_names}
+        self.liar = self._node(LIAR, machines.liar)
         self.liar.program.held = True
-        enrol_local(self.database, self.liar.settings)
+        for node in self.nodes.values():
+            self.disks |= node.disks
         self.tend()
 
     def _start_redis(self) -> None:
-        port = free_port()
-        program = shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server"
-        argv = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-        self.redis = Program(name="redis", argv=[*argv, "--dir", self.folder], log=self.folder / "redis.log")
-        self.redis_port = port
+        program = Path(shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server")
+        folder, authority = self.folder / "redis", self._authority
+        self._server = Server(program=program, folder=folder, authority=authority, held=authority.issue())
+        self._password = secrets.token_urlsafe()
+        rules = redis_acl.master_rules(redis_acl.digest(self._password))
+        with self._server.users.open("a") as users:
+            users.write(redis_acl.line(wire.user(wire.MASTER_QUEUE), rules) + "\n")
+        self.redis = Program(name="redis", argv=self._server.argv(), log=self.folder / "redis.log")
         self._stack.callback(self.redis.kill)
         self.redis.tend()
+        self._server.wait()
 
     def _start_database(self) -> tuple[Program | None, str]:
         if self._database_kind == "sqlite":
@@ -123,78 +133,47 @@ class Fleet:
             time.sleep(0.1)
         return program, url
 
-    def _disk(self, folder: Path, *, mebibytes: int) -> SmallDisk:
-        disk = SmallDisk(folder, mebibytes=mebibytes)
-        self._stack.callback(disk.close)
-        return disk
+    def add_master(self, name: str) -> Machine:
+        """A master that may run; it is not tended."""
+        admin_url = self._server.url("admin", self._server.password)
+        return machines.master(self._ground, name, password=self._password, admin_url=admin_url)
 
-    def _machine(self, name: str, module: list[str], word: str) -> Machine:
-        wire = self._stack.enter_context(Proxy(self.redis_port))
-        file = self.folder / f"{name}.toml"
-        file.write_text(self._settings_text(name, wire))
-        argv = [sys.executable, "-m", *module, str(file), *([word] if word else [])]
-        program = Program(name=name, argv=argv, log=self.folder / f"{name}.log", environment={"PYTHONPATH": str(_ROOT)})
-        self._stack.callback(program.kill)
-        return Machine(settings_file=file, settings=load(file), program=program, wire=wire)
-
-    def _node(self, name: str) -> Machine:
-        work = self.folder / "work" / name
-        work.parent.mkdir(exist_ok=True)
-        self.disks[f"{name}'s workspace"] = self._disk(work, mebibytes=96)
-        self.disks[f"{name}'s outbox"] = self._disk(self.folder / "home" / "node" / name / "outbox", mebibytes=8)
-        self._stack.callback(building.clean, work)
-        made = self._machine(name, ["builder.cli", "--settings"], "run")
-        enrol_local(self.database, made.settings)
-        return made
-
-    def _settings_text(self, name: str, wire: Proxy) -> str:
-        uid = 64600 + 4 * (self.node_names.index(name) if name in self.node_names else len(self.node_names))
-        return f"""
-[farm]
-home = "home"
-[upstream]
-index_url = "http://127.0.0.1:{self.road.port}/simple/"
-timeout_s = 3.0
-[watch]
-cooldown_s = 0
-[database]
-url = "{self.database_url}"
-[redis]
-url = "redis://127.0.0.1:{wire.port}/0"
-[keep]
-free_bytes = 0
-[node]
-name = "{name}"
-slots = 1
-workspace = "work/{name}"
-build_uid = {uid}
-[images]
-folder = "{self._images}"
-[limits]
-disk_bytes = "64MiB"
-[timing]
-lease_s = {LEASE_S}
-heartbeat_s = 0.5
-tick_s = 0.1
-lost_message_s = 3.0
-retry_s = 1.0
-"""
+    def _node(self, name: str, command: Callable[[Path], Sequence[str | Path]]) -> Node:
+        number = [*self.node_names, LIAR].index(name)
+        return machines.node(
+            self._ground,
+            name,
+            command,
+            farm=self.settings,
+            database=self.database,
+            build_uid=_FIRST_UID + _UIDS_EACH * number,
+        )
 
     @property
     def programs(self) -> list[Program]:
         """Every process of the farm."""
         servers = [self.redis, *([self.postgresql] if self.postgresql else [])]
-        return [*servers, self.master.program, *(item.program for item in self.nodes.values()), self.liar.program]
+        nodes = [program for node in (*self.nodes.values(), self.liar) for program in (node.program, node.door)]
+        return [*servers, self.master.program, *nodes]
+
+    @property
+    def redis_tls(self) -> Tls:
+        """How Redis is spoken to."""
+        return Tls(ca=self._authority.file)
+
+    def redis_url(self, user: str = "admin", password: str = "") -> str:
+        """Redis without a proxy; by default as its administrator, who may do everything."""
+        return self._server.url(user, password or self._server.password)
+
+    def redis_client(self) -> contextlib.AbstractContextManager[Any]:
+        """Redis as its administrator; it may be away, and it may be silent."""
+        return self._server.administrator(timeout_s=_ADMIN_TIMEOUT_S)
 
     def tend(self) -> None:
-        """Start what should run and does not; see which errands came back."""
+        """Start what should run and does not; see which commands came back."""
         for program in self.programs:
             program.tend()
-        for words, process in list(self._under_way.items()):
-            if process.poll() is not None:
-                del self._under_way[words]
-                if process.returncode == 0:
-                    self.errands[" ".join(words) if words[0] == "node" else words[0]] += 1
+        self.operator.tend()
 
     def wait_until_up(self) -> None:
         """Until the master has heard every node."""
@@ -202,31 +181,15 @@ retry_s = 1.0
         while True:
             self.tend()
             with self.reading() as session:
-                heard = session.scalar(select(func.count()).select_from(Node).where(Node.heard_at.is_not(None)))
+                heard = session.scalar(select(func.count()).select_from(NodeRow).where(NodeRow.heard_at.is_not(None)))
             if heard == len(self.nodes):
                 return
             assert time.monotonic() < deadline, "the nodes were not heard within a minute"
             time.sleep(0.2)
 
-    def send(self, *words: str) -> None:
-        """Run one ``wheelfarm`` command beside everything else, unless it is under way; it may fail."""
-        if words in self._under_way:
-            return
-        with (self.folder / "operator.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "master.cli", "--settings", str(self.master.settings_file), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self._under_way[words] = process
-        self._stack.callback(_end, process)
-
-    def command(self, *words: str) -> None:
-        """Run one ``wheelfarm`` command to its end; it must succeed."""
-        self.send(*words)
-        process = self._under_way.pop(words)
-        assert process.wait(120) == 0, (self.folder / "operator.log").read_text()[-2000:]
+    def look_after(self) -> None:
+        """What an operator would do; raise UnavailableError while the database is away."""
+        self.operator.look_after(self.nodes, self.projects)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -266,21 +229,10 @@ retry_s = 1.0
         with self.reading() as session:
             return dict(session.execute(select(Build.state, func.count()).group_by(Build.state)).all())
 
-    def look_after(self) -> None:
-        """What an operator would do: take honest nodes back, and have builds tried again that lost two nodes."""
+    def open_builds(self) -> dict[int, str]:
+        """What is not done yet, with the reason of its state."""
         with self.reading() as session:
-            aside = session.scalars(select(Node.name).where(Node.state == "quarantined", Node.name != LIAR)).all()
-            poisoned = session.execute(
-                select(Build.id, Project.name).join(Build.project).where(Build.state == BuildState.POISONED)
+            rows = session.execute(
+                select(Build.id, Build.state, Build.reason).where(Build.state.in_(OPEN_STATES)).limit(5)
             ).all()
-        for name in aside:
-            self.send("node", "resume", name)
-        for number, project in poisoned:
-            if project not in self.killers:
-                self.send("retry", str(number))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+        return {number: f"{state}: {reason}" for number, state, reason in rows}

@@ -24,6 +24,7 @@ from tests.chaos.tracebacks import tracebacks
 _LOOK_PAUSE_S = 2.0
 _TURN_S = 0.05
 _SETTLE_S = 600.0
+_TELL_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +94,14 @@ class _Run:
 
         Fail once no further build has ended for ten minutes: how long all of them take depends on the machine.
         """
-        left, deadline = -1, time.monotonic() + _SETTLE_S
+        left, deadline, tell_at = -1, time.monotonic() + _SETTLE_S, time.monotonic() + _TELL_S
         while not self._settled():
             with contextlib.suppress(UnavailableError):
                 if (now_left := self.fleet.unfinished()) != left:
                     left, deadline = now_left, time.monotonic() + _SETTLE_S
+                if time.monotonic() >= tell_at:
+                    tell_at += _TELL_S
+                    self.say(f"still to come: {left}; {self.fleet.open_builds()}")
             assert time.monotonic() < deadline, f"no build ended for {_SETTLE_S:.0f} s: {self.fleet.states()}"
             self._go_on(until=time.monotonic() + 0.5)
 
@@ -149,7 +153,7 @@ def run(plan: Plan, *, images: Path | None = None) -> Outcome:
         run = _Run(plan, fleet)
         try:
             fleet.wait_until_up()
-            fleet.command("request", "--build", "always", *fleet.projects)
+            fleet.operator.command("request", "--build", "always", *fleet.projects)
             run.hurt()
             run.settle()
             found = ledger(fleet)

@@ -29,7 +29,9 @@ class Ledger:
     orphans: files in the store that no row names (allowed); strays: files in the site that no row names
     poisoned wrongly, killers at large: a killer's build is poisoned after exactly two nodes
     miscounted: rows of ``BuildCount`` that are not the real counts
-    resumed, pardoned: what an operator had to do for honest nodes and builds; caught: lies that were found out
+    trespasses, refused: what a node's user of Redis was let do, and was not; or a login where a stranger answers
+    resumed, pardoned, host_keys: what an operator had to do for honest nodes and builds, and for machines set up anew
+    caught: lies that were found out
     fell: processes that ended although nobody ended them (such as a master that found no Redis when it started)
     """
 
@@ -44,20 +46,24 @@ class Ledger:
     stuck: int = 0
     killers_at_large: int = 0
     miscounted: int = 0
+    trespasses: int = 0
     orphans: int = 0
     killers: int = 0
     attempts: int = 0
     audit_rows: int = 0
     resumed: int = 0
     pardoned: int = 0
+    host_keys: int = 0
     caught: int = 0
+    refused: int = 0
     fell: int = 0
 
     @property
     def faulty(self) -> dict[str, int]:
         """What should be zero and is not."""
-        names = ("lost", "published_twice", "wrong_bytes", "pages_wrong", "unproven", "strays", "stuck")
-        return {name: count for name in (*names, "killers_at_large", "miscounted") if (count := getattr(self, name))}
+        served = ("lost", "published_twice", "wrong_bytes", "pages_wrong", "unproven", "strays")
+        names = (*served, "stuck", "killers_at_large", "miscounted", "trespasses")
+        return {name: count for name in names if (count := getattr(self, name))}
 
     def __add__(self, other: Self) -> Self:
         """The sum of two runs."""
@@ -107,9 +113,12 @@ def ledger(fleet: Fleet) -> Ledger:
         killers=len(fleet.killers),
         attempts=sum(attempts.values()),
         audit_rows=audit_rows,
-        resumed=sum(fleet.errands[f"node resume {name}"] for name in fleet.nodes),
-        pardoned=fleet.errands["retry"],
+        trespasses=fleet.trespasses,
+        resumed=sum(fleet.operator.resumed[name] for name in fleet.nodes),
+        pardoned=fleet.operator.pardoned,
+        host_keys=fleet.operator.host_keys,
         caught=fleet.caught,
+        refused=fleet.refused,
         fell=sum(len(program.fell) for program in fleet.programs),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,17 +21,20 @@ from schema import outbox as outboxes
 from schema import wire
 from schema.attest import statement
 from schema.attest.authority import Authority, NodeKey
+from schema.errors import UnavailableError
 from schema.jobs import BuildJob, BuildResult, Heartbeat, Lease, Outcome, WheelFile
 from schema.names import NodeName, Sha256, node_name, sha256_of
 from schema.settings import Settings, load
 from schema.wheels.canonical import repack
 
 _LOG = b"all is well\n"
+_HUGE_BYTES = 2**31  # of holes; more than is taken of any file
 _LOG_SHA256 = Sha256(hashlib.sha256(_LOG).hexdigest())
 
 LIES = (
     *("other project", "other version", "promises other bytes", "unknown key", "other sdist", "other node"),
     *("other bytes than signed", "not canonical", "a link", "no wheel", "other build", "garbage"),
+    *("a pipe", "a folder", "a huge wheel", "a huge log", "a huge result", "a deep result", "a link to an attempt"),
 )
 
 
@@ -135,32 +139,45 @@ class Liar:
 
     def _spoil(self, entry: Path, filename: str) -> None:
         """What is done to the entry before any heartbeat mentions it."""
-        file = entry / filename
-        if self._lie == "other bytes than signed":
-            file.write_bytes(file.read_bytes()[:-1] + b"!")
-        elif self._lie == "a link":
+        file, result = entry / filename, entry / outboxes.RESULT
+        if self._lie in {"no wheel", "a link", "a pipe", "a folder"}:
             file.unlink()
-            file.symlink_to("/etc/hostname")
-        elif self._lie == "no wheel":
-            file.unlink()
-        elif self._lie == "garbage":
-            (entry / outboxes.RESULT).write_text(json.dumps(["not", {"a": "result"}]))
+        deeds: dict[str, Callable[[], object]] = {
+            "other bytes than signed": lambda: file.write_bytes(file.read_bytes()[:-1] + b"!"),
+            "a link": lambda: file.symlink_to("/etc/hostname"),
+            "a pipe": lambda: os.mkfifo(file),
+            "a folder": file.mkdir,
+            "a link to an attempt": lambda: _link(entry),
+            "garbage": lambda: result.write_text(json.dumps(["not", {"a": "result"}])),
+            "a deep result": lambda: result.write_text("[" * 200_000),
+            "a huge result": lambda: os.truncate(result, _HUGE_BYTES),
+            "a huge log": lambda: os.truncate(entry / outboxes.LOG, _HUGE_BYTES),
+            "a huge wheel": lambda: os.truncate(file, _HUGE_BYTES),
+        }
+        deeds.get(self._lie, lambda: None)()
 
     def _beat(self) -> None:
         platforms = tuple(map(str, self._settings.farm.platforms))
         while not self._stopping.wait(self._settings.timing.heartbeat_s):
             finished = tuple(item for item in outboxes.entries(self._settings.outbox) if item in self._ready)
-            self._send(Heartbeat(node=self._name, version="1", platforms=platforms, slots=1, finished=finished))
+            with contextlib.suppress(UnavailableError):
+                self._send(Heartbeat(node=self._name, version="1", platforms=platforms, slots=1, finished=finished))
+
+
+def _link(entry: Path) -> None:
+    elsewhere = entry.with_name(f"elsewhere.{entry.name}")
+    entry.rename(elsewhere)
+    entry.symlink_to(elsewhere)
 
 
 def main() -> None:
     """Be a node until SIGTERM."""
     settings = load(Path(sys.argv[1]))
-    app = wire.celery_app(settings.redis_url, name="liar")
+    app = wire.celery_app(settings.redis_url, name="liar", tls=settings.redis_tls)
     liar = Liar(
         settings,
         os.environ["CHAOS_LIE"],
-        lambda beat: app.send_task(wire.HEARTBEAT, [beat.to_json()], queue=wire.MASTER_QUEUE),
+        lambda beat: wire.send(app, wire.HEARTBEAT, beat, queue=wire.MASTER_QUEUE),
     )
     tasks.register(app, liar)
     try:

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that treats its connections badly when told to: silence, cuts in mid-message, delay."""
+"""A TCP proxy on loopback that treats its connections badly when told to: silence, cuts, delay, damaged bytes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
+from enum import Flag
 from typing import Self
 
 _PIECE_BYTES = 65536
 _POLL_S = 0.25
 # Closing with this set sends a reset instead of an orderly end.
 _RESET = struct.pack("ii", 1, 0)
+
+
+class Way(Flag):
+    """The directions of a wire, as who connects sees them."""
+
+    NEITHER = 0
+    THERE = 1
+    BACK = 2
+    BOTH = 3
 
 
 @dataclass(eq=False)
@@ -39,14 +49,15 @@ class _Link:
 class Proxy:
     """Listens on a port of loopback and passes everything on to another, which may change or be away.
 
-    delay_s: before each piece that is passed on; silent: nothing is passed on, but nothing is lost either
+    delay_s: before each piece that is passed on; silent: that way nothing is passed on, but nothing is lost either
     away: new connections are reset at once
+    damaged: in so many of the next pieces one bit arrives wrong
     """
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
         self.delay_s = 0.0
-        self.silent = self.away = False
+        self.silent, self.away, self.damaged = Way.NEITHER, False, 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_POLL_S)
         self._links: set[_Link] = set()
@@ -89,7 +100,7 @@ class Proxy:
 
     def mend(self) -> None:
         """Be an honest wire again; connections that went deaf stay so."""
-        self.delay_s, self.silent, self.away = 0.0, False, False
+        self.delay_s, self.silent, self.away, self.damaged = 0.0, Way.NEITHER, False, 0
 
     def _accept(self) -> None:
         while not self._stopping.is_set():
@@ -109,13 +120,13 @@ class Proxy:
         link = _Link(near, far)
         self._links.add(link)
         self._threads = [self._threads[0], *(item for item in self._threads[1:] if item.is_alive())]
-        for source, sink in ((near, far), (far, near)):
+        for source, sink, way in ((near, far, Way.THERE), (far, near, Way.BACK)):
             source.settimeout(_POLL_S)
-            thread = threading.Thread(target=self._pump, args=(link, source, sink), name="proxy-link", daemon=True)
+            thread = threading.Thread(target=self._pump, args=(link, source, sink, way), name="proxy-link", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _pump(self, link: _Link, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, link: _Link, source: socket.socket, sink: socket.socket, way: Way) -> None:
         """Pass on what comes from *source* until one end closes."""
         try:
             while not self._stopping.is_set() and not link.closed.is_set():
@@ -125,20 +136,24 @@ class Proxy:
                     continue
                 if not data:
                     break
-                if not self._passed(link, sink, data):
+                if not self._passed(link, sink, data, way):
                     break
         except OSError:
             pass  # one end is gone: so is the other
         link.close()
         self._links.discard(link)
 
-    def _passed(self, link: _Link, sink: socket.socket, data: bytes) -> bool:
+    def _passed(self, link: _Link, sink: socket.socket, data: bytes, way: Way) -> bool:
         """Whether the link goes on after *data*."""
         time.sleep(self.delay_s)
-        while self.silent and not link.closed.is_set() and not self._stopping.is_set():
+        while way in self.silent and not link.closed.is_set() and not self._stopping.is_set():
             time.sleep(0.05)
         if link.deaf:
             return True
+        if self.damaged > 0:
+            self.damaged -= 1
+            middle = len(data) // 2
+            data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
         if link.cut_after is not None:
             data, link.cut_after = data[: link.cut_after], link.cut_after - len(data)
         sink.settimeout(5)

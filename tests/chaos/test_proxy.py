@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Proxy, Way
 
 
 @pytest.fixture
@@ -85,11 +85,31 @@ def test_a_cut_ends_the_connection_in_the_middle_of_a_message(proxy: Proxy) -> N
 
 def test_what_a_black_hole_took_arrives_when_it_ends(proxy: Proxy) -> None:
     with _connect(proxy) as link:
-        proxy.silent = True
+        proxy.silent = Way.BOTH
         link.sendall(b"late")
         proxy.mend()
 
         assert link.recv(100) == b"late"
+
+
+def test_one_way_may_be_silent_while_the_other_works(echo: int) -> None:
+    with Proxy(echo) as proxy, _connect(proxy) as link:
+        proxy.silent = Way.BACK
+        link.sendall(b"heard")
+        link.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            link.recv(100)
+        proxy.silent = Way.THERE
+
+        assert link.recv(100) == b"heard"
+
+
+def test_one_bit_of_a_message_arrives_wrong_and_the_next_message_is_whole(proxy: Proxy) -> None:
+    with _connect(proxy) as link:
+        proxy.damaged = 1
+
+        assert _ask(link, b"abc") == b"acc"
+        assert _ask(link, b"abc") == b"abc"
 
 
 def test_nobody_gets_through_while_the_other_side_is_away(proxy: Proxy) -> None:

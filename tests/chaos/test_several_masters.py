@@ -15,8 +15,9 @@ from sqlalchemy import make_url, select
 
 from schema.db.models import Leadership
 from schema.sections import ImagesSection
-from tests.chaos.fleet import Fleet, Machine
+from tests.chaos.fleet import Fleet
 from tests.chaos.ledger import ledger
+from tests.chaos.machines import Machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("image")]
 
@@ -47,7 +48,7 @@ class Pair:
             time.sleep(0.1)
 
     def request(self) -> None:
-        self.fleet.command("request", "--build", "always", *self.fleet.projects)
+        self.fleet.operator.command("request", "--build", "always", *self.fleet.projects)
 
     def everything_is_done_once(self) -> None:
         self.wait("done", lambda: not self.fleet.unfinished() and self.fleet.quiet())
@@ -58,7 +59,7 @@ class Pair:
 def pair(database: str) -> Iterator[Pair]:
     with Fleet(images=ImagesSection().folder, builds=BUILDS, nodes=1, database=database) as fleet:
         fleet.wait_until_up()
-        other = fleet._machine("other", ["master.cli", "--settings"], "master")
+        other = fleet.add_master("other")
         made = Pair(fleet=fleet, one=fleet.master, other=other)
         other.program.tend()
         made.wait("standing by", lambda: "standing by: " in other.program.log.read_text())
@@ -118,6 +119,6 @@ def test_what_a_leader_does_that_slept_past_its_lease_changes_nothing_and_it_may
         masters.other.program.kill(signal.SIGTERM)
         masters.other.program.held = True
         masters.wait("led by the first", lambda: masters.leads(masters.one))
-        masters.fleet.command("rebuild", f"{masters.fleet.projects[0]}==1.0")
+        masters.fleet.operator.command("rebuild", f"{masters.fleet.projects[0]}==1.0")
         masters.wait("rebuilt", lambda: masters.fleet.states().get("unneeded") == 1)
         masters.everything_is_done_once()

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from master import embedded_redis
 from schema import redis_link, wire
 from schema.errors import RefusedError, SettingsError, UnavailableError
 from schema.redis_url import Tls
+from tests.chaos.proxy import Proxy
 from tests.redis_server import Authority, Certificate, Server
 from tests.whole_farm import free_port
 
@@ -164,3 +168,21 @@ def test_who_does_not_answer_is_waited_for(authority: Authority) -> None:
         wire.reach(wire.celery_app(url, name="test", tls=Tls(ca=authority.file)), wire.MASTER_QUEUE)
 
     assert not isinstance(fault.value, RefusedError)
+
+
+def test_what_arrives_damaged_may_pass_and_is_no_refusal(start: Start, authority: Authority) -> None:
+    server = start()
+    with Proxy(server.port) as proxy:
+        url = f"rediss://admin:{server.password}@localhost:{proxy.port}/0"
+        client = redis_link.client(url, Tls(ca=authority.file))
+        client.set_retry(Retry(NoBackoff(), 0))
+        client.ping()
+        proxy.damaged = 1
+
+        with pytest.raises(redis.ConnectionError) as raised:
+            client.ping()
+        client.close()
+
+    explained = redis_link.explained(raised.value)
+    assert not isinstance(explained, RefusedError)
+    assert "arrives damaged" in str(explained)

@@ -6,7 +6,9 @@ import random
 import time
 from typing import ClassVar
 
-from tests.chaos.fleet import Fleet, Machine
+from tests.chaos.fleet import Fleet
+from tests.chaos.machines import Machine, Node
+from tests.chaos.proxy import Proxy
 
 
 class Fault:
@@ -45,9 +47,15 @@ class Fault:
     def end(self) -> None:
         """Put right what was made wrong; called once, however the run ends."""
 
-    def any_node(self) -> Machine:
+    def any_node(self) -> Node:
         return self.fleet.nodes[self.dice.choice(self.fleet.node_names)]
 
     def any_machine(self) -> Machine:
         """A node, or the master as often as all nodes together."""
         return self.dice.choice([self.fleet.master, self.any_node()])
+
+    def any_wire(self) -> tuple[str, Proxy]:
+        """A way to Redis, of the master or of a node, or as often the master's way to a node's SSH server."""
+        machine, node = self.any_machine(), self.any_node()
+        ways = [(f"{machine.program.name} to Redis", machine.wire), (f"SSH to {node.name}", node.ssh)]
+        return self.dice.choice(ways)

@@ -37,7 +37,7 @@ class Lie(Fault):
         except UnavailableError:
             return super().tick()
         if not self._resumed and aside:
-            self.fleet.send("node", "resume", LIAR)
+            self.fleet.operator.send("node", "resume", LIAR)
         elif not self._resumed:
             self._resumed = True
         elif aside:
@@ -79,7 +79,7 @@ class KillerJob(Fault):
         except UnavailableError:
             return super().tick()
         if wanted is None:
-            self.fleet.send("request", "--build", "always", self.project)
+            self.fleet.operator.send("request", "--build", "always", self.project)
         if state in {None, BuildState.QUEUED}:  # whatever else waits may be given out first
             self._until = time.monotonic() + self._PATIENCE_S
         for node, steps in running:

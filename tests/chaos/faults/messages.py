@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,11 +22,9 @@ from schema.names import node_name
 from schema.states import BuildState
 from tests.chaos.faults.fault import Fault
 
-_PREFIX = "wheelfarm:"
-
 
 class _Message(Fault):
-    """Puts messages into Redis as any program that reaches it could."""
+    """Puts messages into Redis as its administrator could; a node's user is let do less (``impostors.StolenUser``)."""
 
     def begin(self) -> str:
         try:
@@ -40,13 +37,12 @@ class _Message(Fault):
 
     def push(self, queue: str, data: str | bytes) -> None:
         """Whatever it is, put it into *queue* as it is."""
-        client = redis.Redis(port=self.fleet.redis_port, socket_timeout=1, socket_connect_timeout=1)
-        with contextlib.closing(client):
-            client.lpush(_PREFIX + queue, data)
+        with self.fleet.redis_client() as client:
+            client.lpush(wire.key(queue), data)
 
     def send(self, queue: str, task: str, *arguments: Any) -> None:
         """What ``send_task`` would put into *queue*."""
-        app = wire.celery_app(f"redis://127.0.0.1:{self.fleet.redis_port}/0", name="forger")
+        app = wire.celery_app(self.fleet.redis_url(), name="forger", tls=self.fleet.redis_tls)
         app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": 1}
         with app:
             app.send_task(task, arguments, queue=queue, retry=False)

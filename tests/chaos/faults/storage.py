@@ -42,8 +42,10 @@ class BrokenDisk(Fault):
         return bool(fleet) and os.geteuid() == 0 and shutil.which("strace") is not None
 
     def begin(self) -> str:
-        program = self.any_machine().program
-        call = self.dice.choice(["fsync", "rename", "mkdir", "unlink"])
+        # An SSH server seeks before it reads a piece of a file.
+        writing, reading = ["fsync", "rename", "mkdir", "unlink"], ["lseek"]
+        program, calls = self.dice.choice([(self.any_machine().program, writing), (self.any_node().door, reading)])
+        call = self.dice.choice(calls)
         if not program.running or program.process is None:
             self.tracer = None
             return f"{program.name} is down"
@@ -92,7 +94,7 @@ class DamagedTransfer(Fault):
         self.fleet.master.program.tell(signal.SIGCONT)
 
     def _entries(self) -> list[Path]:
-        return list((self.fleet.folder / "home" / "node").glob("node*/outbox/[0-9]*"))
+        return [path for node in self.fleet.nodes.values() for path in node.settings.outbox.glob("[0-9]*")]
 
     def _damage(self, entry: Path) -> None:
         for file in entry.glob(self._wanted):
