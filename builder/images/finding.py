@@ -63,7 +63,9 @@ def stand_in(image: Image) -> Image:
         found = find(folder, f"{image.platform.distribution.name}-{this_machine()}")
     except (ImageError, UnknownPlatformError):
         return image
-    return found if found.emulation is None and found.python == image.python else image
+    # What an imported image did to a build would be in no record of it.
+    is_ours = found.emulation is None and found.origin is None
+    return found if is_ours and found.python == image.python else image
 
 
 def has_bare(image: Image) -> bool:

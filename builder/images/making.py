@@ -8,14 +8,14 @@ from pathlib import Path
 
 from builder import apt, assembling, emulation, process, stripping, toolbox
 from builder.bootstrap import Progress, bootstrap
+from builder.images import identity
 from builder.images.finding import find, has_bare
 from builder.images.record import Image, read, write
-from builder.images.tree import tree_digest
+from builder.images.tree import tame, tree_digest
 from builder.images.turns import locked, unfinished
 from schema.errors import ImageError
 from schema.platforms import Platform, this_machine
 from schema.states import Emulation
-from schema.wheels import elf, machines
 
 
 def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, progress: Progress) -> Image:
@@ -36,7 +36,8 @@ def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, pro
                 bootstrap(making, platform, progress)
             else:
                 assembling.assemble(making, platform, how, progress, compiler=_compiler(folder, platform))
-            _check_machine(making / "root", platform)
+            tame(making / "root")
+            identity.check_machine(making / "root", platform)
             progress("installing the farm's own tools", 0.80)
             toolbox.install(making / "tools", _compiler(folder, platform) or making / "root", platform)
             progress("taking the digest", 0.90)
@@ -49,10 +50,19 @@ def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, pro
     return find(folder, name)
 
 
+def install_tools(target: Path, image: Image) -> None:
+    """Install the farm's own tools for *image*, which lies in the folder of all images or is being made there."""
+    compiler = _compiler(image.folder.parent, image.platform)
+    trusted = compiler is not None or image.origin is None
+    toolbox.install(target, compiler or image.root, image.platform, trusted=trusted)
+
+
 def _compiler(folder: Path, platform: Platform) -> Path | None:
     """The root of this machine's own image of the same distribution, where there is one that is whole."""
     native = folder / f"{platform.distribution.name}-{this_machine()}"
-    return native / "root" if (native / "image.json").is_file() and native.name != platform.view else None
+    if native.name == platform.view or not (native / "image.json").is_file():
+        return None
+    return None if read(native).origin else native / "root"
 
 
 def _of(name: str, folder: Path, how: Emulation | None) -> Image:
@@ -69,23 +79,6 @@ def _of(name: str, folder: Path, how: Emulation | None) -> Image:
     )
 
 
-def _check_machine(root: Path, platform: Platform) -> None:
-    """An archive may be for other machines than its name says: Debian's armhf needs ARMv7, Raspbian's does not."""
-    python = (root / "usr/bin/python3").resolve()
-    if not python.is_relative_to(root.resolve()):
-        raise ImageError(f"the image {platform.view} has no python3 of its own")
-    try:
-        with python.open("rb") as file:
-            found = list(machines.faults(elf.read(file), platform.arch))
-    except (OSError, ValueError) as err:
-        raise ImageError(f"the interpreter of the image {platform.view} cannot be read: {err}") from err
-    if found:
-        raise ImageError(
-            f"what was made is no image of {platform.view}: its interpreter {found[0]}",
-            advice="make it where the package sources are those of " + platform.distribution.title,
-        )
-
-
 def _make_bare(image: Image) -> None:
     """Make the image's bare root, and record the image with the libraries that that lacks."""
     with unfinished(image.folder, "bare") as making:
@@ -95,6 +88,7 @@ def _make_bare(image: Image) -> None:
             compiler = _compiler(image.folder.parent, image.platform)
             assembling.assemble_bare(making, image.platform, lambda *_: None, compiler=compiler)
             process.remove(making / "apt")
+            tame(making / "root")
         for shared in ("tools", "apt"):
             (making / shared).symlink_to(Path("..", shared))
         bare = _of(image.name, making, None if image.emulation is None else Emulation.FULL)
@@ -120,7 +114,7 @@ def _renew_tools(image: Image, progress: Progress) -> None:
     process.remove(new)
     process.remove(old)
     new.mkdir()
-    toolbox.install(new, _compiler(image.folder.parent, image.platform) or image.root, image.platform)
+    install_tools(new, image)
     new.chmod(0o755)
     with contextlib.suppress(FileNotFoundError):  # who did this before may have been killed here
         image.tools.rename(old)

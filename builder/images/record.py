@@ -16,14 +16,24 @@ from schema.wheels import machines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The tarball that an imported image is of; file: its name."""
+
+    file: str
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image on disk.
 
-    packages: Debian package → version; python: the full version of its interpreter
+    packages: the distribution's package → version; python: the full version of its interpreter
     added: (package, version, sha256 of its .deb) of what a derived image has beyond its base
     libraries: shared library, as programs ask for it at run time → the package that ships it; of those packages that
         the bare root has not
     emulation: how it was made where this machine does not run its architecture by itself; None where it does
+    origin: where it came from; None for one that was made here. Nobody of ours vouches for what was imported: this
+        machine's own programs never touch its files
     """
 
     name: str
@@ -34,6 +44,7 @@ class Image:
     added: tuple[tuple[str, str, str], ...] = ()
     libraries: dict[str, str] = field(default_factory=dict)
     emulation: Emulation | None = None
+    origin: Origin | None = None
 
     @property
     def root(self) -> Path:
@@ -81,6 +92,7 @@ def read(folder: Path) -> Image:
             added=tuple(tuple(item) for item in data.get("added", ())),
             libraries=dict(data.get("libraries", {})),
             emulation=Emulation(data["emulation"]) if data.get("emulation") else None,
+            origin=_origin(data.get("origin")),
         )
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ImageError(
@@ -94,3 +106,7 @@ def write(image: Image) -> None:
     new = image.folder / ".image.json.new"
     new.write_text(json.dumps(record, indent=1, sort_keys=True))
     new.rename(image.folder / "image.json")
+
+
+def _origin(data: dict[str, str] | None) -> Origin | None:
+    return None if data is None else Origin(file=data["file"], sha256=sha256(data["sha256"]))

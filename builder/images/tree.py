@@ -28,3 +28,18 @@ def tree_digest(root: Path) -> Sha256:
                     digest.update(b"f" + hashlib.file_digest(file, "sha256").digest())
             digest.update(b"\n")
     return Sha256(digest.hexdigest())
+
+
+def tamed(mode: int, *, is_folder: bool) -> int:
+    """What an image's file may keep of its *mode*: its owner reads it, only he writes, nobody becomes another user."""
+    return mode & 0o755 | (0o700 if is_folder else 0o400)
+
+
+def tame(root: Path) -> None:
+    """Give every file and folder below *root*, which is trusted, the mode that it may have."""
+    for folder, folders, files in os.walk(root):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            mode = path.lstat().st_mode
+            wanted = tamed(stat.S_IMODE(mode), is_folder=stat.S_ISDIR(mode))
+            if not stat.S_ISLNK(mode) and stat.S_IMODE(mode) != wanted:
+                path.chmod(wanted)
