@@ -1,4 +1,4 @@
-"""Debian packages for an image: where they come from, and fetching them without touching this machine's own apt."""
+"""Debian packages for an image, fetched without touching this machine's own apt."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from builder import process
 from builder.process import ProcessError
 from schema.errors import ImageError, PackagesError
 
-_MACHINE = Path("/etc/apt")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
 _UNKNOWN = re.compile(
     r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate"
@@ -84,38 +83,6 @@ Acquire::IndexTargets::deb::sources {
   KeepCompressed "true";
 };
 """
-
-
-def keep_sources(
-    folder: Path, suite: str, architectures: Sequence[str], *, security: bool = True, machine: Path = _MACHINE
-) -> Path | None:
-    """Write this machine's own sources of *suite* below *folder*; None if it has none (another distribution).
-
-    security: whether with the suite's security updates
-    machine: where this machine keeps its sources
-    """
-    suites = {suite, f"{suite}-updates", *([f"{suite}-security", f"{suite}/updates"] if security else [])}
-    stanzas = [
-        text
-        for entry in (*_deb822(machine), *_one_line(machine))
-        if (text := _only(entry, suites, architectures)) is not None
-    ]
-    if not stanzas:
-        return None
-    kept = folder / "sources.list.d" / "image.sources"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text("\n".join(stanzas), encoding="utf-8")
-    return kept
-
-
-def keep_sources_of(folder: Path, root: Path) -> None:
-    """Copy the sources that a finished root itself names."""
-    kept = folder / "sources.list.d"
-    kept.mkdir(parents=True, exist_ok=True)
-    if (root / "etc/apt/sources.list").is_file():
-        shutil.copyfile(root / "etc/apt/sources.list", kept / "image.list")
-    for file in (root / "etc/apt/sources.list.d").glob("*"):
-        shutil.copyfile(file, kept / file.name)
 
 
 def installed(root: Path, architectures: Sequence[str]) -> dict[str, str]:
@@ -299,43 +266,3 @@ def _settings(folder: Path, root: Path, architectures: Sequence[str], *, more: s
     text = _SETTINGS.format(folder=folder, root=root, architecture=architectures[0], architectures=all_of_them)
     file.write_text(text + more, encoding="utf-8")
     return ["-c", str(file)]
-
-
-def _deb822(machine: Path) -> Iterator[dict[str, str]]:
-    """Each stanza of this machine's ``*.sources``, its fields in lower case."""
-    for file in sorted((machine / "sources.list.d").glob("*.sources")):
-        text = re.sub(r"^#.*\n?", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        for stanza in re.split(r"\n\s*\n", text):
-            fields = re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE)
-            yield {name.lower(): value for name, value in fields}
-
-
-def _one_line(machine: Path) -> Iterator[dict[str, str]]:
-    """Each line of this machine's ``*.list``, as if it were a stanza."""
-    line = re.compile(r"(deb)\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)")
-    for file in (machine / "sources.list", *sorted((machine / "sources.list.d").glob("*.list"))):
-        for text in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-            if found := line.match(text.strip()):
-                kind, options, uri, suite, components = found.groups()
-                named = dict(option.split("=", 1) for option in (options or "").split() if "=" in option)
-                names = {"signed-by": "signed-by", "arch": "architectures"}
-                more = {names[name]: value.replace(",", " ") for name, value in named.items() if name in names}
-                yield {"types": kind, "uris": uri, "suites": suite, "components": components} | more
-
-
-def _only(entry: dict[str, str], suites: set[str], architectures: Sequence[str]) -> str | None:
-    """The stanza with what it says of *suites*' main component; None if it says nothing of it."""
-    wanted = [suite for suite in entry.get("suites", "").split() if suite in suites]
-    unfit = (
-        not wanted
-        or "deb" not in entry.get("types", "").split()
-        or "main" not in entry.get("components", "").split()
-        or ("architectures" in entry and not set(architectures) <= set(entry["architectures"].split()))
-        or entry.get("enabled", "yes").strip().lower() in {"no", "false", "0"}
-    )
-    if unfit:
-        return None
-    lines = ["Types: deb", f"URIs: {entry['uris']}", f"Suites: {' '.join(wanted)}", "Components: main"]
-    if "signed-by" in entry:
-        lines.append(f"Signed-By: {entry['signed-by']}")
-    return "\n".join([*lines, ""])

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import apt, process
+from builder import apt_sources, process
 from schema.errors import ImageError
 from schema.platforms import DEBIAN_ARCHITECTURES, Platform
 
@@ -78,7 +78,7 @@ def make(making: Path, wanted: Wanted, progress: Progress) -> None:
     platform = wanted.platform
     _check(making)
     suite = platform.distribution.suite
-    sources = apt.keep_sources(making / "apt", suite, wanted.architectures)
+    sources = apt_sources.keep_sources(making / "apt", suite, wanted.architectures)
     if sources is None:
         _check_keys(platform)
     try:
@@ -88,11 +88,11 @@ def make(making: Path, wanted: Wanted, progress: Progress) -> None:
             raise ImageError(f"the image {platform.view} could not be made: {err}") from err
         logger.warning("image %s: the security archive is out of step with itself; made without it", platform.view)
         progress("the security archive is out of step with itself: without it", None)
-        sources = apt.keep_sources(making / "apt", suite, wanted.architectures, security=False)
+        sources = apt_sources.keep_sources(making / "apt", suite, wanted.architectures, security=False)
         process.remove(making / "root")
         _run(making, wanted, sources, progress)
     if sources is None:
-        apt.keep_sources_of(making / "apt", making / "root")
+        apt_sources.keep_sources_of(making / "apt", making / "root")
 
 
 def _check(making: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.rootfs import Root
+
 # Inside, the build is this user, whoever it is outside.
 NOBODY = 65534
 # Small: what lies in them is memory. A build's /tmp is a folder of its job, so that it counts as disk.
@@ -15,6 +17,8 @@ _SHM_BYTES = 64 * 2**20
 _DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8", "TZ": "UTC"}  # noqa: S108 - inside
 # What our own fetch phase needs to know of the machine's network.
 _NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl/certs/ca-certificates.crt")
+# What a build sees of an image, and how the names of what else it sees begin.
+_FOLDERS, _PROGRAMS = ("etc", "opt", "usr", "var"), ("bin", "lib", "sbin")
 _ISOLATION = (
     "--unshare-user",
     "--unshare-pid",
@@ -64,17 +68,16 @@ def options(
 
 
 def _image(root: Path) -> Iterator[str]:
-    """The image's programs and settings, read-only; not its /home, /root, /srv, which targets may take the names of."""
-    for name in ("usr", "etc", "var", "opt"):
-        folder = root / name
-        if folder.is_dir() and any(folder.iterdir()):
-            yield from ("--ro-bind", str(folder), f"/{name}")
+    """The image's programs and settings, read-only; not its /home, /root, /srv, which targets may take the names of.
+
+    A link stays one, whose target the build looks for inside: bubblewrap would bind what it leads to out here.
+    """
     for entry in sorted(root.iterdir()):
-        if not entry.name.startswith(("bin", "sbin", "lib")):
+        if entry.name not in _FOLDERS and not entry.name.startswith(_PROGRAMS):
             continue
         if entry.is_symlink():
             yield from ("--symlink", str(entry.readlink()), f"/{entry.name}")
-        else:
+        elif not entry.is_dir() or any(entry.iterdir()):
             yield from ("--ro-bind", str(entry), f"/{entry.name}")
 
 
@@ -89,6 +92,12 @@ def _network_files(root: Path) -> Iterator[str]:
         else:
             yield from ("--ro-bind", str(entry), f"/etc/{entry.name}")
     for name in _NETWORK_FILES:
-        if Path(name).exists() and (Path(name).parent == Path("/etc") or (root / name.lstrip("/")).is_file()):
+        if Path(name).exists() and (Path(name).parent == Path("/etc") or _holds(root, name.lstrip("/"))):
             yield from ("--ro-bind", str(Path(name).resolve()), name)
     yield from ("--remount-ro", "/etc")
+
+
+def _holds(root: Path, name: str) -> bool:
+    """Whether the file is there, and no link on the way: bubblewrap would follow it out of the image."""
+    with Root(root) as opened:
+        return opened.holds(name, links=False)

@@ -130,7 +130,7 @@ class _Work:
         self.base = _image(workshop, Platform.parse(job.platform))
         rungs = Rungs(
             job=job,
-            index=self._index if workshop.heal.debian else None,
+            index=self._index if workshop.heal.debian and self.base.origin is None else None,
             installed=frozenset(self.base.packages),
             older=workshop.heal.older_requirements,
         )

@@ -51,6 +51,10 @@ def with_packages(
     wanted = [name for name in names if name not in image.packages]
     if not wanted:
         return image
+    if image.origin is not None:
+        raise PackagesError(
+            f"{', '.join(wanted)}: no packages are added to {image.name}, which was imported; have them in its tarball"
+        )
     key = hashlib.sha256(json.dumps([_FORMAT, image.digest, wanted]).encode()).hexdigest()[:16]
     folder = image.folder / "derived"
     cancelled_error = LimitExceededError("cancelled", failure_class=FailureClass.CANCELLED)

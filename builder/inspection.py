@@ -8,14 +8,19 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder import sandbox, toolbox
 from builder.bubblewrap import NOBODY
 from builder.log import Log
+from builder.plain import plain
 from builder.sandbox import Bind, Sandbox
 from schema.errors import JobError, NodeError
 from schema.jobs import Limits
 from schema.platforms import Platform
+
+if TYPE_CHECKING:
+    from builder.images import Image
 
 _WITHIN_S = 120.0
 _SOURCE = """
@@ -68,18 +73,17 @@ print(json.dumps(facts))
 """
 
 
-def problems(root: Path, tools: Path, platform: Platform, python: str) -> list[str]:
-    """What is wrong with the image at *root*, as sentences; empty if nothing is.
-
-    python: the full version that its interpreter is recorded with
-    """
+def problems(image: Image) -> list[str]:
+    """What is wrong with the image, as sentences; empty if nothing is."""
+    platform = image.platform
     with tempfile.TemporaryDirectory(prefix="wheelfarm-") as folder:
         log = Log(Path(folder) / "log", limit_bytes=4 * 2**20)
         try:
             finished = sandbox.run(
                 Sandbox(
-                    root=root,
-                    binds=(Bind(source=tools.resolve(), target="/tools"),),
+                    root=image.root,
+                    binds=(Bind(source=image.tools.resolve(), target="/tools"),),
+                    environment=image.variables,
                     uid=NOBODY if os.geteuid() == 0 else None,
                 ),
                 ["/usr/bin/python3", "-I", "-c", _SCRIPT, "repairs" if toolbox.repairs(platform) else ""],
@@ -92,8 +96,11 @@ def problems(root: Path, tools: Path, platform: Platform, python: str) -> list[s
             return [f"nothing runs in it: {err}"]
         said = log.tail()
     if finished.exit_code:
-        return [f"its interpreter does not work: {said[-500:].strip()}"]
-    return list(_judged(json.loads(said.splitlines()[-1]), platform, python))
+        return [f"its interpreter does not work: {plain(said[-500:])}"]
+    try:
+        return _judged(json.loads(said.splitlines()[-1]), platform, image.python)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as err:
+        return [f"what its interpreter says makes no sense: {plain(repr(err))}"]
 
 
 def _judged(facts: dict[str, object], platform: Platform, python: str) -> list[str]:
@@ -107,11 +114,13 @@ def _judged(facts: dict[str, object], platform: Platform, python: str) -> list[s
         "tags": sorted(map(str, platform.tags)),
     }
     found = [
-        f"{name} is {facts.get(name) or facts.get(name + ' says')!r}, not {value!r}"
+        plain(f"{name} is {facts.get(name) or facts.get(name + ' says')!r}, not {value!r}")
         for name, value in wanted.items()
         if name != "tags" and facts.get(name) != value
     ]
     if facts["tags"] != wanted["tags"]:
         found.append(f"its interpreter takes other wheels than {platform} should")
     tools = ("gcc", "g++", "make", "pkg-config", "pip", "auditwheel", "hooks", "patchelf")
-    return found + [f"{name} does not work: {facts[f'{name} says']}" for name in tools if f"{name} says" in facts]
+    return found + [
+        plain(f"{name} does not work: {facts[f'{name} says']}") for name in tools if f"{name} says" in facts
+    ]

@@ -158,6 +158,7 @@ class Pipeline:
         return (
             Material(kind="sdist", name=sdist.filename, version=self.job.version, sha256=sdist.sha256),
             Material(kind="image", name=image.name, version=image.python, sha256=image.digest),
+            *_origin(image),
             *(
                 Material(kind="debian", name=name, version=version, sha256=sha256(deb))
                 for name, version, deb in image.added
@@ -204,6 +205,12 @@ class Pipeline:
         file = f"{facts.filename}, {facts.size_bytes} bytes, sha256 {facts.sha256}"
         self.steps.note("; ".join((file, *facts.notes)))
         return wheel, facts
+
+
+def _origin(image: Image) -> list[Material]:
+    """The tarball that an imported image is of."""
+    origin = image.origin
+    return [] if origin is None else [Material(kind="tarball", name=origin.file, version="", sha256=origin.sha256)]
 
 
 def _emulators(image: Image) -> list[Material]:

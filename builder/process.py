@@ -91,16 +91,23 @@ def run(
 
 
 @contextlib.contextmanager
-def reading(argv: Sequence[str], *, cancelled: threading.Event | None = None) -> Iterator[BinaryIO]:
+def reading(
+    argv: Sequence[str], *, given: BinaryIO | None = None, cancelled: threading.Event | None = None
+) -> Iterator[BinaryIO]:
     """What one of our own tools prints, as a stream, for more than memory should hold.
 
+    given: a file that it reads as its standard input, from where it stands
     Raise ProcessError at the end if it exits non-zero, and while it is read once *cancelled* is set; it is killed if it
     is not read to its end.
     """
     need(argv[0])
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(
-            [*_DIES_WITH_US, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, bufsize=0
+            [*_DIES_WITH_US, *argv],
+            stdin=subprocess.DEVNULL if given is None else given,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            bufsize=0,
         ) as source:
             assert source.stdout is not None  # noqa: S101 - for mypy: we asked for a pipe
             try:

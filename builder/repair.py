@@ -11,6 +11,7 @@ from builder import collecting, toolbox
 from builder.images import Image
 from builder.plain import plain
 from builder.room import Room
+from builder.rootfs import Root
 from builder.sandbox import Bind
 from schema.jobs import BuildJob
 from schema.states import Bundle
@@ -66,10 +67,13 @@ def repair(room: Room, image: Image, wheel: Path, *, bare: Image, job: BuildJob,
 
 def _libraries(image: Image) -> set[str]:
     """The shared libraries that its dynamic linker finds by name."""
-    folders = (
-        folder for at in ("lib", "usr/lib") for folder in (image.root / at, *image.root.glob(f"{at}/*-linux-gnu*"))
-    )
-    return {path.name for folder in folders for path in folder.glob("*.so*")}
+    with Root(image.root) as root:
+        folders = [
+            folder
+            for top in ("lib", "usr/lib")
+            for folder in (top, *(f"{top}/{name}" for name in root.names(top) if "-linux-gnu" in name))
+        ]
+        return {name for folder in folders for name in root.names(folder) if ".so" in name}
 
 
 def _last_line(output: str) -> str:

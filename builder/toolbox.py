@@ -48,10 +48,10 @@ def records(platform: Platform) -> tuple[str, ...]:
     return tuple(f"{item.replace('-', '_').replace('==', '-')}.dist-info" for item in tools_for(platform))
 
 
-def install(target: Path, compiler: Path, platform: Platform) -> None:
+def install(target: Path, compiler: Path, platform: Platform, *, trusted: bool = True) -> None:
     """Install the tools below *target*, wheels only, for the interpreter and machine of *platform*.
 
-    compiler: the root of an image with such an interpreter, which compiles them
+    compiler: the root of an image with such an interpreter, which compiles them; trusted: whether we made that
     """
     major, minor = platform.python_version
     argv = [
@@ -71,7 +71,7 @@ def install(target: Path, compiler: Path, platform: Platform) -> None:
     except process.ProcessError as err:
         raise ImageError(f"the farm's tools could not be installed for {platform}: {err}") from err
     # Halves the start of each tool.
-    bytecode.compile_all(compiler, {"/tools": target})
+    (bytecode.compile_all if trusted else bytecode.compile_apart)(compiler, {"/tools": target})
 
 
 def current(target: Path, platform: Platform) -> bool:

@@ -311,8 +311,8 @@ class WheelFile(Message):
 class Material(Message):
     """Something that went into a build: a build requirement, the image, a Debian package.
 
-    kind: ``sdist``, ``image``, ``debian``, ``tool``, ``emulator`` (what ran the image's programs), ``python`` (a wheel
-        of the upstream) or ``farm-wheel`` (our own)
+    kind: ``sdist``, ``image``, ``tarball`` (that an imported image is of), ``debian``, ``tool``, ``emulator`` (what ran
+        the image's programs), ``python`` (a wheel of the upstream) or ``farm-wheel`` (our own)
     sha256: None where only a version is known
     """
 

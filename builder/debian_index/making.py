@@ -52,6 +52,8 @@ def make(
     image: a base image, not a derived one
     Raise LimitExceededError (CANCELLED) once *cancelled* is set, ImageError if there is no index and none can be made.
     """
+    if image.origin is not None:
+        raise ImageError(f"no index of what Debian ships for {image.name}, which was imported")
     cancelled = cancelled or threading.Event()
     index = image.folder / _NAME
     if _is_fresh(index, fresh):

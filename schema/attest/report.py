@@ -12,6 +12,7 @@ from schema.printable import one_line
 
 _KINDS = {
     "image": "image",
+    "tarball": "tarball of the image",
     "debian": "Debian package",
     "tool": "tool",
     "emulator": "emulator",

@@ -137,6 +137,8 @@ def _uri(material: Material, platform: Platform) -> str:
     name, number = _quoted(material.name), _quoted(material.version)
     if material.kind == "image":
         return f"urn:wheelfarm:image:{name}"
+    if material.kind == "tarball":
+        return f"urn:wheelfarm:tarball:{name}"
     if material.kind == "debian":
         vendor = platform.distribution.name.rstrip("0123456789")
         return f"pkg:deb/{vendor}/{name}@{number}?distro={platform.distribution.suite}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import apt
+from builder import apt, apt_sources
 from schema.errors import JobError
 from schema.states import FailureClass
 
@@ -51,7 +51,7 @@ def _machine(folder: Path, files: dict[str, str], sources_list: str = "") -> Pat
 def test_the_distributions_own_main_archive_is_taken_and_nothing_else(tmp_path: Path) -> None:
     machine = _machine(tmp_path, {"debian.sources": DEBIAN, **THIRD_PARTY})
 
-    kept = apt.keep_sources(tmp_path / "apt", "bookworm", ("amd64",), machine=machine)
+    kept = apt_sources.keep_sources(tmp_path / "apt", "bookworm", ("amd64",), machine=machine)
 
     assert kept is not None
     assert kept.read_text() == (
@@ -64,7 +64,7 @@ def test_the_distributions_own_main_archive_is_taken_and_nothing_else(tmp_path: 
 def test_without_the_security_archive_the_rest_stays(tmp_path: Path) -> None:
     machine = _machine(tmp_path, {"debian.sources": DEBIAN})
 
-    kept = apt.keep_sources(tmp_path / "apt", "bookworm", ("amd64",), security=False, machine=machine)
+    kept = apt_sources.keep_sources(tmp_path / "apt", "bookworm", ("amd64",), security=False, machine=machine)
 
     assert kept is not None
     assert "mirror.example" in kept.read_text()
@@ -78,7 +78,7 @@ def test_sources_of_one_line_each_are_read_too(tmp_path: Path) -> None:
     )
     machine = _machine(tmp_path, {}, lines)
 
-    kept = apt.keep_sources(tmp_path / "apt", "bookworm", ("amd64",), machine=machine)
+    kept = apt_sources.keep_sources(tmp_path / "apt", "bookworm", ("amd64",), machine=machine)
 
     assert kept is not None
     assert kept.read_text() == (
@@ -89,7 +89,7 @@ def test_sources_of_one_line_each_are_read_too(tmp_path: Path) -> None:
 def test_another_distribution_has_no_sources_of_the_suite(tmp_path: Path) -> None:
     machine = _machine(tmp_path, {"debian.sources": DEBIAN})
 
-    assert apt.keep_sources(tmp_path / "apt", "trixie", ("amd64",), machine=machine) is None
+    assert apt_sources.keep_sources(tmp_path / "apt", "trixie", ("amd64",), machine=machine) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,374 @@
+"""A root file system from elsewhere becomes an image if it is what its name says, and nothing is left of it if not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import debian, emulation, images, process, sandbox
+from builder.debian_index import making
+from builder.images import Image, tree
+from builder.images.tarball import Limits
+from builder.log import Log
+from builder.sandbox import Bind, Sandbox
+from schema import jobs
+from schema.errors import EmulationError, ImageError, PackagesError, UnknownPlatformError
+from schema.names import sha256_of
+from schema.platforms import this_machine
+from tests.builder.images.tars import Item, file, folder, link, tar
+
+HERE = f"debian12-{this_machine()}"
+ETC = file("etc/os-release", b'ID=debian\nVERSION_ID="12"\n')
+
+
+def _silent(_text: str, _done: float | None) -> None:
+    pass
+
+
+def _refused(reachable: Path, *items: Item, name: str = HERE) -> str:
+    """Why a tarball is no image; nothing may be left of it."""
+    archive = tar(reachable / "t.tar", *items)
+    with pytest.raises(ImageError) as raised:
+        images.adopt(reachable / "images", name, archive, progress=_silent)
+    assert [path.name for path in (reachable / "images").iterdir()] == [f".{name}.lock"]
+    return str(raised.value)
+
+
+@pytest.fixture(scope="session")
+def compile_c(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
+    """A program without libraries of a C source, by the shared image's compiler."""
+
+    def make(source: str) -> bytes:
+        out = tmp_path_factory.mktemp("c")
+        (out / "a.c").write_text(source)
+        return _compiled(image, out, "gcc -static -o /out/a /out/a.c")
+
+    return make
+
+
+def _compiled(image: Image, out: Path, command: str) -> bytes:
+    log = Log(out / "log", limit_bytes=2**20)
+    finished = sandbox.run(
+        Sandbox(root=image.root, binds=(Bind(source=out, target="/out", writable=True),)),
+        ["sh", "-euc", command],
+        limits=jobs.Limits(),
+        log=log,
+        deadline=time.monotonic() + 120,
+        cancelled=threading.Event(),
+    )
+    assert finished.exit_code == 0, log.tail()
+    return (out / "a").read_bytes()
+
+
+def _python(program: bytes) -> Item:
+    return file("usr/bin/python3", program, mode=0o755)
+
+
+def test_what_is_no_root_file_system_is_refused(reachable: Path) -> None:
+    told = _refused(reachable, file("manifest.json", b"[]"), file("layer/layer.tar", b""))
+
+    assert "no root file system: it has no folder usr" in told
+    assert "docker export" in told
+
+
+@pytest.mark.parametrize("name", ["usr", "etc"])
+def test_a_folder_of_the_root_that_leads_out_is_refused(name: str, reachable: Path) -> None:
+    others = [folder(other) for other in ("usr", "etc") if other != name]
+
+    assert f"it has no folder {name}" in _refused(reachable, link(name, f"/{name}"), *others)
+
+
+@pytest.mark.parametrize(
+    "python",
+    [
+        file("usr/bin/sh", b""),
+        link("usr/bin/python3", "/usr/bin/python3.11"),
+        link("usr/bin/python3", "../../../../../../usr/bin/env"),
+        link("usr/bin/python3", "python3"),
+        file("usr/bin/python3", b"#!/bin/sh\necho 3.11.2\n"),
+        file("usr/bin/python3", b"\x7fELF" + b"\xff" * 60),
+    ],
+)
+def test_an_interpreter_that_is_not_in_the_root_or_is_no_program_is_refused(python: Item, reachable: Path) -> None:
+    told = _refused(reachable, ETC, python)
+
+    assert "no /usr/bin/python3 of its own" in told or "cannot be read" in told
+
+
+def test_an_interpreter_that_does_not_run_is_refused(reachable: Path, compile_c: Callable[[str], bytes]) -> None:
+    broken = compile_c('#include <stdio.h>\nint main(void) { puts("\\033[2Jno libraries"); return 3; }')
+
+    told = _refused(reachable, ETC, _python(broken))
+
+    assert "does not work: no libraries" in told
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("nothing of the kind", "makes no sense"),
+        ("[1, 2]", "makes no sense"),
+        ('{\\"python\\": 3}', "makes no sense"),
+        ("[" * 100_000, "makes no sense"),
+        (
+            '{\\"implementation\\": \\"CPython\\", \\"python\\": \\"3.11.2\\", \\"packages\\": {},'
+            ' \\"id\\": \\"alp\\\\u001b[2Jine\\", \\"version\\": \\"3\\"}',
+            "its /etc/os-release says alpine 3, not debian 12",
+        ),
+        (
+            '{\\"implementation\\": \\"CPython\\", \\"python\\": \\"3.9.2\\", \\"packages\\": {},'
+            ' \\"id\\": \\"debian\\", \\"version\\": \\"12\\"}',
+            "its python3 is CPython 3.9.2, not CPython 3.11",
+        ),
+        (
+            '{\\"implementation\\": \\"CPython\\", \\"python\\": \\"3.11.2\\", \\"packages\\": [1],'
+            ' \\"id\\": \\"debian\\", \\"version\\": \\"12\\"}',
+            "makes no sense",
+        ),
+        (
+            '{\\"implementation\\": \\"CPython\\", \\"python\\": \\"3.11.2\\", \\"packages\\": {\\"a\\": 1},'
+            ' \\"id\\": \\"debian\\", \\"version\\": \\"12\\"}',
+            "does not compile in the image|nothing can be built in it",
+        ),
+    ],
+)
+def test_an_interpreter_that_lies_gets_no_further_than_its_lie(
+    said: str, reason: str, reachable: Path, compile_c: Callable[[str], bytes]
+) -> None:
+    liar = compile_c(f'#include <stdio.h>\nint main(void) {{ puts("{said}"); return 0; }}')
+
+    told = _refused(reachable, ETC, _python(liar))
+
+    assert any(words in told for words in reason.split("|"))
+    assert "\x1b" not in told
+
+
+def test_an_interpreter_that_wants_to_write_finds_the_image_closed(
+    reachable: Path, compile_c: Callable[[str], bytes]
+) -> None:
+    writes = compile_c(
+        "#include <fcntl.h>\n#include <stdio.h>\n#include <sys/stat.h>\nint main(void) {"
+        ' int a = open("/usr/x", O_CREAT | O_WRONLY, 0600), b = open("/etc/os-release", O_RDWR);'
+        ' int c = chmod("/usr/bin/python3", 04755), d = open("/etc/shadow", O_RDONLY);'
+        ' printf("%d %d %d %d", a, b, c, d); return 1; }'
+    )
+
+    assert "does not work: -1 -1 -1 -1" in _refused(reachable, ETC, _python(writes))
+
+
+def test_a_name_that_is_no_platform_is_refused(reachable: Path) -> None:
+    with pytest.raises(UnknownPlatformError):
+        images.adopt(reachable, "alpine3.20-x86_64", reachable / "t.tar", progress=_silent)
+
+
+def test_what_this_machine_does_not_run_is_refused_before_anything_is_unpacked(reachable: Path) -> None:
+    with pytest.raises(EmulationError, match="does not run programs of s390x"):
+        images.adopt(reachable / "images", "debian12-s390x", tar(reachable / "t.tar", ETC), progress=_silent)
+
+    assert not (reachable / "images").exists()
+
+
+def test_an_image_that_is_there_is_never_replaced(reachable: Path) -> None:
+    (reachable / HERE).mkdir()
+
+    with pytest.raises(ImageError, match=f"there is an image {HERE} already .*remove"):
+        images.adopt(reachable, HERE, tar(reachable / "t.tar", ETC), progress=_silent)
+
+
+def test_the_most_that_may_come_out_holds_for_an_import(reachable: Path) -> None:
+    with pytest.raises(ImageError, match="larger than"):
+        images.adopt(
+            reachable,
+            HERE,
+            tar(reachable / "t.tar", ETC, file("usr/x", bytes(2**20))),
+            limits=Limits(most_bytes=2**19),
+            progress=_silent,
+        )
+
+
+@pytest.fixture(scope="module")
+def exported(image: Image, tmp_path_factory: pytest.TempPathFactory) -> tuple[Image, Path, Path]:
+    """The shared image as a farm of this version makes it (no file with another user's rights), and its tarballs."""
+    folder = tmp_path_factory.mktemp("exported")
+    copy = folder / image.name
+    process.run(["cp", "-a", str(image.folder), str(copy)])
+    process.remove(copy / "derived")
+    for root in (copy / "root", copy / "bare" / "root"):
+        tree.tame(root)
+    bare = replace(images.bare(image), folder=copy / "bare", digest=images.tree_digest(copy / "bare" / "root"))
+    tame = replace(image, folder=copy, digest=images.tree_digest(copy / "root"))
+    images.write(bare)
+    images.write(tame)
+    images.export(tame, folder / "image.tar.zst", progress=_silent)
+    images.export(bare, folder / "bare.tar.zst", progress=_silent)
+    return tame, folder / "image.tar.zst", folder / "bare.tar.zst"
+
+
+@pytest.fixture(scope="module")
+def adopted(exported: tuple[Image, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """What comes of them elsewhere."""
+    _, archive, bare = exported
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for path in (elsewhere, *elsewhere.parents):
+        if path.stat().st_uid == os.geteuid() and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o011)
+    return images.adopt(elsewhere, HERE, archive, bare=bare, progress=_silent)
+
+
+@pytest.mark.slow
+def test_an_image_that_was_exported_is_the_same_where_it_is_imported(
+    exported: tuple[Image, Path, Path], adopted: Image
+) -> None:
+    tame, archive, _ = exported
+
+    assert adopted.digest == tame.digest
+    assert images.bare(adopted).digest == images.bare(tame).digest
+    assert images.check(adopted) == []
+    assert (adopted.python, adopted.packages, adopted.emulation) == (tame.python, tame.packages, tame.emulation)
+    assert adopted.origin == images.Origin(file="image.tar.zst", sha256=sha256_of(archive))
+    assert images.find(adopted.folder.parent, HERE) == adopted
+    assert images.installed(adopted.folder.parent) == [adopted]
+
+
+@pytest.mark.slow
+def test_an_export_has_the_same_bytes_each_time_and_replaces_nothing(
+    exported: tuple[Image, Path, Path], adopted: Image, tmp_path: Path
+) -> None:
+    tame, archive, _ = exported
+
+    images.export(adopted, tmp_path / "again.tar.zst", progress=_silent)
+
+    assert sha256_of(tmp_path / "again.tar.zst") == sha256_of(archive)
+    with pytest.raises(ImageError, match="is there already"):
+        images.export(tame, archive, progress=_silent)
+    with pytest.raises(ImageError, match="could not be written"):
+        images.export(tame, tmp_path / "nowhere" / "a.tar.zst", progress=_silent)
+
+
+@pytest.mark.slow
+def test_an_imported_image_that_was_changed_or_has_old_tools_is_told(adopted: Image, reachable: Path) -> None:
+    process.run(["cp", "-a", str(adopted.folder), str(reachable)])
+    image = images.find(reachable, HERE)
+    (image.root / "usr/bin/new").write_text("")
+    shutil.rmtree(image.tools / next(path.name for path in image.tools.glob("installer-*.dist-info")))
+
+    assert any("import image.tar.zst again" in problem for problem in images.check(image))
+    with pytest.raises(ImageError, match=f"wheelfarm image make {HERE}"):
+        images.find(reachable, HERE)
+    assert images.make(reachable, HERE, progress=_silent).origin == adopted.origin
+
+
+@pytest.mark.slow
+def test_an_imported_image_takes_no_debian_packages_and_stands_in_for_no_other(
+    adopted: Image, log: Log, cancelled: threading.Event
+) -> None:
+    with pytest.raises(PackagesError, match=r"libpq-dev: no packages are added to .* imported"):
+        debian.with_packages(adopted, ["libpq-dev"], log=log, cancelled=cancelled)
+    with pytest.raises(ImageError, match="which was imported"):
+        making.make(adopted, progress=_silent)
+    assert debian.with_packages(adopted, ["gcc"], log=log, cancelled=cancelled) is adopted
+
+    emulated = replace(
+        adopted, name="debian12-s390x", folder=adopted.folder.parent / "debian12-s390x", emulation="full"
+    )  # type: ignore[arg-type]
+    assert images.stand_in(emulated) is emulated
+
+
+@pytest.mark.slow
+def test_a_root_without_compilers_is_no_image_to_build_in(exported: tuple[Image, Path, Path], reachable: Path) -> None:
+    _, _, bare = exported
+
+    with pytest.raises(ImageError, match=r"nothing can be built in it: .*gcc") as raised:
+        images.adopt(reachable / "images", HERE, bare, progress=_silent)
+
+    assert "headers of its python3" in str(raised.value)
+    assert not (reachable / "images" / HERE).exists()
+
+
+@pytest.mark.slow
+def test_without_a_bare_root_wheels_are_tried_where_they_are_built(
+    exported: tuple[Image, Path, Path], reachable: Path
+) -> None:
+    _, archive, _ = exported
+
+    image = images.adopt(reachable, HERE, archive, progress=_silent)
+
+    assert images.bare(image).root.resolve() == image.root
+    assert images.bare(image).digest == image.digest
+    assert images.check(image) == []
+    told = json.loads((image.folder / "image.json").read_text())
+    assert told["origin"]["file"] == "image.tar.zst"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has the kernel emulate")
+@pytest.mark.skipif(emulation.is_native("armv7l"), reason="the compilers here are cross compilers")
+@pytest.mark.parametrize(
+    ("compiler", "reason"),
+    [
+        ("gcc", "is made for a processor after ARMv6"),  # Debian's armhf
+        ("arm-linux-gnueabi-gcc", "is soft-float"),  # armel
+    ],
+)
+def test_only_an_armv6_system_with_hard_float_passes_for_raspberry_pi_os(
+    compiler: str,
+    reason: str,
+    emulated_image: Callable[[str], Image],
+    reachable: Path,
+    tmp_path: Path,
+    log: Log,
+    cancelled: threading.Event,
+) -> None:
+    image = emulated_image("armv7l")
+    if compiler != "gcc":
+        image = debian.with_packages(image, ["gcc-arm-linux-gnueabi"], log=log, cancelled=cancelled)
+    (tmp_path / "a.c").write_text("void _start(void) { for (;;) ; }")
+    program = _compiled(image, tmp_path, f"{compiler} -nostdlib -o /out/a /out/a.c")
+
+    told = _refused(
+        reachable,
+        file("etc/os-release", b"ID=raspbian\nVERSION_ID=12\n"),
+        file("usr/bin/python3.11", program, mode=0o755),
+        link("usr/bin/python3", "/usr/bin/python3.11"),
+        name="raspbian12-armv6l",
+    )
+
+    assert "this is no image of raspbian12-armv6l" in told
+    assert reason in told
+
+
+def test_the_tarball_of_a_machine_of_another_architecture_is_refused(
+    reachable: Path, compile_c: Callable[[str], bytes]
+) -> None:
+    other = next((arch for arch in ("i686", "armv7l") if emulation.is_native(arch) and arch != this_machine()), None)
+    if other is None:
+        pytest.skip("this machine runs its own architecture only")
+
+    told = _refused(reachable, ETC, _python(compile_c("int main(void) { return 0; }")), name=f"debian12-{other}")
+
+    assert f"this is no image of debian12-{other}: its interpreter is for machine" in told
+
+
+def test_the_archive_may_be_a_stream_of_many_folders(reachable: Path) -> None:
+    told: list[str] = []
+    archive = reachable / "t.tar"
+    with tarfile.open(archive, "w") as opened:
+        for number in range(4500):
+            opened.addfile(*file(f"usr/{number % 7}/{number}"))  # type: ignore[arg-type]
+
+    with pytest.raises(ImageError):
+        images.adopt(reachable / "images", HERE, archive, progress=lambda text, _: told.append(text))
+
+    assert [text for text in told if text.startswith("unpacking: ")] == [
+        "unpacking: 2000 files, 1 MiB",
+        "unpacking: 4000 files, 2 MiB",
+    ]
