@@ -1,6 +1,7 @@
 """The files of a root file system that nobody trusts, by the names that they have inside of it; none leads out.
 
-The kernel itself resolves each name (openat2, Linux 5.6): a link to ``/etc`` or up leads to where it leads inside.
+A link to ``/etc`` or up leads to where it leads inside. The kernel itself resolves each name so (openat2, Linux 5.6);
+where it cannot, which is where qemu is before it, each part of a name is looked at here, and none is followed unseen.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ import ctypes
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
-
-from schema.errors import NodeError
 
 # The same number on every architecture that a node may be of.
 _SYS_OPENAT2 = 437
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x01, 0x02, 0x04, 0x08, 0x10
 # The kernel asks for another try where something is renamed meanwhile.
 _TRIES = 32
+# As the kernel counts them.
+_MOST_LINKS = 40
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 _LIBC.syscall.restype = ctypes.c_long
@@ -91,5 +93,54 @@ class Root:
             if (code := ctypes.get_errno()) not in (errno.EAGAIN, errno.EINTR):
                 break
         if code == errno.ENOSYS:
-            raise NodeError("the kernel has no openat2", advice="images want Linux 5.6 or newer")
+            return self._walk(name, flags | os.O_CLOEXEC, links=links)
         raise OSError(code, os.strerror(code), name)
+
+    def _walk(self, name: str, flags: int, *, links: bool) -> int:
+        """The same without openat2."""
+        device, followed = os.fstat(self._fd).st_dev, 0
+        # The folders that lead there, from the root on; and what is still to come, the next part last.
+        trail, left = [os.dup(self._fd)], name.split("/")[::-1]
+        if not links and name.startswith("/"):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+        try:
+            while left:
+                part = left.pop()
+                if part == ".." and len(trail) > 1:
+                    os.close(trail.pop())
+                if part in {"", ".", ".."}:
+                    continue
+                if (target := _link(part, trail[-1])) is not None:
+                    followed += 1
+                    if not links or followed > _MOST_LINKS:
+                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+                    if target.startswith("/"):
+                        _close(trail[1:])
+                        del trail[1:]
+                    left += target.split("/")[::-1]
+                    continue
+                is_last = not any(other not in {"", "."} for other in left)
+                here = flags if is_last else os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+                trail.append(os.open(part, here | os.O_NOFOLLOW, dir_fd=trail[-1]))
+                if os.fstat(trail[-1]).st_dev != device:
+                    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+                if is_last:
+                    return trail.pop()
+            return os.open(".", flags, dir_fd=trail[-1])
+        finally:
+            _close(trail)
+
+
+def _link(name: str, folder: int) -> str | None:
+    """Where the link leads; None for what is none."""
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError as err:
+        if err.errno == errno.EINVAL:
+            return None
+        raise
+
+
+def _close(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        os.close(number)

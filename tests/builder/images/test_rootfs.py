@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -10,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from builder import bubblewrap, sandbox
+from builder import bubblewrap, rootfs, sandbox
 from builder.log import Log
 from builder.rootfs import Root
 from builder.sandbox import Sandbox
 from schema.errors import NodeError
 from schema.jobs import Limits
 from tests.builder.sandbox.conftest import NOBODY
+
+_NO_SUCH_CALL = 1_000_000
 
 
 @pytest.fixture
@@ -29,10 +33,23 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def opened(root: Path) -> Iterator[Root]:
+@pytest.fixture(params=["the kernel resolves names", "the kernel cannot"])
+def opened(request: pytest.FixtureRequest, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Root]:
+    if request.param == "the kernel cannot":
+        monkeypatch.setattr(rootfs, "_SYS_OPENAT2", _NO_SUCH_CALL)
     with Root(root) as found:
         yield found
+
+
+@contextlib.contextmanager
+def _mounted(kind: str, folder: Path) -> Iterator[None]:
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts")
+    subprocess.run(["mount", "-t", kind, kind, folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../../../etc/passwd", "etc/passwd", "../etc/../etc/passwd"])
@@ -75,6 +92,23 @@ def test_a_link_can_be_forbidden_on_the_way(root: Path, opened: Root) -> None:
     assert opened.holds("link/passwd")
     assert not opened.holds("link/passwd", links=False)
     assert opened.holds("etc/passwd", links=False)
+
+
+def test_a_link_may_come_in_the_middle_and_lead_up_as_far_as_the_root(root: Path, opened: Root) -> None:
+    (root / "etc/up").symlink_to("../../..")
+    (root / "etc/there").symlink_to("up/etc")
+
+    assert opened.read("etc/there/./passwd", most_bytes=100) == b"inside"
+    assert opened.names("etc/up") == ["etc"]
+    assert opened.names("") == ["etc"]
+
+
+def test_what_another_file_system_holds_is_not_the_roots(root: Path, opened: Root) -> None:
+    (root / "proc").mkdir()
+    with _mounted("proc", root / "proc"):
+        assert opened.names("proc") == []
+        with pytest.raises(OSError, match=r".+"):
+            opened.open("proc/uptime")
 
 
 def test_no_more_is_read_than_wanted(opened: Root) -> None:
