@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
 
+from sqlalchemy.exc import DBAPIError
+
 from master import crash, hear
 from master.lanes import Lanes
 from master.lateness import Lateness
+from master.newest import Newest
 from master.parts import Parts
 from master.post import Post
 from schema import wire
 from schema.db.session import transaction
+from schema.errors import FarmError
 from schema.jobs import Heartbeat, Lease, Progress
 from schema.names import NodeName
+
+log = logging.getLogger(__name__)
 
 _FULL_DISK_S = 0.5
 _STOP_S = 10.0
@@ -23,12 +30,14 @@ _STOP_S = 10.0
 class Inbox:
     """Hears nodes (``tasks`` calls ``on_heartbeat`` and ``on_progress``) and takes their results, of each few at once.
 
+    A heartbeat is only put aside at first: ``hear`` hears the newest of each node.
+
     wake: is called with the names of loops that have something to do now
     """
 
     def __init__(self, parts: Parts, post: Post, *, wake: Callable[..., None]) -> None:
         self._parts, self._post, self._wake = parts, post, wake
-        self._lateness = Lateness()
+        self._lateness, self._newest = Lateness(), Newest()
         self._lanes = Lanes(self._take)
 
     def __len__(self) -> int:
@@ -36,7 +45,22 @@ class Inbox:
         return len(self._lanes)
 
     def on_heartbeat(self, message: Heartbeat) -> None:
-        """A node lives: extend its leases, take its results, tell it what nobody waits for."""
+        """A node lives; whatever it said before that nobody has heard yet is out of date."""
+        self._newest.put(message)
+        self._wake("hear")
+
+    def hear(self) -> None:
+        """Hear each node's newest heartbeat; one that cannot be handled now is followed by another."""
+        for message in self._newest.take():
+            try:
+                self._heed(message)
+            except (FarmError, DBAPIError) as err:
+                log.warning("a heartbeat of node %s could not be handled now: %s", message.node, err)
+            except Exception:
+                log.exception("a heartbeat of node %s could not be handled", message.node)
+
+    def _heed(self, message: Heartbeat) -> None:
+        """Extend the node's leases, take its results, tell it what nobody waits for."""
         timing = self._parts.settings.timing
         with transaction(self._parts.database) as session:
             heard = hear.heartbeat(

@@ -25,6 +25,7 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("dispatch", turns.dispatch, tick_s),
         ("needs", turns.needs, max(timing.lease_s / 20, tick_s)),
         ("sweep", turns.sweep, max(timing.lease_s / 10, tick_s)),
+        ("hear", inbox.hear, tick_s),
         ("collect", inbox.collect, 0.01),
         ("render", turns.render, tick_s),
         ("pages", parts.pages.turn, 1.0),
