@@ -245,6 +245,17 @@ def test_an_export_has_the_same_bytes_each_time_and_replaces_nothing(
         images.export(tame, tmp_path / "nowhere" / "a.tar.zst", progress=_silent)
 
 
+def test_an_image_that_runs_in_part_on_the_machine_that_emulates_it_is_not_exported(
+    image: Image, tmp_path: Path
+) -> None:
+    hybrid = replace(image, name="debian12-aarch64", emulation=Emulation.HYBRID)
+
+    with pytest.raises(ImageError, match=r'would run on no aarch64 machine .*emulation = "full"'):
+        images.export(hybrid, tmp_path / "a.tar.zst", progress=_silent)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_an_imported_image_that_was_changed_or_has_old_tools_is_told(adopted: Image, reachable: Path) -> None:
     process.run(["cp", "-a", str(adopted.folder), str(reachable)])
