@@ -15,6 +15,7 @@ from builder.bootstrap import Progress
 from builder.images.record import Image
 from builder.images.tree import tamed
 from schema.errors import ImageError
+from schema.states import Emulation
 
 # One thread: how many there are shows in the bytes.
 _COMPRESS = ("zstd", "-q", "-T1", "-6", "-c")
@@ -27,6 +28,11 @@ def export(image: Image, file: Path, *, progress: Progress) -> None:
     Of owners nothing is kept, of modes what an import keeps, of times those of files.
     Raise ImageError, ToolMissingError.
     """
+    if image.emulation is Emulation.HYBRID:
+        raise ImageError(
+            f"the compilers of {image.name} are this machine's own, and would run on no {image.platform.arch} machine",
+            advice='make one with images.emulation = "full", in another images.folder',
+        )
     process.need("zstd")
     if file.exists():
         raise ImageError(f"{file} is there already", advice="name another file, or remove it")

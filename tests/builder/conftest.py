@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from builder import process
 from builder.log import Log
 
 
@@ -20,3 +23,12 @@ def log(tmp_path: Path) -> Log:
 def cancelled() -> threading.Event:
     """Set it to cancel what runs."""
     return threading.Event()
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that the build user can reach, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="wf-images-"))
+    folder.chmod(0o755)
+    yield folder
+    process.remove(folder)  # never across a mount, which a maker that was killed may leave behind

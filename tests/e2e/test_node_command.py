@@ -32,7 +32,7 @@ def test_the_images_of_the_machine_are_listed_by_both_commands(farm: Farm, modul
     listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=farm.folder)
 
     assert all(
-        set(item) == {"name", "python", "packages", "emulation", "digest", "folder"}
+        set(item) == {"name", "python", "packages", "emulation", "origin", "digest", "folder"}
         for item in json.loads(listed.stdout)
     )
 
@@ -42,6 +42,10 @@ def test_the_images_of_the_machine_are_listed_by_both_commands(farm: Farm, modul
     [
         (["image", "make", "beos5-x86_64"], 2, "not a platform: 'beos5-x86_64'"),
         (["image", "check", "debian11-s390x"], 1, "there is no image debian11-s390x"),
+        (["image", "import", "beos5-x86_64", __file__], 2, "not a platform: 'beos5-x86_64'"),
+        (["image", "import", "debian11-x86_64", __file__], 1, "is no readable tarball"),
+        (["image", "import", "debian11-x86_64", "/nowhere"], 2, "does not exist"),
+        (["image", "export", "debian11-s390x", "/nowhere/image.tar.zst"], 1, "there is no image debian11-s390x"),
         (["try", "click"], 2, "which version of click?"),
         (["try", "not a name==1"], 2, "not a project name"),
         (["packages"], 2, "what does the build miss?"),

@@ -24,6 +24,7 @@ from schema import jobs
 from schema.errors import EmulationError, ImageError, PackagesError, UnknownPlatformError
 from schema.names import sha256_of
 from schema.platforms import this_machine
+from schema.states import Emulation
 from tests.builder.images.tars import Item, file, folder, link, tar
 
 HERE = f"debian12-{this_machine()}"
@@ -112,33 +113,23 @@ def test_an_interpreter_that_does_not_run_is_refused(reachable: Path, compile_c:
     assert "does not work: no libraries" in told
 
 
+def _says(**fields: object) -> str:
+    """What the script would print, as a C string."""
+    told = {"implementation": "CPython", "python": "3.11.2", "id": "debian", "version": "12", "packages": {}} | fields
+    return json.dumps(json.dumps(told))[1:-1]
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
         ("nothing of the kind", "makes no sense"),
         ("[1, 2]", "makes no sense"),
-        ('{\\"python\\": 3}', "makes no sense"),
+        (_says(packages=[1]), "makes no sense"),
         ("[" * 100_000, "makes no sense"),
-        (
-            '{\\"implementation\\": \\"CPython\\", \\"python\\": \\"3.11.2\\", \\"packages\\": {},'
-            ' \\"id\\": \\"alp\\\\u001b[2Jine\\", \\"version\\": \\"3\\"}',
-            "its /etc/os-release says alpine 3, not debian 12",
-        ),
-        (
-            '{\\"implementation\\": \\"CPython\\", \\"python\\": \\"3.9.2\\", \\"packages\\": {},'
-            ' \\"id\\": \\"debian\\", \\"version\\": \\"12\\"}',
-            "its python3 is CPython 3.9.2, not CPython 3.11",
-        ),
-        (
-            '{\\"implementation\\": \\"CPython\\", \\"python\\": \\"3.11.2\\", \\"packages\\": [1],'
-            ' \\"id\\": \\"debian\\", \\"version\\": \\"12\\"}',
-            "makes no sense",
-        ),
-        (
-            '{\\"implementation\\": \\"CPython\\", \\"python\\": \\"3.11.2\\", \\"packages\\": {\\"a\\": 1},'
-            ' \\"id\\": \\"debian\\", \\"version\\": \\"12\\"}',
-            "does not compile in the image|nothing can be built in it",
-        ),
+        (_says(id="alp\x1b[2Jine", version="3"), "its /etc/os-release says alpine 3, not debian 12"),
+        (_says(python="3.9.2"), "its python3 is CPython 3.9.2, not CPython 3.11"),
+        (_says(implementation="PyPy"), "its python3 is PyPy 3.11.2, not CPython 3.11"),
+        (_says(packages={"a": 1}), "nothing can be built in it: what its interpreter says makes no sense"),
     ],
 )
 def test_an_interpreter_that_lies_gets_no_further_than_its_lie(
@@ -148,7 +139,7 @@ def test_an_interpreter_that_lies_gets_no_further_than_its_lie(
 
     told = _refused(reachable, ETC, _python(liar))
 
-    assert any(words in told for words in reason.split("|"))
+    assert reason in told
     assert "\x1b" not in told
 
 
@@ -254,6 +245,17 @@ def test_an_export_has_the_same_bytes_each_time_and_replaces_nothing(
         images.export(tame, tmp_path / "nowhere" / "a.tar.zst", progress=_silent)
 
 
+def test_an_image_that_runs_in_part_on_the_machine_that_emulates_it_is_not_exported(
+    image: Image, tmp_path: Path
+) -> None:
+    hybrid = replace(image, name="debian12-aarch64", emulation=Emulation.HYBRID)
+
+    with pytest.raises(ImageError, match=r'would run on no aarch64 machine .*emulation = "full"'):
+        images.export(hybrid, tmp_path / "a.tar.zst", progress=_silent)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_an_imported_image_that_was_changed_or_has_old_tools_is_told(adopted: Image, reachable: Path) -> None:
     process.run(["cp", "-a", str(adopted.folder), str(reachable)])
@@ -277,9 +279,8 @@ def test_an_imported_image_takes_no_debian_packages_and_stands_in_for_no_other(
         making.make(adopted, progress=_silent)
     assert debian.with_packages(adopted, ["gcc"], log=log, cancelled=cancelled) is adopted
 
-    emulated = replace(
-        adopted, name="debian12-s390x", folder=adopted.folder.parent / "debian12-s390x", emulation="full"
-    )  # type: ignore[arg-type]
+    elsewhere = adopted.folder.parent / "debian12-s390x"
+    emulated = replace(adopted, name=elsewhere.name, folder=elsewhere, emulation=Emulation.FULL)
     assert images.stand_in(emulated) is emulated
 
 
@@ -320,19 +321,14 @@ def test_without_a_bare_root_wheels_are_tried_where_they_are_built(
     ],
 )
 def test_only_an_armv6_system_with_hard_float_passes_for_raspberry_pi_os(
-    compiler: str,
-    reason: str,
-    emulated_image: Callable[[str], Image],
-    reachable: Path,
-    tmp_path: Path,
-    log: Log,
-    cancelled: threading.Event,
+    compiler: str, reason: str, emulated_image: Callable[[str], Image], reachable: Path, log: Log
 ) -> None:
-    image = emulated_image("armv7l")
+    image, out = emulated_image("armv7l"), reachable / "out"
+    out.mkdir()
     if compiler != "gcc":
-        image = debian.with_packages(image, ["gcc-arm-linux-gnueabi"], log=log, cancelled=cancelled)
-    (tmp_path / "a.c").write_text("void _start(void) { for (;;) ; }")
-    program = _compiled(image, tmp_path, f"{compiler} -nostdlib -o /out/a /out/a.c")
+        image = debian.with_packages(image, ["gcc-arm-linux-gnueabi"], log=log, cancelled=threading.Event())
+    (out / "a.c").write_text("void _start(void) { for (;;) ; }")
+    program = _compiled(image, out, f"{compiler} -nostdlib -o /out/a /out/a.c")
 
     told = _refused(
         reachable,

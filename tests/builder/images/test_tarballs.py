@@ -175,7 +175,7 @@ def test_what_is_no_tarball_is_told(data: bytes, tmp_path: Path) -> None:
 
 
 def test_a_tarball_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="could not be unpacked: .*No such file"):
+    with pytest.raises(ImageError, match=r"could not be unpacked: .*No such file"):
         _unpack(tmp_path / "t", tmp_path / "root")
 
 

@@ -6,18 +6,22 @@ import io
 import json
 import os
 import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from builder import emulation
+from builder import emulation, images
 from builder.images import Image
 from builder.workshop import Workshop
 from schema.errors import LimitExceededError
 from schema.platforms import this_machine
 from schema.settings import Settings
-from schema.states import FailureClass
+from schema.states import Emulation, FailureClass
+from schema.wheels import elf, symbols
+from schema.wheels.comparing import Verdict, compare
 from tests.builder.pipeline.archives import PROJECTS, file, sdist_of, tar_of
 from tests.builder.pipeline.conftest import Attempts
 from tests.builder.pipeline.test_real_projects import newest
@@ -128,3 +132,39 @@ def test_a_real_project_is_built_for_arm_twice_with_what_debian_has_for_it(
     assert again.facts.sha256 == built.facts.sha256
     assert any(tag.platform.startswith("manylinux_") for tag in built.facts.tags)
     assert all(tag.platform.endswith(arm.platform.arch) for tag in built.facts.tags)
+
+
+def test_a_hybrid_image_and_a_wholly_emulated_one_make_the_same_of_a_project(
+    attempt: Attempts,
+    emulated_image: Callable[[str], Image],
+    reachable: Path,
+    upstream: FakeUpstream,
+    real_wheels: Callable[[FakeUpstream], None],
+) -> None:
+    real_wheels(upstream)
+    hybrid = emulated_image(ARM[-1])
+    full = images.make(reachable, hybrid.name, emulated=Emulation.FULL, progress=lambda *_: None)
+    attempt.platform = str(hybrid.platform)
+
+    built = attempt("good-extension")
+    attempt.workshop = replace(attempt.workshop, images=reachable)
+    again = attempt("good-extension")
+
+    assert (hybrid.emulation, full.emulation) == (Emulation.HYBRID, Emulation.FULL)
+    assert again.facts.filename == built.facts.filename
+    assert again.facts.tags == built.facts.tags
+    assert again.facts.needed == built.facts.needed
+    assert _extension(again.wheel) == _extension(built.wheel)
+    # The cross compiler may be of an older update than the native one: then its name, and code, are in the extension.
+    told = compare(built.wheel, again.wheel, name=built.facts.filename)
+    assert told.verdict is not Verdict.DIFFERS or (told.member.endswith(".so") and not told.others), told.detail
+
+
+def _extension(wheel: Path) -> tuple[object, ...]:
+    """What its one compiled file asks of a machine: processor, libraries, symbols and their versions."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".so"))
+        data = archive.read(name)
+    found = elf.read(io.BytesIO(data))
+    asked = (found.machine, found.bits, found.flags, found.needed, found.versions, found.arm, found.search_paths)
+    return (name, *asked, symbols.undefined(io.BytesIO(data)))
