@@ -104,6 +104,18 @@ PACKAGES: tuple[DebianPackage, ...] = (
         present=_program("qemu-aarch64-static", "qemu-aarch64"),
     ),
     DebianPackage(
+        name="iproute2",
+        why="gives the hosts that the tests deploy to a network of their own",
+        needed_for="test",
+        present=_program("ip"),
+    ),
+    DebianPackage(
+        name="iptables",
+        why="lets these hosts reach package archives",
+        needed_for="test",
+        present=_program("iptables"),
+    ),
+    DebianPackage(
         name="postgresql",
         why="the tests run on SQLite and on PostgreSQL; they start their own",
         needed_for="test",
