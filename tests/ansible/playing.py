@@ -61,10 +61,24 @@ def inventory(file: Path, host: Host, groups: tuple[str, ...], **variables: Any)
         "ansible_ssh_private_key_file": str(host.key),
         "ansible_ssh_common_args": options,
     }
-    children = {group: {"hosts": {"farm": {}}} for group in groups}
-    all_ = {"hosts": {"farm": farm}, "children": {"nodes": {}} | children, "vars": variables}
+    children: dict[str, Any] = {"nodes": {}} | {group: {"hosts": {"farm": {}}} for group in groups}
+    all_ = {"hosts": {"farm": farm}, "children": children, "vars": variables}
     file.write_text(json.dumps({"all": all_}))  # JSON is YAML
     return file
+
+
+def make_usual(host: Host) -> None:
+    """Bring a bare host to what Debian's own installer leaves behind, where packages' scripts rely on it.
+
+    Services are not started by their packages (policy-rc.d), since this is no machine that boots.
+    """
+    (host.root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
+    (host.root / "usr/sbin/policy-rc.d").chmod(0o755)
+    done = host.ssh(
+        "pwconv && grpconv && echo 127.0.1.1 $(hostname) >> /etc/hosts && export DEBIAN_FRONTEND=noninteractive"
+        " && pam-auth-update --package --force && apt-get update -qq && apt-get install -qq -y --reinstall ucf"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +100,8 @@ class Unit:
     @property
     def command(self) -> str:
         user = self.value("User")
-        return f"umask {self.value('UMask')}; cd /; exec setpriv --reuid={user} --regid={user} --init-groups -- {self.value('ExecStart')}"
+        become = f"setpriv --reuid={user} --regid={user} --init-groups --"
+        return f"umask {self.value('UMask')}; cd /; exec {become} {self.value('ExecStart')}"
 
     def start(self) -> None:
         """Its process is known by ``/run/NAME.pid`` there, and what it says by ``/run/NAME.log``."""

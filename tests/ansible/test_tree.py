@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from schema.settings import load
 from tests.ansible.playing import TREE, run
 
+YAML: Any = importlib.import_module("yaml")  # Ansible's; its types would be one more package
+
 ROLES = sorted(path.name for path in (TREE / "roles").iterdir() if (path / "tasks").is_dir())
 PLAYBOOKS = sorted(path.name for path in (TREE / "playbooks").glob("*.yml"))
+needs_the_role_node = pytest.mark.skipif("node" not in ROLES, reason="site.yml and upgrade.yml call the role node")
 # Set by who calls the role in the middle of another one, or by an inventory for all roles.
 TEMPLATES = {
     "farm.toml": ("master", "farm.toml.j2"),
@@ -28,9 +31,32 @@ TEMPLATES = {
 }
 HOSTILE = 'a "quote", a \\ and\na line é'
 
+VARIABLES: dict[str, Any] = {
+    "ansible_facts": {"all_ipv6_addresses": ["fe80::1"]},
+    "ansible_host": "farm.example.org",
+    "ansible_python_interpreter": sys.executable,
+    "wheelfarm_public_url": "https://wheels.example.org:8443",
+    "redis_bind": ["127.0.0.1", "::1", "10.0.0.5"],
+    "redis_names": ["farm.example.org", "10.0.0.5", "::1"],
+    "master_redis_admin_url": "rediss://admin:secret@redis.example.org:6379/0",
+    "master_settings": {
+        "farm": {"name": HOSTILE, "platforms": ["debian12-x86_64-cp311"], "contact": None},
+        "web": {"port": 8282},
+        "repeat": {"share": 0.5},
+        "watch": {"demand": True},
+    },
+    "web_tls": "acme",
+    "web_serves": True,
+    "unit_name": "wheelfarm-master",
+    "unit_description": "Master of the wheel farm",
+    "unit_command": "/bin/true master",
+    "unit_lines": ["ReadWritePaths=/var/lib/wheelfarm"],
+    "unit_start": True,
+}
+
 
 def _yaml(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return YAML.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _options(role: str) -> dict[str, dict[str, Any]]:
@@ -83,6 +109,7 @@ NOT_SECRET = {
 }
 
 
+@needs_the_role_node
 @pytest.mark.slow
 @pytest.mark.parametrize("inventory", ["one-machine", "farm"])
 def test_the_playbooks_fit_the_inventories(inventory: str) -> None:
@@ -98,6 +125,7 @@ def _playbooks() -> list[str]:
     return [f"playbooks/{name}" for name in PLAYBOOKS]
 
 
+@needs_the_role_node
 @pytest.mark.slow
 def test_ansible_lint_has_nothing_to_say_at_its_strictest() -> None:
     done = run("ansible-lint", "--offline", "--nocolor", "-q")
@@ -109,33 +137,14 @@ def test_ansible_lint_has_nothing_to_say_at_its_strictest() -> None:
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each template, rendered once with all roles' own defaults and these variables."""
     folder = tmp_path_factory.mktemp("rendered")
-    own = [f"{TREE}/roles/{role}/{kind}/main.yml" for role in ("redis", "master", "web") for kind in ("defaults", "vars")]
+    own = [
+        f"{TREE}/roles/{role}/{kind}/main.yml" for role in ("redis", "master", "web") for kind in ("defaults", "vars")
+    ]
+    (folder / "variables.yml").write_text(json.dumps(VARIABLES))  # after the defaults: the last file counts
     play = {
         "hosts": "localhost",
         "gather_facts": False,
-        "vars_files": own,
-        "vars": {
-            "ansible_facts": {"all_ipv6_addresses": ["fe80::1"]},
-            "ansible_host": "farm.example.org",
-            "ansible_python_interpreter": sys.executable,
-            "wheelfarm_public_url": "https://wheels.example.org:8443",
-            "redis_bind": ["127.0.0.1", "::1", "10.0.0.5"],
-            "redis_names": ["farm.example.org", "10.0.0.5", "::1"],
-            "master_redis_admin_url": "rediss://admin:secret@redis.example.org:6379/0",
-            "master_settings": {
-                "farm": {"name": HOSTILE, "platforms": ["debian12-x86_64-cp311"], "contact": None},
-                "web": {"port": 8282},
-                "repeat": {"share": 0.5},
-                "watch": {"demand": True},
-            },
-            "web_tls": "acme",
-            "web_serves": True,
-            "unit_name": "wheelfarm-master",
-            "unit_description": "Master of the wheel farm",
-            "unit_command": "/bin/true master",
-            "unit_lines": ["ReadWritePaths=/var/lib/wheelfarm"],
-            "unit_start": True,
-        },
+        "vars_files": [*own, f"{folder}/variables.yml"],
         "tasks": [
             {
                 "name": name,
