@@ -52,6 +52,15 @@ def play(inventory: Path, playbook: Path | str, *arguments: object) -> Played:
     return Played(said=said, changed=sum(int(changed) for changed, _, _ in recap))
 
 
+def fail(inventory: Path, playbook: Path | str, *arguments: object) -> str:
+    """What *playbook* says when it ends with a host that failed, as it must."""
+    done = run("ansible-playbook", "-i", inventory, playbook, *arguments)
+    said = done.stdout + done.stderr
+    recap = _RECAP.findall(said)
+    assert any(int(failed) for _, _, failed in recap), said
+    return said
+
+
 def inventory(file: Path, host: Host, groups: tuple[str, ...], **variables: Any) -> Path:
     """Write an inventory of *host* as ``farm``, which is in all of *groups*."""
     options = f"-o UserKnownHostsFile={host.known_hosts} -o GlobalKnownHostsFile=/dev/null -o IdentitiesOnly=yes"

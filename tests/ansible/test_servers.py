@@ -114,6 +114,23 @@ def test_the_second_run_changes_nothing(servers: Servers) -> None:
     assert servers.second.changed == 0, servers.second.said
 
 
+def test_a_dry_run_on_the_machine_that_is_set_up_finds_nothing_to_do(servers: Servers) -> None:
+    assert playing.play(servers.inventory, "playbooks/servers.yml", "--check").changed == 0
+
+
+def test_settings_that_the_farm_does_not_accept_are_never_put_in_place(servers: Servers, tmp_path: Path) -> None:
+    file = servers.host.root / "etc/wheelfarm/farm.toml"
+    before, wrong = file.read_text(), {"master_settings": {"farm": {"platforms": ["debian12-vax-cp311"]}}}
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "master", "roles": ["master"]}]))
+    (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+
+    said = playing.fail(servers.inventory, tmp_path / "play.json", "-e", f"@{tmp_path}/wrong.json")
+
+    assert "farm.platforms" in said
+    assert "vax" in said
+    assert file.read_text() == before
+
+
 def test_no_secret_is_told(servers: Servers) -> None:
     secrets = [servers.secret(name) for name in ("redis-admin-password", "postgres-password", "redis-url", "web.key")]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from schema.settings import load
-from tests.ansible.playing import TREE, run
+from tests.ansible.playing import TREE, fail, run
 
 YAML: Any = importlib.import_module("yaml")  # Ansible's; its types would be one more package
 
@@ -216,3 +216,26 @@ def test_nginx_serves_the_public_address_and_leads_there_from_http(rendered: Pat
     assert "listen [::]:8443 ssl http2;" in text
     assert "return 308 https://wheels.example.org:8443$request_uri;" in text
     assert "ssl_certificate /etc/letsencrypt/live/wheels.example.org/fullchain.pem;" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variables", "groups", "why"),
+    [
+        ({}, {"web", "master"}, "wheelfarm_public_url"),
+        ({"wheelfarm_public_url": "http://wheels.example.org"}, {"web"}, "must be in the group master"),
+        ({"wheelfarm_public_url": "https://wheels.example.org"}, {"web", "master"}, "web_tls must be given or acme"),
+        ({"wheelfarm_public_url": "http://wheels.example.org/a"}, {"web", "master"}, "without a path"),
+        ({"wheelfarm_public_url": "https://a.example", "web_tls": "own"}, {"web", "master"}, "must be one of"),
+    ],
+)
+def test_settings_that_do_not_belong_together_are_refused_before_anything_is_done(
+    variables: dict[str, str], groups: set[str], why: str, tmp_path: Path
+) -> None:
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    children = {group: {"hosts": {"here": {}}} for group in groups}
+    inventory, play = tmp_path / "hosts.json", tmp_path / "play.json"
+    inventory.write_text(json.dumps({"all": {"hosts": {"here": here}, "children": children, "vars": variables}}))
+    play.write_text(json.dumps([{"hosts": "web", "gather_facts": False, "roles": ["web"]}]))
+
+    assert why in fail(inventory, play)
