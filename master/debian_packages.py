@@ -159,6 +159,12 @@ PACKAGES: tuple[DebianPackage, ...] = (
         units=("ssh.service", "ssh.socket"),
     ),
     DebianPackage(
+        name="rsync",
+        why="the tests bring a farm's backup to this machine with it",
+        needed_for="test",
+        present=_program("rsync"),
+    ),
+    DebianPackage(
         name="faketime",
         why="the fault harness gives one node a clock that is hours off",
         needed_for="test",

@@ -34,6 +34,17 @@ def upgrade(database: Engine, to: str = "head") -> None:
         raise UnavailableError(f"the database does not answer: {str(err.orig).splitlines()[0]}") from err
 
 
+def upgrade_if_needed(database: Engine) -> bool:
+    """Run the migrations that *database* lacks; whether it lacked any. Raise UnavailableError as ``upgrade`` does."""
+    try:
+        if is_current(database):
+            return False
+    except OperationalError as err:
+        raise UnavailableError(f"the database does not answer: {str(err.orig).splitlines()[0]}") from err
+    upgrade(database)
+    return True
+
+
 @contextmanager
 def _rows_may_point_nowhere(connection: Connection) -> Iterator[None]:
     """SQLite changes a table by making it anew, and would not drop the old one while rows of others point at it."""

@@ -23,12 +23,13 @@ from tests.sshd import Sshd
 Call = Callable[..., Any]
 
 READS_ONLY = {
-    "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "feed", "lock", "log", "node list",
-    "recipes", "redis users", "scope", "score", "settings", "status", "verify", "why",
+    "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "feed", "lock", "log", "metrics",
+    "node list", "recipes", "redis users", "scope", "score", "settings", "status", "verify", "why",
 }  # fmt: skip
 
-# They run the farm's own processes, or the other half's command; `run` itself is noted when it asks for its list.
-PROCESSES = {"image", "master", "run", "web"}
+# They run the farm's own processes or the other half's command, or do what a master does at its start; `run` itself is
+# noted when it asks for its list.
+PROCESSES = {"image", "master", "migrate", "run", "ssh-key", "web"}
 
 # Command → what it is called with here, and what the entry is about.
 AUDITED: dict[str, tuple[list[str], str]] = {
