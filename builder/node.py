@@ -17,7 +17,7 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 
 from builder import build as building
-from builder import images, isolation, machine, outbox, tasks
+from builder import images, isolation, machine, outbox, tasks, vitals
 from builder.attempt import Attempt, Bench, carry_out
 from builder.log import Log
 from builder.workshop import Workshop
@@ -190,12 +190,13 @@ class Node:
             slots=settings.node.slots,
             cores=machine.cores(),
             memory_bytes=machine.memory_bytes(),
-            disk_free_bytes=shutil.disk_usage(settings.node.workspace).free,
+            disk_free_bytes=max(shutil.disk_usage(settings.node.workspace).free, 1),  # 0: not told
             running=running,
             finished=finished,
             facts=_facts() | self._isolation,
             boot=_boot(),
             uptime_s=time.clock_gettime(time.CLOCK_BOOTTIME),
+            vitals=vitals.look(),
         )
 
     def _report(self) -> None:
@@ -244,4 +245,4 @@ def _boot() -> str:
 
 def _facts() -> dict[str, str]:
     system = os.uname()
-    return {"machine": system.machine, "kernel": system.release, "load": f"{os.getloadavg()[0]:.2f}"}
+    return {"machine": system.machine, "kernel": system.release}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -46,7 +47,7 @@ def heartbeat(
     """Note that a node lives and what it does; extend the leases it really holds.
 
     native_only: patterns of platforms that a node which emulates them does not get
-    lag_s: how late the message is, asked when the database lets us in
+    lag_s: how late the message is, asked when the database lets us in, which is when it came
 
     A node that was never enrolled is not believed: it gets no answer and no builds. One that left the farm is told to
     stop and to forget.
@@ -58,23 +59,32 @@ def heartbeat(
     if node.state in GONE:
         log.warning("a heartbeat from %s, which is %s, is ignored", message.node, node.state)
         return Heard(forget=message.finished, cancel=message.running)
-    node.heard_at = now(session)
+    moment, late_s = now(session), lag_s()
+    node.heard_at = moment
     node.version = message.version
     node.slots = message.slots
     node.facts = message.facts
+    node.health = message.vitals.to_json() | {"clock_s": _clock_s(message, moment, late_s)}
     node.cores, node.memory_bytes, node.disk_free_bytes = message.cores, message.memory_bytes, message.disk_free_bytes
     forbidden = {item for item in message.emulated if fits_one(item, native_only)}
     node.platforms = [item for item in message.platforms if item in node.allowed_platforms and item not in forbidden]
     node.emulated = [item for item in message.emulated if item in node.platforms]
     session.flush()
     builds.extend(session, {*message.running, *message.finished}, node=message.node, lease_s=lease_s)
-    sweep.unheard(session, message, lost_message_s=lost_message_s, lag_s=lag_s())
+    sweep.unheard(session, message, lost_message_s=lost_message_s, lag_s=late_s)
     waited_for = {item for item in message.finished if builds.held_by(session, item, message.node)}
     return Heard(
         collect=tuple(sorted(waited_for)),
         forget=tuple(item for item in message.finished if item not in waited_for),
         cancel=tuple(item for item in message.running if not builds.held_by(session, item, message.node)),
     )
+
+
+def _clock_s(message: Heartbeat, came_at: datetime, late_s: float) -> float | None:
+    """How far its clock is ahead; None where it tells no time, or nobody can say how late the message is."""
+    if message.vitals.at is None or not message.boot:
+        return None
+    return round((message.vitals.at - came_at).total_seconds() + late_s, 1)
 
 
 def progress(session: Session, message: Progress) -> bool:

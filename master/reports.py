@@ -18,6 +18,7 @@ from schema.db.session import now
 from schema.errors import UsageError
 from schema.platforms import Platform
 from schema.states import BuildState
+from schema.vitals import Health
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class NodeRow:
 
     state: ``active``, ``draining``, ``quarantined``, or ``silent`` for an active one that was not heard lately
     emulated: those of platforms that its own processor does not run
+    troubles: what a person should do something about, each a sentence
     """
 
     name: str
@@ -75,6 +77,8 @@ class NodeRow:
     heard_at: datetime | None
     version: str
     reason: str
+    health: Health
+    troubles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +141,8 @@ def nodes(session: Session, *, silent_s: float) -> list[NodeRow]:
             heard_at=node.heard_at,
             version=node.version,
             reason=node.state_reason,
+            health=(health_now := Health.read(node.health, node.disk_free_bytes)),
+            troubles=tuple(health_now.troubles().values()),
         )
         for node in session.scalars(select(Node).order_by(Node.name))
     ]

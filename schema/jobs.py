@@ -22,6 +22,7 @@ from schema.portability import MOST_VERDICTS, Verdict
 from schema.recipes import MOST_REMEDIES, Recipe, Rule
 from schema.remedies import MOST_TRIES, Remedy, Try, remedies
 from schema.states import FailureClass
+from schema.vitals import Vitals
 
 # So many missing build requirements a result may name, and so many wheels for them a job may carry.
 MOST_MISSING = 20
@@ -189,7 +190,7 @@ class Heartbeat(Message):
     emulated: those of platforms that its own processor does not run
     running: the builds it works on; finished: those whose results wait in its outbox
     cores, memory_bytes, disk_free_bytes: of the machine, for builds; 0 where the node does not say
-    facts: what the machine is (kernel, load, how builds are kept apart …), for people only
+    facts: what the machine is (kernel, how builds are kept apart …), for people only; vitals: how it is just now
     boot: names the time since the machine was started; uptime_s: how long that is, sleep included; "" and 0: not told
     """
 
@@ -206,6 +207,7 @@ class Heartbeat(Message):
     facts: dict[str, str] = field(default_factory=dict)
     boot: str = ""
     uptime_s: float = 0.0
+    vitals: Vitals = field(default_factory=Vitals)
 
     @classmethod
     @checked
@@ -225,6 +227,7 @@ class Heartbeat(Message):
             facts=fields.text_map(data.get("facts", {})),
             boot=fields.text(data.get("boot", "")),
             uptime_s=fields.seconds(data.get("uptime_s", 0.0)),
+            vitals=Vitals.from_json(data.get("vitals")),
         )
 
 

@@ -15,6 +15,7 @@ from schema.db.session import now, transaction
 from schema.jobs import Heartbeat, Lease, Progress, Step
 from schema.names import NodeName
 from schema.states import BuildState
+from schema.vitals import Health, Vitals
 from tests import rows
 
 N1 = NodeName("n1")
@@ -71,6 +72,28 @@ def test_a_node_tells_what_its_machine_has(database: Engine) -> None:
         hear.heartbeat(session, rows.heartbeat(cores=4, memory_bytes=2**32, disk_free_bytes=2**33), **TIMES)
 
         assert (node.cores, node.memory_bytes, node.disk_free_bytes) == (4, 2**32, 2**33)
+
+
+@pytest.mark.parametrize("off_s", [-3600.0, 0.0, 12.5])
+def test_how_far_a_nodes_clock_is_off_is_told_whatever_its_message_waited(database: Engine, off_s: float) -> None:
+    with transaction(database) as session:
+        node = rows.node(session)
+        said_at = now(session) + timedelta(seconds=off_s - 30)
+        said = rows.heartbeat(boot="b", uptime_s=5.0, vitals=Vitals(at=said_at, load=0.5))
+
+        hear.heartbeat(session, said, **TIMES, lag_s=lambda: 30.0)
+
+        assert node.health["clock_s"] == pytest.approx(off_s, abs=1.5)
+        assert Health.read(node.health, 0).vitals == said.vitals
+
+
+def test_a_clock_is_not_blamed_where_nobody_knows_how_late_the_message_is(database: Engine) -> None:
+    with transaction(database) as session:
+        node = rows.node(session)
+
+        hear.heartbeat(session, rows.heartbeat(vitals=Vitals(at=datetime(2020, 1, 1, tzinfo=UTC))), **TIMES)
+
+        assert node.health["clock_s"] is None
 
 
 def test_a_result_that_is_waited_for_is_collected_and_any_other_forgotten(database: Engine) -> None:

@@ -18,6 +18,7 @@ class Node(Base):
     emulated: those of platforms that its own processor does not run
     heard_at: the last heartbeat, by the database's clock
     cores, memory_bytes, disk_free_bytes: of the machine, as it says itself; 0 where it does not say
+    health: how it is (``schema.vitals.Health``)
     state: as in ``NodeState``
     revoked_keys: those that no statement may be signed with any more (``certificate.key_digest``)
     redis_sha256: of the password of its Redis user; None: it has no user of its own
@@ -41,6 +42,7 @@ class Node(Base):
     revoked_keys: Mapped[Data] = mapped_column(default=list, server_default="[]")
     version: Mapped[Name] = mapped_column(default="")
     facts: Mapped[Data] = mapped_column(default=dict)
+    health: Mapped[Data] = mapped_column(default=dict, server_default="{}")
     cores: Mapped[int] = mapped_column(default=0, server_default="0")
     memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     disk_free_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")

@@ -1,0 +1,16 @@
+"""nodes are let in with care: how each is."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("nodes") as table:
+        table.add_column(sa.Column("health", sa.JSON(), nullable=False, server_default="{}"))
