@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from master import builds, sweep
-from schema.db.models import Node
+from schema import protocol
+from schema.db.models import Build, Node
 from schema.db.session import now
 from schema.errors import FarmError
 from schema.jobs import Heartbeat, Lease, Progress
 from schema.names import fits_one
-from schema.states import GONE
+from schema.states import GONE, BuildState
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ def heartbeat(
     lag_s: how late the message is, asked when the database lets us in, which is when it came
 
     A node that was never enrolled is not believed: it gets no answer and no builds. One that left the farm is told to
-    stop and to forget.
+    stop and to forget. One whose protocol we do not speak keeps what it has until it, or the master, is upgraded.
     """
     node = session.get(Node, message.node)
     if node is None:
@@ -61,7 +63,11 @@ def heartbeat(
         return Heard(forget=message.finished, cancel=message.running)
     moment, late_s = now(session), lag_s()
     node.heard_at = moment
-    node.version = message.version
+    node.version, node.protocol = message.version, message.protocol
+    node.unfit = protocol.trouble(message.protocol, version=message.version)
+    if node.unfit:
+        _leave_out(session, node)
+        return Heard()
     node.slots = message.slots
     node.facts = message.facts
     node.health = message.vitals.to_json() | {"clock_s": _clock_s(message, moment, late_s)}
@@ -78,6 +84,17 @@ def heartbeat(
         forget=tuple(item for item in message.finished if item not in waited_for),
         cancel=tuple(item for item in message.running if not builds.held_by(session, item, message.node)),
     )
+
+
+def _leave_out(session: Session, node: Node) -> None:
+    """It gets nothing, and what it works on goes to others; it is not to blame for that."""
+    node.platforms, node.emulated = [], []
+    session.flush()
+    held = builds.locked(
+        select(Build).where(Build.leased_to == node.name, Build.state == BuildState.LEASED).order_by(Build.id)
+    )
+    for build in session.scalars(held).all():
+        builds.give_back(session, build, why=f"node {node.name}: {node.unfit}", blame=False)
 
 
 def _clock_s(message: Heartbeat, came_at: datetime, late_s: float) -> float | None:

@@ -13,7 +13,7 @@ from typing import Self
 
 from packaging.utils import NormalizedName, parse_wheel_filename
 
-from schema import fields, names, rule_keys
+from schema import fields, names, protocol, rule_keys
 from schema.errors import WireError
 from schema.messages import Json, Message, checked
 from schema.names import NodeName, Sha256
@@ -122,6 +122,7 @@ class BuildJob(Message):
     before: build requirements that were uploaded later do not count; None where no time is known
     remedies: rules that the recipe is not made of yet: each for after a failure that it fits, in this order
     known: what turned this project green before, the last time: tried first
+    protocol: what the master speaks; a job in one that the node does not speak is not read further, nor carried out
     """
 
     build_id: int
@@ -137,12 +138,17 @@ class BuildJob(Message):
     before: datetime | None = None
     remedies: tuple[Rule, ...] = ()
     known: tuple[Remedy, ...] = ()
+    protocol: int = protocol.PROTOCOL
 
     @classmethod
     @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
+        spoken = _protocol(data)
+        if not protocol.speaks(spoken):
+            raise WireError(f"BuildJob: the master speaks protocol {spoken}, this node {protocol.PROTOCOL}")
         return cls(
+            protocol=spoken,
             build_id=fields.count(data["build_id"]),
             fence=fields.count(data["fence"]),
             project=names.project_name(fields.text(data["project"])),
@@ -208,14 +214,20 @@ class Heartbeat(Message):
     boot: str = ""
     uptime_s: float = 0.0
     vitals: Vitals = field(default_factory=Vitals)
+    protocol: int = protocol.PROTOCOL
 
     @classmethod
     @checked
     def from_json(cls, data: Json) -> Self:
-        """Read one off the wire; raise WireError."""
+        """Read one off the wire; raise WireError. In a protocol that we do not speak, only whose it is can be read."""
+        node, version = names.node_name(fields.text(data["node"])), fields.text(data["version"])
+        spoken = _protocol(data)
+        if not protocol.speaks(spoken):
+            return cls(node=node, version=version, protocol=spoken, platforms=(), slots=0)
         return cls(
-            node=names.node_name(fields.text(data["node"])),
-            version=fields.text(data["version"]),
+            node=node,
+            version=version,
+            protocol=spoken,
             platforms=tuple(str(Platform.parse(item)) for item in fields.texts(data["platforms"])),
             slots=fields.count(data["slots"]),
             emulated=tuple(str(Platform.parse(item)) for item in fields.texts(data.get("emulated", ()))),
@@ -280,6 +292,10 @@ class Progress(Message):
             log_offset=fields.count(data["log_offset"]),
             log=fields.text(data["log"], limit=4 * 2**20),
         )
+
+
+def _protocol(data: Json) -> int:
+    return fields.count(data.get("protocol", protocol.FIRST), most=protocol.MOST)
 
 
 class Outcome(StrEnum):

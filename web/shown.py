@@ -37,6 +37,7 @@ _TONES = {
     "requested": "wait",
     "held": "hold",
     "draining": "hold",
+    "unfit": "hold",
 }
 _WORDS = {
     "leased": "building",

@@ -143,11 +143,13 @@ def _silent_nodes(session: Session, memory: Memory, moment: datetime, limit_s: f
 
 
 def _ailing_nodes(session: Session, moment: datetime, limit_s: float) -> dict[str, str]:
-    """What nodes that live say of themselves, and a person should do something about."""
+    """What keeps nodes that live from building, or ails them, and a person should do something about."""
     living = select(Node).where(Node.state.not_in(GONE), Node.heard_at >= moment - timedelta(seconds=limit_s))
     still = session.scalars(select(Alarm.name).where(Alarm.ended_at.is_(None), Alarm.name.like("node-%"))).all()
     found = {}
     for node in session.scalars(living.order_by(Node.name)):
+        if node.unfit:
+            found[f"node-unfit:{node.name}"] = f"node {node.name}: {node.unfit}"
         known = {name.partition(":")[0].removeprefix("node-") for name in still if name.endswith(f":{node.name}")}
         for kind, text in Health.read(node.health, node.disk_free_bytes).troubles(known).items():
             found[f"node-{kind}:{node.name}"] = f"node {node.name}: {text}"

@@ -82,7 +82,7 @@ def _farm(scene: Scene) -> tuple[Reason, str] | None:
 def _nobody(build: Build, crew: _Crew, scene: Scene) -> tuple[Reason, str] | None:
     """Why no node takes it, however long it waits; None where some node will."""
     if not crew.offering:
-        return Reason.NO_NODE, f"no node offers {build.platform}: start one there with `wheelfarm-node run`"
+        return _not_offered(build.platform, scene)
     if not crew.active:
         quarantined = all(node.state == "quarantined" for node in crew.offering)
         reason = Reason.NODES_QUARANTINED if quarantined else Reason.NODES_DRAINING
@@ -97,6 +97,13 @@ def _nobody(build: Build, crew: _Crew, scene: Scene) -> tuple[Reason, str] | Non
         small = _listed(crew.fresh, lambda node: f"{node.name} {_no_room(build, node)}")
         return Reason.NODES_TOO_SMALL, f"no node for {build.platform} has room for it: {small}"
     return None
+
+
+def _not_offered(platform: str, scene: Scene) -> tuple[Reason, str]:
+    unfit = next((node for node in scene.nodes if _is_unfit(node, platform)), None)
+    if unfit is not None:
+        return Reason.NODES_UNFIT, f"node {unfit.name} may not build: {one_line(unfit.unfit, limit=300)}"
+    return Reason.NO_NODE, f"no node offers {platform}: start one there with `wheelfarm-node run`"
 
 
 def _takes_its_turn(build: Build, crew: _Crew, scene: Scene) -> Said:
@@ -153,6 +160,12 @@ def _tried(build: Build, scene: Scene) -> set[str]:
 
 def _offers(node: Node, platform: str) -> bool:
     return isinstance(node.platforms, list) and platform in node.platforms
+
+
+def _is_unfit(node: Node, platform: str) -> bool:
+    """Whether it would offer the platform, if it were allowed to build."""
+    allowed = isinstance(node.allowed_platforms, list) and platform in node.allowed_platforms
+    return allowed and bool(node.unfit) and node.state == "active"
 
 
 def _who(nodes: Sequence[Node], build: Build) -> str:
