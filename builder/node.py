@@ -20,6 +20,7 @@ from builder import build as building
 from builder import images, isolation, machine, outbox, tasks, vitals
 from builder.attempt import Attempt, Bench, carry_out
 from builder.log import Log
+from builder.selftest import SelfTest
 from builder.workshop import Workshop
 from schema import outbox as outboxes
 from schema import redis_url, wire
@@ -83,6 +84,7 @@ class Node:
         self.name = node_name(settings.node.name)
         self._settings, self._app = settings, app
         self._isolation = isolation.probe()
+        self._self_test = SelfTest(settings, NodeKey.open(settings.node_keys))
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(settings.node.slots):
             self._slots.put(slot)
@@ -197,6 +199,7 @@ class Node:
             boot=_boot(),
             uptime_s=time.clock_gettime(time.CLOCK_BOOTTIME),
             vitals=vitals.look(),
+            self_test=self._self_test.signed(),
         )
 
     def _report(self) -> None:

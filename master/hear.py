@@ -11,13 +11,14 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from master import builds, sweep
+from master import builds, selftests, sweep
 from schema import protocol
 from schema.db.models import Build, Node
 from schema.db.session import now
 from schema.errors import FarmError
 from schema.jobs import Heartbeat, Lease, Progress
 from schema.names import fits_one
+from schema.platforms import Platform
 from schema.states import GONE, BuildState
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,14 @@ def heartbeat(
     lost_message_s: float,
     native_only: Sequence[str] = (),
     lag_s: Callable[[], float] = lambda: 0.0,
+    authority_pem: str | None = None,
 ) -> Heard:
     """Note that a node lives and what it does; extend the leases it really holds.
 
     native_only: patterns of platforms that a node which emulates them does not get
     lag_s: how late the message is, asked when the database lets us in, which is when it came
+
+    authority_pem: whose certificate must stand behind the node's self-test; None: none is asked for
 
     A node that was never enrolled is not believed: it gets no answer and no builds. One that left the farm is told to
     stop and to forget. One whose protocol we do not speak keeps what it has until it, or the master, is upgraded.
@@ -68,12 +72,15 @@ def heartbeat(
     if node.unfit:
         _leave_out(session, node)
         return Heard()
+    tested = selftests.held(node, message, authority_pem, moment) if authority_pem else None
     node.slots = message.slots
     node.facts = message.facts
     node.health = message.vitals.to_json() | {"clock_s": _clock_s(message, moment, late_s)}
     node.cores, node.memory_bytes, node.disk_free_bytes = message.cores, message.memory_bytes, message.disk_free_bytes
     forbidden = {item for item in message.emulated if fits_one(item, native_only)}
     node.platforms = [item for item in message.platforms if item in node.allowed_platforms and item not in forbidden]
+    if tested is not None:
+        node.platforms = [item for item in node.platforms if tested(Platform.parse(item).view)]
     node.emulated = [item for item in message.emulated if item in node.platforms]
     session.flush()
     builds.extend(session, {*message.running, *message.finished}, node=message.node, lease_s=lease_s)

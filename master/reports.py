@@ -149,7 +149,7 @@ def nodes(session: Session, *, silent_s: float) -> list[NodeRow]:
 
 
 def _state(node: Node, oldest: datetime) -> str:
-    if node.state != NodeState.ACTIVE:
+    if node.state not in {NodeState.ACTIVE, NodeState.PROBATION}:
         return node.state
     if (node.heard_at or oldest) <= oldest:
         return "silent"

@@ -6,10 +6,11 @@ is not trusted: it raises WireError and nothing else.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from packaging.utils import NormalizedName, parse_wheel_filename
 
@@ -29,6 +30,8 @@ MOST_MISSING = 20
 MOST_WHEELS = 50
 # More processors than any machine has.
 MOST_CORES = 2**20
+# So many characters a node may say of its sandboxes, signature and certificate included.
+MOST_SELF_TEST = 2**18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +199,8 @@ class Heartbeat(Message):
     emulated: those of platforms that its own processor does not run
     running: the builds it works on; finished: those whose results wait in its outbox
     cores, memory_bytes, disk_free_bytes: of the machine, for builds; 0 where the node does not say
+    self_test: what the node has signed of its sandboxes (``schema.attest.tested``), as an attestation object; None: yet
+        to come
     facts: what the machine is (kernel, how builds are kept apart …), for people only; vitals: how it is just now
     boot: names the time since the machine was started; uptime_s: how long that is, sleep included; "" and 0: not told
     """
@@ -215,6 +220,7 @@ class Heartbeat(Message):
     uptime_s: float = 0.0
     vitals: Vitals = field(default_factory=Vitals)
     protocol: int = protocol.PROTOCOL
+    self_test: dict[str, Any] | None = None
 
     @classmethod
     @checked
@@ -240,6 +246,7 @@ class Heartbeat(Message):
             boot=fields.text(data.get("boot", "")),
             uptime_s=fields.seconds(data.get("uptime_s", 0.0)),
             vitals=Vitals.from_json(data.get("vitals")),
+            self_test=fields.maybe(data.get("self_test"), _sealed),
         )
 
 
@@ -292,6 +299,13 @@ class Progress(Message):
             log_offset=fields.count(data["log_offset"]),
             log=fields.text(data["log"], limit=4 * 2**20),
         )
+
+
+def _sealed(value: Any) -> dict[str, Any]:  # noqa: ANN401 - not checked yet
+    """An attestation object, of which only the size is looked at; ``schema.attest.verify`` reads it."""
+    if not isinstance(value, dict) or len(json.dumps(value)) > MOST_SELF_TEST:
+        raise ValueError(f"not an object of at most {MOST_SELF_TEST} characters")
+    return value
 
 
 def _protocol(data: Json) -> int:

@@ -7,8 +7,9 @@ that has it. What is to go is sent, and not needed, for one version more. So eit
 
 from __future__ import annotations
 
-# 2: the agent says how its machine is, and which protocol it speaks.
+# 2: the agent says which protocol it speaks, how its machine is, and whether its sandboxes hold.
 PROTOCOL = 2
+SELF_TEST = 2
 # Of those that do not say.
 FIRST = 1
 MOST = 2**31 - 1

@@ -38,6 +38,7 @@ _TONES = {
     "held": "hold",
     "draining": "hold",
     "unfit": "hold",
+    "probation": "wait",
 }
 _WORDS = {
     "leased": "building",

@@ -16,7 +16,7 @@ from master.keep import alarms, room
 from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
 from schema.db.session import now
 from schema.sections import AlarmsSection
-from schema.states import GONE, AttemptOutcome, BuildState
+from schema.states import GONE, AttemptOutcome, BuildState, NodeState
 from schema.vitals import Health
 
 MARK = "watchdog"
@@ -134,7 +134,8 @@ def _silent_nodes(session: Session, memory: Memory, moment: datetime, limit_s: f
     before = moment - timedelta(seconds=limit_s)
     if memory.awake_since > before.timestamp():
         return {}
-    silent = session.scalars(select(Node).where(Node.state == "active", Node.heard_at < before).order_by(Node.name))
+    at_work = Node.state.in_((NodeState.ACTIVE, NodeState.PROBATION))
+    silent = session.scalars(select(Node).where(at_work, Node.heard_at < before).order_by(Node.name))
     return {
         f"node-silent:{node.name}": f"node {node.name} was not heard since {_at(node.heard_at.timestamp())}"
         for node in silent

@@ -711,6 +711,21 @@ def test_the_nodes_may_not_build(session: Session) -> None:
     )
 
 
+@covers(Reason.NODES_PROBATION)
+def test_the_nodes_are_on_probation(session: Session) -> None:
+    entries.node(session, state="probation", state_reason="3 of 20 canaries came out as they are known")
+    entries.node(session, "pi5", state="quarantined")
+    entries.build(session, entries.project(session))
+
+    says(
+        ask(session),
+        Reason.NODES_PROBATION,
+        Actor.OPERATOR,
+        f"Queued, but no node for {HERE} is let in yet (pi4 probation: 3 of 20 canaries came out as they are known):"
+        " `wheelfarm node list` tells how they stand.",
+    )
+
+
 @covers(Reason.NODES_DRAINING)
 def test_the_nodes_drain(session: Session) -> None:
     entries.node(session, state="draining", state_reason="new disk")

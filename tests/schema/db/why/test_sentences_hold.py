@@ -44,7 +44,7 @@ def nodes(draw: st.DrawFn) -> Node:
         disk_free_bytes=draw(st.sampled_from([0, 2**30, 2**40])),
         allowed_platforms=draw(st.sampled_from([[HERE], [], None])),
         unfit=draw(st.just("") | texts),
-        state=draw(st.sampled_from(["active", "draining", "quarantined"])),
+        state=draw(st.sampled_from(["probation", "active", "draining", "quarantined"])),
         state_reason=draw(texts),
         heard_at=draw(st.none() | moments),
     )
