@@ -7,7 +7,7 @@
 # make bench-master         what the master costs as the catalogue grows (ROWS=10000000 PROJECTS=700000: up to all of PyPI)
 # make bench-plan           what deciding about a project costs as the farm grows (ROWS=1000000: builds)
 # make bench-makespan       ten small C projects on two slots: how well the farm fills them
-# make bench-arm            the same sdists native, hybrid and wholly emulated; what an idle node takes of memory
+# make bench-arm            the same sdists native, hybrid and wholly emulated; what an idle node takes of memory; SFTP beside plain sftp
 # make bench-heal           real projects built from the plain image: how many turn green without a person, by what
 
 SHELL := bash

@@ -1,7 +1,7 @@
 """What building for ARM costs on this machine, and a node on a small one: ``make bench-arm [NAMES="markupsafe cffi"]``.
 
 Each sdist is built by this machine for itself, in a hybrid image and in one that is wholly emulated, one after the
-other, as a node does it; then an idle node of a fresh farm is looked at.
+other, as a node does it; then an idle node of a fresh farm is looked at, and how fast results come over SFTP.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench import arm_transfer
 from bench.heal.run import job_of
 from builder import build as building
 from builder import emulation, images
@@ -46,7 +47,7 @@ class Cost:
 
 
 def main(names: Sequence[str]) -> None:
-    """Print both tables."""
+    """Print the tables."""
     with tempfile.TemporaryDirectory(prefix="wf-arm-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -61,6 +62,8 @@ def main(names: Sequence[str]) -> None:
             _compare(number, project, where, folder)
     with _idle_node() as pid:
         print(f"\nan idle node: {_mib(pid):.1f} MiB (goal: {_GOAL_MIB})")
+    with tempfile.TemporaryDirectory(prefix="wf-arm-") as name:
+        arm_transfer.compare(Path(name))
 
 
 def _image(folder: Path, arch: str, emulated: Emulation) -> tuple[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 from packaging.utils import NormalizedName
 
-from builder import alone, emulation, images, isolation, node, trying
+from builder import alone, emulation, images, isolation, node, selftest, trying
 from builder.debian_index import making, telling
 from builder.image_commands import image, tell
 from schema import log
@@ -70,6 +71,31 @@ def check(door: Door, *, as_json: bool) -> int:
         for problem in problems:
             answer(f"problem: {problem}")
     return 1 if problems else 0
+
+
+@farm_node.command("self-test")
+@as_json
+@pass_door
+def self_test(door: Door, *, as_json: bool) -> int:
+    """Try in a sandbox of each image what a hostile build would try; exit 1 if anything is not refused.
+
+    A node does so itself, at its start and for each new image, and signs what came of it: without, or where something
+    got through, the master gives it no builds.
+    """
+    found = images.installed(door.settings.images.folder)
+    if not found:
+        raise UsageError(
+            f"there is no image in {door.settings.images.folder}", advice="wheelfarm-node image make NAME makes one"
+        )
+    tested = selftest.run(door.settings, found)
+    if as_json:
+        answer_json([asdict(item) for item in tested])
+    else:
+        for item in tested:
+            answer(f"{item.name}: {item.refused} of {item.refused + len(item.through)} probes were refused")
+            for text in item.through:
+                answer(f"  let through: {printable(text)}")
+    return 1 if any(item.through for item in tested) else 0
 
 
 @farm_node.command("new-key")

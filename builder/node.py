@@ -17,9 +17,10 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 
 from builder import build as building
-from builder import images, isolation, machine, outbox, tasks
+from builder import images, isolation, machine, outbox, tasks, vitals
 from builder.attempt import Attempt, Bench, carry_out
 from builder.log import Log
+from builder.selftest import SelfTest
 from builder.workshop import Workshop
 from schema import outbox as outboxes
 from schema import redis_url, wire
@@ -83,6 +84,7 @@ class Node:
         self.name = node_name(settings.node.name)
         self._settings, self._app = settings, app
         self._isolation = isolation.probe()
+        self._self_test = SelfTest(settings, NodeKey.open(settings.node_keys))
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(settings.node.slots):
             self._slots.put(slot)
@@ -190,12 +192,14 @@ class Node:
             slots=settings.node.slots,
             cores=machine.cores(),
             memory_bytes=machine.memory_bytes(),
-            disk_free_bytes=shutil.disk_usage(settings.node.workspace).free,
+            disk_free_bytes=max(shutil.disk_usage(settings.node.workspace).free, 1),  # 0: not told
             running=running,
             finished=finished,
             facts=_facts() | self._isolation,
             boot=_boot(),
             uptime_s=time.clock_gettime(time.CLOCK_BOOTTIME),
+            vitals=vitals.look(),
+            self_test=self._self_test.signed(),
         )
 
     def _report(self) -> None:
@@ -244,4 +248,4 @@ def _boot() -> str:
 
 def _facts() -> dict[str, str]:
     system = os.uname()
-    return {"machine": system.machine, "kernel": system.release, "load": f"{os.getloadavg()[0]:.2f}"}
+    return {"machine": system.machine, "kernel": system.release}

@@ -18,7 +18,7 @@ _OUT_OF_REACH = "its results cannot be fetched now: "
 def set_aside(session: Session, node: NodeName, why: str) -> None:
     """Give it nothing more until a person has looked; the first reason stays."""
     row = session.get(Node, node)
-    if row is not None and row.state in {NodeState.ACTIVE, NodeState.DRAINING}:
+    if row is not None and row.state in {NodeState.PROBATION, NodeState.ACTIVE, NodeState.DRAINING}:
         log.error("node %s is set aside: %s", node, why)
         row.state, row.state_reason = NodeState.QUARANTINED, why
 

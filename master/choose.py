@@ -17,16 +17,19 @@ from schema.capacity import Machine
 from schema.db.models import Instant
 from schema.db.session import now
 from schema.names import NodeName
-from schema.repeats import is_repeat
+from schema.repeats import MOST_NUMBERS, is_repeat
 from schema.states import RETRY, FailureClass
 
 _MOST_SLOTS = 256  # whatever a node says of itself
 _ELSEWHERE = ", ".join(f"'{item}'" for item in sorted(FailureClass) if RETRY[item].elsewhere)
 
+# What is below only a node on probation builds (``master.canaries``).
+_FIRST_REPEAT = -MOST_NUMBERS
 # The state is spelt out, not bound: a partial index is used only where the planner sees its condition.
 _PROBE = f"""SELECT * FROM (
     SELECT id, project_id, version, platform, build_number, sdist_id, size, score, expected_s, needs FROM builds
     WHERE builds.state = 'queued' AND platform = :platform_{{at}} AND size = {{size}} AND sdist_id IS NOT NULL
+        AND build_number >= {_FIRST_REPEAT}
         AND (fence = pardoned_fence OR NOT EXISTS (
             SELECT 1 FROM attempts WHERE attempts.build_id = builds.id AND attempts.fence > builds.pardoned_fence
                 AND attempts.node = :node AND attempts.failure_class IN ({_ELSEWHERE})))

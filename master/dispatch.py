@@ -14,7 +14,7 @@ from packaging.version import Version
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from master import builds, recipes, repeats, rule_counts, what_worked
+from master import builds, canaries, recipes, repeats, rule_counts, what_worked
 from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
@@ -32,13 +32,13 @@ from schema.recipes import Recipe, Rule, applicable, combined, remedies, ruled_o
 from schema.remedies import Remedy
 from schema.repeats import is_repeat, wheel_number
 from schema.sections import BundleSection
-from schema.states import BuildState
+from schema.states import BuildState, NodeState
 
 log = logging.getLogger(__name__)
 
 _HEARD = (
     select(Node.name, Node.platforms, Node.emulated, Node.slots, Node.memory_bytes, Node.disk_free_bytes)
-    .where(Node.state == "active", Node.heard_at >= bindparam("since"))
+    .where(Node.state == bindparam("state"), Node.heard_at >= bindparam("since"))
     .order_by(Node.name)
 )
 
@@ -58,6 +58,7 @@ class Dispatcher:
 
     recipe_folders: the operator's, before the shipped ones
     silent_after_s: a node that was not heard for so long gets nothing
+    canaries: builds that a node on probation has to build as they are known
     bundle: which libraries wheels get by platform, where no rule says so
     wheels: the farm's own wheels that a build needs
     """
@@ -66,6 +67,7 @@ class Dispatcher:
     limits: Limits
     lease_s: float
     silent_after_s: float
+    canaries: int = 20
     bundle: BundleSection = field(default_factory=BundleSection)
     wheels: Callable[[Session, Build], tuple[FarmWheel, ...]] = lambda *_: ()
 
@@ -77,14 +79,16 @@ class Dispatcher:
         if room.note_of(session):
             return []
         moment = now(session)
-        all_desks = desks(session, heard_since=moment - timedelta(seconds=self.silent_after_s))
+        since = moment - timedelta(seconds=self.silent_after_s)
+        on_probation = self._to_nodes_on_probation(session, moment, since)
+        all_desks = desks(session, heard_since=since)
         free = [desk for desk in all_desks if desk.free]
         if not free:
-            return []
+            return on_probation
         plan_once(session)
         queued = counts.by_platform(session, BuildState.QUEUED)
         kept_free: set[int] = set()
-        jobs: list[tuple[NodeName, BuildJob]] = []
+        jobs = on_probation
         taken: dict[NodeName, list[int]] = defaultdict(list)
         for desk in (*free, *(replace(desk, platforms=desk.spare) for desk in free if desk.spare)):
             left = replace(desk, running=(*desk.running, *taken[desk.node]))
@@ -94,6 +98,18 @@ class Dispatcher:
             given = {job.build_id for job in granted}
             taken[desk.node] += [item.size for item in chosen if item.id in given]
             jobs += [(desk.node, job) for job in granted]
+        return jobs
+
+    def _to_nodes_on_probation(
+        self, session: Session, moment: datetime, since: datetime
+    ) -> list[tuple[NodeName, BuildJob]]:
+        """What they have to show; nothing of it is ever published."""
+        heard = desks(session, heard_since=since, state=NodeState.PROBATION) if canaries.are_needed(session) else []
+        jobs = []
+        for desk in heard:
+            chosen = canaries.next_for(session, desk, wanted=self.canaries)
+            jobs += [(desk.node, job) for job in self._grant(session, desk.node, chosen, at=moment)]
+        canaries.withdraw_others(session, [desk.node for desk in heard])
         return jobs
 
     def _grant(self, session: Session, node: NodeName, chosen: Sequence[Candidate], *, at: datetime) -> list[BuildJob]:
@@ -150,13 +166,15 @@ class Dispatcher:
 
 def _counts_until(session: Session, item: Candidate, at: datetime) -> datetime:
     """From when on a build requirement is too new: a repeat has those that there were for the first build."""
-    return (repeats.first_began_at(session, item.id) if is_repeat(item.build_number) else None) or at
+    if not is_repeat(item.build_number):
+        return at
+    return repeats.first_began_at(session, item.id, item.build_number) or at
 
 
-def desks(session: Session, *, heard_since: datetime) -> list[Desk]:
-    """The active nodes that were heard, with what they do, in the order of their names."""
+def desks(session: Session, *, heard_since: datetime, state: NodeState = NodeState.ACTIVE) -> list[Desk]:
+    """The nodes in that state that were heard, with what they do, in the order of their names."""
     running = sizes_by_node(session)
-    nodes = session.execute(_HEARD, {"since": heard_since}).all()
+    nodes = session.execute(_HEARD, {"since": heard_since, "state": state}).all()
     native = {item for node in nodes for item in node.platforms if item not in node.emulated}
     return [
         Desk(

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from master import audit, host_keys
 from master.targets import RemoteOutbox
@@ -30,11 +31,13 @@ def enrol(
     platforms: Sequence[Platform],
     outbox: Path | RemoteOutbox,
     who: str | None = None,
+    trusted: bool = False,
 ) -> str:
     """Note the node and give its certificate (PEM); enrolling again replaces certificate and platforms.
 
     A node that left the farm is taken back; one that was revoked must have made a new key, else TrustError.
-    who: the person who did so; None where the farm enrols its own node
+    who: the person who did so; None where the farm enrols its own node, which is trusted: it is the master's machine
+    trusted: it gets builds at once; else a node that is new, or comes back, is on probation (``master.canaries``)
     Raise UsageError for an outbox on a machine whose SSH host key nobody accepted for this node.
     """
     names = [str(platform) for platform in platforms]
@@ -51,13 +54,31 @@ def enrol(
         if row is None:
             row = Node(name=node, certificate=certificate, outbox=str(outbox), enrolled_at=now(session))
             session.add(row)
+            is_new = True
+        else:
+            is_new = row.state in GONE
         row.certificate, row.outbox, row.allowed_platforms = certificate, str(outbox), names
-        if row.state in GONE and who is not None:
-            row.state, row.state_reason = NodeState.ACTIVE, ""
+        _let_in(session, row, is_new=is_new, own=who is None, trusted=trusted)
         if who is not None:
-            after = {"platforms": names, "outbox": str(outbox), "certificate": sha256(certificate.encode()).hexdigest()}
+            after = {
+                "platforms": names,
+                "outbox": str(outbox),
+                "certificate": sha256(certificate.encode()).hexdigest(),
+                "state": row.state,
+                "trusted": trusted,
+            }
             audit.note(session, who=who, action="enrol", subject=f"node {node}", before=before, after=after)
     return certificate
+
+
+def _let_in(session: Session, row: Node, *, is_new: bool, own: bool, trusted: bool) -> None:
+    """Say whether it has to show first what it builds."""
+    if trusted:
+        row.probation_since = None
+        if is_new or row.state == NodeState.PROBATION:
+            row.state, row.state_reason = NodeState.ACTIVE, ""
+    elif is_new and not own:
+        row.state, row.state_reason, row.probation_since = NodeState.PROBATION, "", now(session)
 
 
 def enrol_local(database: Engine, settings: Settings) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from master import builds, sweep
-from schema.db.models import Node
+from master import builds, selftests, sweep
+from schema import protocol
+from schema.db.models import Build, Node
 from schema.db.session import now
 from schema.errors import FarmError
 from schema.jobs import Heartbeat, Lease, Progress
 from schema.names import fits_one
-from schema.states import GONE
+from schema.platforms import Platform
+from schema.states import GONE, BuildState
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +46,17 @@ def heartbeat(
     lost_message_s: float,
     native_only: Sequence[str] = (),
     lag_s: Callable[[], float] = lambda: 0.0,
+    authority_pem: str | None = None,
 ) -> Heard:
     """Note that a node lives and what it does; extend the leases it really holds.
 
     native_only: patterns of platforms that a node which emulates them does not get
-    lag_s: how late the message is, asked when the database lets us in
+    lag_s: how late the message is, asked when the database lets us in, which is when it came
+
+    authority_pem: whose certificate must stand behind the node's self-test; None: none is asked for
 
     A node that was never enrolled is not believed: it gets no answer and no builds. One that left the farm is told to
-    stop and to forget.
+    stop and to forget. One whose protocol we do not speak keeps what it has until it, or the master, is upgraded.
     """
     node = session.get(Node, message.node)
     if node is None:
@@ -58,23 +65,50 @@ def heartbeat(
     if node.state in GONE:
         log.warning("a heartbeat from %s, which is %s, is ignored", message.node, node.state)
         return Heard(forget=message.finished, cancel=message.running)
-    node.heard_at = now(session)
-    node.version = message.version
+    moment, late_s = now(session), lag_s()
+    node.heard_at = moment
+    node.version, node.protocol = message.version, message.protocol
+    node.unfit = protocol.trouble(message.protocol, version=message.version)
+    if node.unfit:
+        _leave_out(session, node)
+        return Heard()
+    tested = selftests.held(node, message, authority_pem, moment) if authority_pem else None
     node.slots = message.slots
     node.facts = message.facts
+    node.health = message.vitals.to_json() | {"clock_s": _clock_s(message, moment, late_s)}
     node.cores, node.memory_bytes, node.disk_free_bytes = message.cores, message.memory_bytes, message.disk_free_bytes
     forbidden = {item for item in message.emulated if fits_one(item, native_only)}
     node.platforms = [item for item in message.platforms if item in node.allowed_platforms and item not in forbidden]
+    if tested is not None:
+        node.platforms = [item for item in node.platforms if tested(Platform.parse(item).view)]
     node.emulated = [item for item in message.emulated if item in node.platforms]
     session.flush()
     builds.extend(session, {*message.running, *message.finished}, node=message.node, lease_s=lease_s)
-    sweep.unheard(session, message, lost_message_s=lost_message_s, lag_s=lag_s())
+    sweep.unheard(session, message, lost_message_s=lost_message_s, lag_s=late_s)
     waited_for = {item for item in message.finished if builds.held_by(session, item, message.node)}
     return Heard(
         collect=tuple(sorted(waited_for)),
         forget=tuple(item for item in message.finished if item not in waited_for),
         cancel=tuple(item for item in message.running if not builds.held_by(session, item, message.node)),
     )
+
+
+def _leave_out(session: Session, node: Node) -> None:
+    """It gets nothing, and what it works on goes to others; it is not to blame for that."""
+    node.platforms, node.emulated = [], []
+    session.flush()
+    held = builds.locked(
+        select(Build).where(Build.leased_to == node.name, Build.state == BuildState.LEASED).order_by(Build.id)
+    )
+    for build in session.scalars(held).all():
+        builds.give_back(session, build, why=f"node {node.name}: {node.unfit}", blame=False)
+
+
+def _clock_s(message: Heartbeat, came_at: datetime, late_s: float) -> float | None:
+    """How far its clock is ahead; None where it tells no time, or nobody can say how late the message is."""
+    if message.vitals.at is None or not message.boot:
+        return None
+    return round((message.vitals.at - came_at).total_seconds() + late_s, 1)
 
 
 def progress(session: Session, message: Progress) -> bool:

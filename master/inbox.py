@@ -70,6 +70,7 @@ class Inbox:
                 lost_message_s=timing.lost_message_s,
                 native_only=self._parts.settings.farm.native_only,
                 lag_s=partial(self._lateness.of, message),
+                authority_pem=self._parts.collector.authority.certificate_pem,
             )
         crash.point("heartbeat-committed")
         for lease in heard.collect:

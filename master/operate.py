@@ -116,8 +116,15 @@ def quarantine(session: Session, name: NodeName, *, who: str, reason: str) -> No
 
 
 def resume(session: Session, name: NodeName, *, who: str) -> Node:
-    """Give a node builds again, also one that was set aside because its results were refused."""
-    return _set(session, _node(session, name), NodeState.ACTIVE, who=who, action="resume", reason="")
+    """Give a node builds again, also one that was set aside because its results were refused.
+
+    One that was never let in begins its probation anew.
+    """
+    node = _node(session, name)
+    state = NodeState.ACTIVE
+    if node.probation_since is not None:
+        node.probation_since, state = now(session), NodeState.PROBATION
+    return _set(session, node, state, who=who, action="resume", reason="")
 
 
 def _set(session: Session, node: Node, state: NodeState, *, who: str, action: str, reason: str) -> Node:

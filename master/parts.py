@@ -131,6 +131,7 @@ def _dispatcher(settings: Settings, store: Store) -> Dispatcher:
         limits=settings.limits,
         lease_s=settings.timing.lease_s,
         silent_after_s=3 * settings.timing.heartbeat_s,
+        canaries=settings.nodes.canaries,
         bundle=settings.bundle,
         wheels=partial(farm_wheels.wheels_for, store=store, public_url=settings.public_url),
     )

@@ -17,12 +17,12 @@ from master.accepted import Accepted
 from master.store import Store
 from schema import repeats
 from schema.db import scoring
-from schema.db.models import Attempt, Build, Node, Project, Repeat, Wheel
+from schema.db.models import Attempt, Build, Canary, Node, Project, Repeat, Wheel
 from schema.db.session import now, transaction
 from schema.errors import UsageError, WheelRejectedError
 from schema.names import NodeName, Sha256
 from schema.printable import one_line
-from schema.repeats import Repeated
+from schema.repeats import Repeated, is_canary
 from schema.sections import RepeatSection
 from schema.states import AttemptOutcome, BuildPolicy, BuildState
 from schema.wheels.comparing import compare
@@ -47,11 +47,21 @@ def want(session: Session, build: Build, *, node: NodeName, wanted: RepeatSectio
 def queue(session: Session, build: Build, *, node: NodeName, reason: str) -> Build:
     """Queue the published *build*, which *node* has built and which was never repeated, once more."""
     moment = now(session)
+    again = once_more(session, build, number=repeats.number_for(build.build_number), reason=reason)
+    until = moment + ELSEWHERE_WITHIN if _is_offered_elsewhere(session, build, node) else None
+    session.add(Repeat(build_id=build.id, again_id=again.id, not_on=node if until else None, not_on_until=until))
+    session.flush()
+    return again
+
+
+def once_more(session: Session, build: Build, *, number: int, reason: str) -> Build:
+    """Queue the published *build* under another *number*, as one whose wheel is only compared."""
+    moment = now(session)
     again = Build(
         project=build.project,
         version=build.version,
         platform=build.platform,
-        build_number=repeats.number_for(build.build_number),
+        build_number=number,
         sdist_id=build.sdist_id,
         policy=BuildPolicy.ALWAYS,
         state=BuildState.QUEUED,
@@ -64,10 +74,14 @@ def queue(session: Session, build: Build, *, node: NodeName, reason: str) -> Bui
     )
     builds.insert(session, again)
     scoring.rescore(session, [again])
-    until = moment + ELSEWHERE_WITHIN if _is_offered_elsewhere(session, build, node) else None
-    session.add(Repeat(build_id=build.id, again_id=again.id, not_on=node if until else None, not_on_until=until))
-    session.flush()
     return again
+
+
+def row_of(session: Session, again_id: int, build_number: int) -> Repeat | Canary:
+    """What the build *again_id*, of that number, repeats, and what came of it."""
+    if is_canary(build_number):
+        return session.get_one(Canary, again_id)
+    return session.scalars(select(Repeat).where(Repeat.again_id == again_id)).one()
 
 
 def ask(session: Session, build: Build, *, who: str) -> Build:
@@ -86,12 +100,12 @@ def ask(session: Session, build: Build, *, who: str) -> Build:
     return again
 
 
-def first_began_at(session: Session, again_id: int) -> datetime | None:
+def first_began_at(session: Session, again_id: int, build_number: int) -> datetime | None:
     """When the attempt began whose wheel is repeated: build requirements that came later did not count for it."""
+    first = row_of(session, again_id, build_number).build_id
     return session.scalar(
         select(Attempt.started_at)
-        .join(Repeat, Repeat.build_id == Attempt.build_id)
-        .where(Repeat.again_id == again_id, Attempt.outcome == AttemptOutcome.BUILT)
+        .where(Attempt.build_id == first, Attempt.outcome == AttemptOutcome.BUILT)
         .order_by(Attempt.fence.desc())
         .limit(1)
     )
@@ -132,7 +146,7 @@ def given_up(session: Session, build: Build) -> None:
 
 
 def _is_wanted(session: Session, build: Build, wanted: RepeatSection) -> bool:
-    if build.is_repeat or build.sdist is None or build.sdist.sha256 is None:
+    if not 0 <= build.build_number < repeats.MOST_NUMBERS or build.sdist is None or build.sdist.sha256 is None:
         return False
     # The digest itself is as good as random, and everybody can see which builds are meant.
     if int(build.sdist.sha256[:8], 16) < wanted.share * _WHOLE:
@@ -154,8 +168,10 @@ def _is_offered_elsewhere(session: Session, build: Build, node: NodeName) -> boo
 def _first_wheel(session: Session, again: Build) -> Wheel | None:
     return session.scalar(
         select(Wheel)
-        .join(Repeat, Repeat.build_id == Wheel.build_id)
-        .where(Repeat.again_id == again.id, Wheel.removed_at.is_(None))
+        .where(
+            Wheel.build_id == row_of(session, again.id, again.build_number).build_id,
+            Wheel.removed_at.is_(None),
+        )
         .limit(1)
     )
 
@@ -172,14 +188,16 @@ def _compared(store: Store, accepted: Accepted, first: tuple[str, Sha256] | None
     return Repeated(found.verdict), found.detail
 
 
-def _tell(session: Session, again: Build, verdict: Repeated, detail: str, *, node: str | None) -> Repeat:
-    row = session.scalars(select(Repeat).where(Repeat.again_id == again.id)).one()
-    row.verdict, row.detail, row.node, row.told_at = verdict, one_line(detail), node, now(session)
+def _tell(session: Session, again: Build, verdict: Repeated, detail: str, *, node: str | None) -> Repeat | Canary:
+    row = row_of(session, again.id, again.build_number)
+    row.verdict, row.detail, row.told_at = verdict, one_line(detail), now(session)
+    if isinstance(row, Repeat):
+        row.node = node
     session.flush()
     builds.touch_page(session, again.project_id)
     return row
 
 
-def _text(row: Repeat) -> str:
+def _text(row: Repeat | Canary) -> str:
     said = "not repeated" if row.verdict == Repeated.NOT_REPEATED else str(row.verdict)
     return f"{said}: {row.detail}" if row.detail else said

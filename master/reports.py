@@ -17,7 +17,8 @@ from schema.db.models import Build, Node, Project, Request, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
 from schema.platforms import Platform
-from schema.states import BuildState
+from schema.states import BuildState, NodeState
+from schema.vitals import Health
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,9 @@ class AlarmRow:
 class NodeRow:
     """A node as operators see it.
 
-    state: ``active``, ``draining``, ``quarantined``, or ``silent`` for an active one that was not heard lately
+    state: as in ``NodeState``; an active one that was not heard lately is ``silent``, one that may not build ``unfit``
     emulated: those of platforms that its own processor does not run
+    troubles: what a person should do something about, each a sentence
     """
 
     name: str
@@ -75,6 +77,8 @@ class NodeRow:
     heard_at: datetime | None
     version: str
     reason: str
+    health: Health
+    troubles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +133,7 @@ def nodes(session: Session, *, silent_s: float) -> list[NodeRow]:
     return [
         NodeRow(
             name=node.name,
-            state="silent" if node.state == "active" and (node.heard_at or oldest) <= oldest else node.state,
+            state=_state(node, oldest),
             platforms=tuple(node.platforms or node.allowed_platforms),
             emulated=tuple(node.emulated),
             slots=node.slots,
@@ -137,9 +141,19 @@ def nodes(session: Session, *, silent_s: float) -> list[NodeRow]:
             heard_at=node.heard_at,
             version=node.version,
             reason=node.state_reason,
+            health=(health_now := Health.read(node.health, node.disk_free_bytes)),
+            troubles=tuple(filter(None, (node.unfit, *health_now.troubles().values()))),
         )
         for node in session.scalars(select(Node).order_by(Node.name))
     ]
+
+
+def _state(node: Node, oldest: datetime) -> str:
+    if node.state not in {NodeState.ACTIVE, NodeState.PROBATION}:
+        return node.state
+    if (node.heard_at or oldest) <= oldest:
+        return "silent"
+    return "unfit" if node.unfit else node.state
 
 
 def builds(

@@ -6,14 +6,15 @@ is not trusted: it raises WireError and nothing else.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from packaging.utils import NormalizedName, parse_wheel_filename
 
-from schema import fields, names, rule_keys
+from schema import fields, names, protocol, rule_keys
 from schema.errors import WireError
 from schema.messages import Json, Message, checked
 from schema.names import NodeName, Sha256
@@ -22,12 +23,15 @@ from schema.portability import MOST_VERDICTS, Verdict
 from schema.recipes import MOST_REMEDIES, Recipe, Rule
 from schema.remedies import MOST_TRIES, Remedy, Try, remedies
 from schema.states import FailureClass
+from schema.vitals import Vitals
 
 # So many missing build requirements a result may name, and so many wheels for them a job may carry.
 MOST_MISSING = 20
 MOST_WHEELS = 50
 # More processors than any machine has.
 MOST_CORES = 2**20
+# So many characters a node may say of its sandboxes, signature and certificate included.
+MOST_SELF_TEST = 2**18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,7 @@ class BuildJob(Message):
     before: build requirements that were uploaded later do not count; None where no time is known
     remedies: rules that the recipe is not made of yet: each for after a failure that it fits, in this order
     known: what turned this project green before, the last time: tried first
+    protocol: what the master speaks; a job in one that the node does not speak is not read further, nor carried out
     """
 
     build_id: int
@@ -136,12 +141,17 @@ class BuildJob(Message):
     before: datetime | None = None
     remedies: tuple[Rule, ...] = ()
     known: tuple[Remedy, ...] = ()
+    protocol: int = protocol.PROTOCOL
 
     @classmethod
     @checked
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
+        spoken = _protocol(data)
+        if not protocol.speaks(spoken):
+            raise WireError(f"BuildJob: the master speaks protocol {spoken}, this node {protocol.PROTOCOL}")
         return cls(
+            protocol=spoken,
             build_id=fields.count(data["build_id"]),
             fence=fields.count(data["fence"]),
             project=names.project_name(fields.text(data["project"])),
@@ -189,7 +199,9 @@ class Heartbeat(Message):
     emulated: those of platforms that its own processor does not run
     running: the builds it works on; finished: those whose results wait in its outbox
     cores, memory_bytes, disk_free_bytes: of the machine, for builds; 0 where the node does not say
-    facts: what the machine is (kernel, load, how builds are kept apart …), for people only
+    self_test: what the node has signed of its sandboxes (``schema.attest.tested``), as an attestation object; None: yet
+        to come
+    facts: what the machine is (kernel, how builds are kept apart …), for people only; vitals: how it is just now
     boot: names the time since the machine was started; uptime_s: how long that is, sleep included; "" and 0: not told
     """
 
@@ -206,14 +218,22 @@ class Heartbeat(Message):
     facts: dict[str, str] = field(default_factory=dict)
     boot: str = ""
     uptime_s: float = 0.0
+    vitals: Vitals = field(default_factory=Vitals)
+    protocol: int = protocol.PROTOCOL
+    self_test: dict[str, Any] | None = None
 
     @classmethod
     @checked
     def from_json(cls, data: Json) -> Self:
-        """Read one off the wire; raise WireError."""
+        """Read one off the wire; raise WireError. In a protocol that we do not speak, only whose it is can be read."""
+        node, version = names.node_name(fields.text(data["node"])), fields.text(data["version"])
+        spoken = _protocol(data)
+        if not protocol.speaks(spoken):
+            return cls(node=node, version=version, protocol=spoken, platforms=(), slots=0)
         return cls(
-            node=names.node_name(fields.text(data["node"])),
-            version=fields.text(data["version"]),
+            node=node,
+            version=version,
+            protocol=spoken,
             platforms=tuple(str(Platform.parse(item)) for item in fields.texts(data["platforms"])),
             slots=fields.count(data["slots"]),
             emulated=tuple(str(Platform.parse(item)) for item in fields.texts(data.get("emulated", ()))),
@@ -225,6 +245,8 @@ class Heartbeat(Message):
             facts=fields.text_map(data.get("facts", {})),
             boot=fields.text(data.get("boot", "")),
             uptime_s=fields.seconds(data.get("uptime_s", 0.0)),
+            vitals=Vitals.from_json(data.get("vitals")),
+            self_test=fields.maybe(data.get("self_test"), _sealed),
         )
 
 
@@ -277,6 +299,17 @@ class Progress(Message):
             log_offset=fields.count(data["log_offset"]),
             log=fields.text(data["log"], limit=4 * 2**20),
         )
+
+
+def _sealed(value: Any) -> dict[str, Any]:  # noqa: ANN401 - not checked yet
+    """An attestation object, of which only the size is looked at; ``schema.attest.verify`` reads it."""
+    if not isinstance(value, dict) or len(json.dumps(value)) > MOST_SELF_TEST:
+        raise ValueError(f"not an object of at most {MOST_SELF_TEST} characters")
+    return value
+
+
+def _protocol(data: Json) -> int:
+    return fields.count(data.get("protocol", protocol.FIRST), most=protocol.MOST)
 
 
 class Outcome(StrEnum):

@@ -134,6 +134,16 @@ class RepeatSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodesSection:
+    """How nodes are let in.
+
+    canaries: so many published builds a new one builds as they are known, before it gets others; 0 for none
+    """
+
+    canaries: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepSection:
     """How long things are kept, and how much room is left free.
 

@@ -35,6 +35,7 @@ from schema.sections import (
     ImagesSection,
     KeepSection,
     NodeSection,
+    NodesSection,
     PlanSection,
     RedisSection,
     RepeatSection,
@@ -64,6 +65,7 @@ class Settings:
     watch: WatchSection = field(default_factory=WatchSection)
     plan: PlanSection = field(default_factory=PlanSection)
     repeat: RepeatSection = field(default_factory=RepeatSection)
+    nodes: NodesSection = field(default_factory=NodesSection)
     keep: KeepSection = field(default_factory=KeepSection)
     alarms: AlarmsSection = field(default_factory=AlarmsSection)
     database: DatabaseSection = field(default_factory=DatabaseSection)

@@ -188,6 +188,7 @@ class Bundle(StrEnum):
 class NodeState(StrEnum):
     """Whether a node gets builds."""
 
+    PROBATION = "probation"  # it builds only what is known already, until enough of it came out the same
     ACTIVE = "active"
     DRAINING = "draining"  # no new ones; it ends those it has
     QUARANTINED = "quarantined"  # it brought what does not stand

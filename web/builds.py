@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from schema.db import audit, repeats, scoring
-from schema.db.models import Attempt, AuditEntry, Build, Repeat, Wheel
+from schema.db.models import Attempt, AuditEntry, Build, Canary, Repeat, Wheel
 from schema.db.session import now
 from schema.db.why.answers import Answer
 from schema.db.why.sentences import about
@@ -72,7 +72,7 @@ class BuildPage:
     wheels: Sequence[Wheel]
     audit: Sequence[AuditEntry]
     score: Sequence[Term]
-    repeat: Repeat | None
+    repeat: Repeat | Canary | None
 
     @property
     def is_open(self) -> bool:

@@ -16,6 +16,7 @@ from schema.db.why.answers import Answer
 from schema.db.why.sentences import about
 from schema.db.why.surroundings import Rules, Scene, scene
 from schema.states import OPEN_STATES, BuildState
+from schema.vitals import Health
 
 PAGE = 50
 _NEWEST = 8
@@ -65,6 +66,11 @@ class Crew:
     node: Node
     silent: bool
     builds: list[Shown] = field(default_factory=list)
+
+    @property
+    def health(self) -> Health:
+        """How its machine is."""
+        return Health.read(self.node.health, self.node.disk_free_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

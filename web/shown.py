@@ -37,6 +37,8 @@ _TONES = {
     "requested": "wait",
     "held": "hold",
     "draining": "hold",
+    "unfit": "hold",
+    "probation": "wait",
 }
 _WORDS = {
     "leased": "building",

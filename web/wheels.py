@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from schema.db import repeats
-from schema.db.models import Attempt, Build, Repeat, Wheel, WheelAnatomy
+from schema.db.models import Attempt, Build, Canary, Repeat, Wheel, WheelAnatomy
 from schema.states import AttemptOutcome
 from schema.wheels.anatomy import FORMAT
 from web.builds import materials
@@ -28,7 +28,7 @@ class WheelPage:
     wheel: Wheel
     found: Mapping[str, Any] | None
     runtime_packages: Sequence[tuple[str, str]]
-    repeat: Repeat | None
+    repeat: Repeat | Canary | None
 
 
 def wheel_page(session: Session, filename: str) -> WheelPage | None:

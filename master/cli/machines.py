@@ -60,6 +60,7 @@ def list_nodes(door: Door, *, as_json: bool) -> None:
     required=True,
     help="Where the master collects from: a folder of its own machine, or sftp://USER@HOST[:PORT]/PATH.",
 )
+@click.option("--trusted", is_flag=True, help="It gets builds at once, without probation.")
 @as_json
 @pass_door
 def enrol(
@@ -69,9 +70,14 @@ def enrol(
     csr: Path,
     platforms: tuple[Platform, ...],
     outbox: Path | RemoteOutbox,
+    trusted: bool,
     as_json: bool,
 ) -> None:
-    """Sign the key of node NAME and print its certificate."""
+    """Sign the key of node NAME and print its certificate.
+
+    A node that is new, or comes back, is on probation: until enough of what it builds came out as it is known, it
+    builds nothing else, and nothing of it is published (nodes.canaries of farm.toml).
+    """
     settings = door.settings
     with database(settings) as opened:
         certificate = enrolment.enrol(
@@ -82,6 +88,7 @@ def enrol(
             platforms=platforms or settings.farm.platforms,
             outbox=outbox,
             who=audit.person(),
+            trusted=trusted,
         )
     if as_json:
         answer_json({"node": name, "certificate": certificate})

@@ -84,9 +84,17 @@ def _walk(walk: Walk) -> str:
 def node_table(rows: tuple[NodeRow, ...]) -> str:
     """The nodes, one a line."""
     return columns(
-        ("NODE", "STATE", "BUSY", "HEARD (UTC)", "PLATFORMS", "WHY"),
+        ("NODE", "STATE", "BUSY", "HEARD (UTC)", "PLATFORMS", "HEALTH", "WHY"),
         [
-            (row.name, row.state, f"{row.busy}/{row.slots}", moment(row.heard_at), _platforms(row), row.reason)
+            (
+                row.name,
+                row.state,
+                f"{row.busy}/{row.slots}",
+                moment(row.heard_at),
+                _platforms(row),
+                row.health.words(),
+                "; ".join(filter(None, (row.reason, *row.troubles))),
+            )
             for row in rows
         ],
     )

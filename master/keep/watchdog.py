@@ -16,7 +16,8 @@ from master.keep import alarms, room
 from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
 from schema.db.session import now
 from schema.sections import AlarmsSection
-from schema.states import AttemptOutcome, BuildState
+from schema.states import GONE, AttemptOutcome, BuildState, NodeState
+from schema.vitals import Health
 
 MARK = "watchdog"
 
@@ -80,6 +81,7 @@ def look(session: Session, settings: AlarmsSection) -> list[Alarm]:
         **_nothing_built(session, memory, moment, settings.nothing_built_s),
         **_serial_still(session, memory, moment, settings.serial_still_s),
         **_silent_nodes(session, memory, moment, settings.node_silent_s),
+        **_ailing_nodes(session, moment, settings.node_silent_s),
         **_queue_grows(session, memory, moment, settings.queue_grows_s),
     }
     mark.cursor = memory.text()
@@ -132,12 +134,27 @@ def _silent_nodes(session: Session, memory: Memory, moment: datetime, limit_s: f
     before = moment - timedelta(seconds=limit_s)
     if memory.awake_since > before.timestamp():
         return {}
-    silent = session.scalars(select(Node).where(Node.state == "active", Node.heard_at < before).order_by(Node.name))
+    at_work = Node.state.in_((NodeState.ACTIVE, NodeState.PROBATION))
+    silent = session.scalars(select(Node).where(at_work, Node.heard_at < before).order_by(Node.name))
     return {
         f"node-silent:{node.name}": f"node {node.name} was not heard since {_at(node.heard_at.timestamp())}"
         for node in silent
         if node.heard_at is not None
     }
+
+
+def _ailing_nodes(session: Session, moment: datetime, limit_s: float) -> dict[str, str]:
+    """What keeps nodes that live from building, or ails them, and a person should do something about."""
+    living = select(Node).where(Node.state.not_in(GONE), Node.heard_at >= moment - timedelta(seconds=limit_s))
+    still = session.scalars(select(Alarm.name).where(Alarm.ended_at.is_(None), Alarm.name.like("node-%"))).all()
+    found = {}
+    for node in session.scalars(living.order_by(Node.name)):
+        if node.unfit:
+            found[f"node-unfit:{node.name}"] = f"node {node.name}: {node.unfit}"
+        known = {name.partition(":")[0].removeprefix("node-") for name in still if name.endswith(f":{node.name}")}
+        for kind, text in Health.read(node.health, node.disk_free_bytes).troubles(known).items():
+            found[f"node-{kind}:{node.name}"] = f"node {node.name}: {text}"
+    return found
 
 
 def _queue_grows(session: Session, memory: Memory, moment: datetime, limit_s: float) -> dict[str, str]:

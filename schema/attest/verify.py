@@ -15,6 +15,7 @@ from schema.attest.claims import BuiltFrom, Checked
 from schema.attest.dsse import Attestation
 from schema.attest.report import Report
 from schema.attest.strict_json import Fields
+from schema.attest.tested import SelfTested
 from schema.errors import SignatureError, TrustError
 from schema.names import NodeName, Sha256
 
@@ -48,13 +49,8 @@ def attestation(attestation: Mapping[str, Any], *, authority_pem: str, at: datet
     where it is not signed by a key of this authority.
     """
     authority = certificate.read_authority(authority_pem)
-    try:
-        sealed = Attestation.from_json(attestation)
-        leaf = certificate.read_leaf(sealed.certificate, authority)
-        holder = certificate.holder_of(leaf)
-        statement = sealed.verify(certificate.p256(leaf, "the signer"))
-    except TrustError as err:
-        raise SignatureError(str(err)) from err
+    sealed, leaf, statement = _unsealed(attestation, authority)
+    holder = certificate.holder_of(leaf)
     said = claims.read(statement)
     _check_right(holder, said)
     for moment in [said.signed_at] if at is None else [said.signed_at, at]:
@@ -67,6 +63,35 @@ def attestation(attestation: Mapping[str, Any], *, authority_pem: str, at: datet
         statement_sha256=sealed.statement_sha256,
         authority=certificate.fingerprint(authority),
     )
+
+
+def self_test(
+    attestation: Mapping[str, Any], *, node: NodeName, authority_pem: str, at: datetime
+) -> tuple[SelfTested, Sha256]:
+    """What *node* has signed of its sandboxes, and the digest of its key, which must be certified *at* now.
+
+    Raise TrustError.
+    """
+    authority = certificate.read_authority(authority_pem)
+    _, leaf, statement = _unsealed(attestation, authority)
+    holder, said = certificate.holder_of(leaf), SelfTested.read(statement)
+    if holder.role is not Role.NODE or holder.node != node or said.node != node:
+        raise TrustError(f"{holder} signed a self-test of node {said.node}; it must be that of node {node}")
+    _check_windows(leaf, authority, at, holder)
+    return said, certificate.key_digest(leaf)
+
+
+def _unsealed(
+    attestation: Mapping[str, Any], authority: x509.Certificate
+) -> tuple[Attestation, x509.Certificate, dict[str, Any]]:
+    """The attestation, the signer's certificate, and what it says; raise SignatureError unless this authority's."""
+    try:
+        sealed = Attestation.from_json(attestation)
+        leaf = certificate.read_leaf(sealed.certificate, authority)
+        certificate.holder_of(leaf)
+        return sealed, leaf, sealed.verify(certificate.p256(leaf, "the signer"))
+    except TrustError as err:
+        raise SignatureError(str(err)) from err
 
 
 def provenance(provenance: Mapping[str, Any], *, filename: str, sha256: Sha256, authority_pem: str) -> Report:

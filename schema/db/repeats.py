@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from schema.db.models import Repeat
+from schema.db.models import Canary, Repeat
 from schema.repeats import Repeated
 
 
@@ -18,12 +18,13 @@ def figures(session: Session) -> dict[str, int]:
     return {verdict.value: found[verdict] for verdict in Repeated if verdict in found}
 
 
-def of(session: Session, build_id: int) -> Repeat | None:
-    """The repeat of that build, or that build's own row if it is itself one; None where there is none."""
-    return session.scalar(select(Repeat).where((Repeat.build_id == build_id) | (Repeat.again_id == build_id)))
+def of(session: Session, build_id: int) -> Repeat | Canary | None:
+    """The repeat of that build, or that build's own row if it is itself one, or a canary; None where there is none."""
+    found = session.scalar(select(Repeat).where((Repeat.build_id == build_id) | (Repeat.again_id == build_id)))
+    return found or session.get(Canary, build_id)
 
 
-def to_json(row: Repeat) -> dict[str, Any]:
+def to_json(row: Repeat | Canary) -> dict[str, Any]:
     """Plain data; verdict: None while it is being repeated."""
     return {
         "build": row.build_id,

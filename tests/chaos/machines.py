@@ -161,6 +161,7 @@ def _enrol(made: Node, farm: Settings, database: Engine) -> None:
             platforms=farm.farm.platforms,
             outbox=outbox,
             who=_OPERATOR,
+            trusted=True,  # nothing is known yet that it could be compared with
         )
     )
     with transaction(database) as session:

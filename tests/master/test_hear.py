@@ -9,12 +9,16 @@ import pytest
 from sqlalchemy import Engine, event, update
 
 from master import builds, hear, sweep
+from master.choose import choose
+from master.dispatch import desks
 from master.lateness import Lateness
 from schema.db.models import Build, Node
 from schema.db.session import now, transaction
 from schema.jobs import Heartbeat, Lease, Progress, Step
 from schema.names import NodeName
+from schema.protocol import PROTOCOL
 from schema.states import BuildState
+from schema.vitals import Health, Vitals
 from tests import rows
 
 N1 = NodeName("n1")
@@ -71,6 +75,56 @@ def test_a_node_tells_what_its_machine_has(database: Engine) -> None:
         hear.heartbeat(session, rows.heartbeat(cores=4, memory_bytes=2**32, disk_free_bytes=2**33), **TIMES)
 
         assert (node.cores, node.memory_bytes, node.disk_free_bytes) == (4, 2**32, 2**33)
+
+
+@pytest.mark.parametrize("off_s", [-3600.0, 0.0, 12.5])
+def test_how_far_a_nodes_clock_is_off_is_told_whatever_its_message_waited(database: Engine, off_s: float) -> None:
+    with transaction(database) as session:
+        node = rows.node(session)
+        said_at = now(session) + timedelta(seconds=off_s - 30)
+        said = rows.heartbeat(boot="b", uptime_s=5.0, vitals=Vitals(at=said_at, load=0.5))
+
+        hear.heartbeat(session, said, **TIMES, lag_s=lambda: 30.0)
+
+        assert node.health["clock_s"] == pytest.approx(off_s, abs=1.5)
+        assert Health.read(node.health, 0).vitals == said.vitals
+
+
+def test_a_clock_is_not_blamed_where_nobody_knows_how_late_the_message_is(database: Engine) -> None:
+    with transaction(database) as session:
+        node = rows.node(session)
+
+        hear.heartbeat(session, rows.heartbeat(vitals=Vitals(at=datetime(2020, 1, 1, tzinfo=UTC))), **TIMES)
+
+        assert node.health["clock_s"] is None
+
+
+@pytest.mark.parametrize("spoken", [PROTOCOL - 1, PROTOCOL + 1])
+def test_a_node_may_be_one_version_of_the_protocol_behind_or_ahead(database: Engine, spoken: int) -> None:
+    lease = _leased(database)
+    said = rows.heartbeat(running=(lease,)).to_json() | {"protocol": spoken, "of_the_next_version": 1}
+    with transaction(database) as session:
+        hear.heartbeat(session, Heartbeat.from_json(said), **TIMES)
+
+        node = session.get_one(Node, "n1")
+        assert (node.protocol, node.unfit, node.platforms) == (spoken, "", [rows.PLATFORM])
+        assert session.get_one(Build, lease.build_id).leased_to == "n1"
+
+
+def test_a_node_with_a_foreign_protocol_gets_nothing_and_loses_nothing_until_it_is_upgraded(database: Engine) -> None:
+    lease = _leased(database)
+    foreign = Heartbeat.from_json({"node": "n1", "version": "9", "protocol": PROTOCOL + 2, "finished": "who knows"})
+    with transaction(database) as session:
+        heard = hear.heartbeat(session, foreign, **TIMES)
+
+        node, build = session.get_one(Node, "n1"), session.get_one(Build, lease.build_id)
+        assert heard == hear.Heard()
+        assert (node.platforms, node.unfit.endswith("upgrade the master")) == ([], True)
+        assert (build.state, builds.attempt_of(session, lease).outcome) == (BuildState.QUEUED, "cancelled")
+        assert choose(session, desks(session, heard_since=now(session) - timedelta(60))[0]) == []
+
+        hear.heartbeat(session, rows.heartbeat(), **TIMES)
+        assert (node.platforms, node.unfit) == ([rows.PLATFORM], "")
 
 
 def test_a_result_that_is_waited_for_is_collected_and_any_other_forgotten(database: Engine) -> None:

@@ -121,7 +121,7 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
     entries.node(
         session,
         "pi4-a",
-        facts={"kernel": "6.12.0", "memory": "group", "load": "0.8"},
+        facts={"kernel": "6.12.0", "memory": "group"},
         platforms=[HERE, ARM],
         slots=2,
         cores=4,

@@ -4,7 +4,7 @@ from schema.db.models.base import Base, Instant
 from schema.db.models.builds import Attempt, Build, BuildCount, BuildMaterial, RuleCount, WhatWorked
 from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node
 from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
-from schema.db.models.wheels import DirtyPage, Repeat, Wheel, WheelAnatomy
+from schema.db.models.wheels import Canary, DirtyPage, Repeat, Wheel, WheelAnatomy
 
 __all__ = [
     "Alarm",
@@ -14,6 +14,7 @@ __all__ = [
     "Build",
     "BuildCount",
     "BuildMaterial",
+    "Canary",
     "Demand",
     "DirtyPage",
     "HostKey",

@@ -18,7 +18,12 @@ class Node(Base):
     emulated: those of platforms that its own processor does not run
     heard_at: the last heartbeat, by the database's clock
     cores, memory_bytes, disk_free_bytes: of the machine, as it says itself; 0 where it does not say
+    health: how it is (``schema.vitals.Health``)
     state: as in ``NodeState``
+    probation_since: set until what it builds was once compared with what is known (``master.canaries``)
+    unfit: why it gets no builds whatever its state, and what to do; "" where it may have some
+    version, protocol: of its agent (``schema.protocol``)
+    self_test: what it has signed of its sandboxes last, as it came; {}: nothing yet
     revoked_keys: those that no statement may be signed with any more (``certificate.key_digest``)
     redis_sha256: of the password of its Redis user; None: it has no user of its own
     """
@@ -38,9 +43,14 @@ class Node(Base):
     slots: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(16), default="active")
     state_reason: Mapped[LongText] = mapped_column(default="")
+    probation_since: Mapped[Moment | None]
     revoked_keys: Mapped[Data] = mapped_column(default=list, server_default="[]")
+    unfit: Mapped[LongText] = mapped_column(default="", server_default="")
     version: Mapped[Name] = mapped_column(default="")
+    self_test: Mapped[Data] = mapped_column(default=dict, server_default="{}")
+    protocol: Mapped[int] = mapped_column(default=1, server_default="1")
     facts: Mapped[Data] = mapped_column(default=dict)
+    health: Mapped[Data] = mapped_column(default=dict, server_default="{}")
     cores: Mapped[int] = mapped_column(default=0, server_default="0")
     memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     disk_free_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from schema.db.models.base import Base, Data, Digest, LongText, Moment, Name, one_of
+from schema.db.models.base import Base, Data, Digest, LongText, Moment, Name, one_of, where
 from schema.repeats import Repeated
 
 if TYPE_CHECKING:
@@ -90,6 +90,29 @@ class Repeat(Base):
     verdict: Mapped[str | None] = mapped_column(String(16))
     detail: Mapped[LongText] = mapped_column(default="")
     node: Mapped[Name | None]
+    told_at: Mapped[Moment | None]
+
+
+class Canary(Base):
+    """A published build that a node on probation builds once more, and what came of it (``master.canaries``).
+
+    again_id: the build that repeats *build_id*; verdict, detail, told_at: None and "" until it has ended
+    """
+
+    __tablename__ = "canaries"
+    __table_args__ = (
+        one_of("verdict", Repeated),
+        Index(None, "node", "sent_at"),
+        Index(None, "build_id"),
+        where("ix_canaries_open", "node", when="verdict IS NULL"),
+    )
+
+    again_id: Mapped[int] = mapped_column(ForeignKey("builds.id"), primary_key=True)
+    build_id: Mapped[int] = mapped_column(ForeignKey("builds.id"))
+    node: Mapped[Name]
+    sent_at: Mapped[Moment]
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    detail: Mapped[LongText] = mapped_column(default="")
     told_at: Mapped[Moment | None]
 
 

@@ -81,13 +81,8 @@ def _farm(scene: Scene) -> tuple[Reason, str] | None:
 
 def _nobody(build: Build, crew: _Crew, scene: Scene) -> tuple[Reason, str] | None:
     """Why no node takes it, however long it waits; None where some node will."""
-    if not crew.offering:
-        return Reason.NO_NODE, f"no node offers {build.platform}: start one there with `wheelfarm-node run`"
     if not crew.active:
-        quarantined = all(node.state == "quarantined" for node in crew.offering)
-        reason = Reason.NODES_QUARANTINED if quarantined else Reason.NODES_DRAINING
-        text = f"{_who(crew.offering, build)} set aside ({_listed(crew.offering, _set_aside)})"
-        return reason, f"{text}: `wheelfarm node resume {crew.offering[0].name}` takes one back"
+        return _not_active(build, crew.offering) if crew.offering else _not_offered(build.platform, scene)
     if not crew.heard:
         return Reason.NODES_SILENT, f"{_who(crew.active, build)} silent: {_listed(crew.active, _silent)}"
     if not crew.fresh:
@@ -97,6 +92,23 @@ def _nobody(build: Build, crew: _Crew, scene: Scene) -> tuple[Reason, str] | Non
         small = _listed(crew.fresh, lambda node: f"{node.name} {_no_room(build, node)}")
         return Reason.NODES_TOO_SMALL, f"no node for {build.platform} has room for it: {small}"
     return None
+
+
+def _not_offered(platform: str, scene: Scene) -> tuple[Reason, str]:
+    unfit = next((node for node in scene.nodes if _is_unfit(node, platform)), None)
+    if unfit is not None:
+        return Reason.NODES_UNFIT, f"node {unfit.name} may not build: {one_line(unfit.unfit, limit=300)}"
+    return Reason.NO_NODE, f"no node offers {platform}: start one there with `wheelfarm-node run`"
+
+
+def _not_active(build: Build, offering: Sequence[Node]) -> tuple[Reason, str]:
+    if on_probation := [node for node in offering if node.state == "probation"]:
+        text = f"no node for {build.platform} is let in yet ({_listed(on_probation, _set_aside)})"
+        return Reason.NODES_PROBATION, f"{text}: `wheelfarm node list` tells how they stand"
+    quarantined = all(node.state == "quarantined" for node in offering)
+    reason = Reason.NODES_QUARANTINED if quarantined else Reason.NODES_DRAINING
+    text = f"{_who(offering, build)} set aside ({_listed(offering, _set_aside)})"
+    return reason, f"{text}: `wheelfarm node resume {offering[0].name}` takes one back"
 
 
 def _takes_its_turn(build: Build, crew: _Crew, scene: Scene) -> Said:
@@ -153,6 +165,12 @@ def _tried(build: Build, scene: Scene) -> set[str]:
 
 def _offers(node: Node, platform: str) -> bool:
     return isinstance(node.platforms, list) and platform in node.platforms
+
+
+def _is_unfit(node: Node, platform: str) -> bool:
+    """Whether it would offer the platform, if it were allowed to build."""
+    allowed = isinstance(node.allowed_platforms, list) and platform in node.allowed_platforms
+    return allowed and bool(node.unfit) and node.state in {"active", "probation"}
 
 
 def _who(nodes: Sequence[Node], build: Build) -> str:

@@ -62,6 +62,8 @@ class Reason(StrEnum):
     REDIS_AWAY = "redis-away"
     INTAKE_STOPPED = "intake-stopped"
     NO_NODE = "no-node"
+    NODES_PROBATION = "nodes-probation"
+    NODES_UNFIT = "nodes-unfit"
     NODES_QUARANTINED = "nodes-quarantined"
     NODES_DRAINING = "nodes-draining"
     NODES_SILENT = "nodes-silent"

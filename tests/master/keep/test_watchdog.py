@@ -244,3 +244,24 @@ def test_the_newest_end_is_found_among_many_attempts(database: Engine, queued: i
     _look(database)
 
     assert _open(database) == {}
+
+
+def test_a_node_that_is_not_well_raises_an_alarm_for_each_trouble_until_it_is_clearly_better(database: Engine) -> None:
+    def becomes(**health: object) -> set[str]:
+        with transaction(database) as session:
+            session.get_one(Node, "pi4").health = health
+        _look(database)
+        return set(_open(database))
+
+    with transaction(database) as session:
+        rows.node(session, "pi4")
+        rows.node(session, "gone", state="retired", health={"temperature_c": 99})
+        rows.node(session, "mute", state="draining", silent_s=700, health={"temperature_c": 99})
+
+    assert becomes(temperature_c=81, clock_s=3600) == {"node-hot:pi4", "node-clock:pi4"}
+    assert _open(database)["node-clock:pi4"] == (
+        "node pi4: its clock is 3600 s ahead of the farm's: timedatectl set-ntp true there"
+    )
+    assert becomes(temperature_c=72, clock_s=1) == {"node-hot:pi4"}
+    assert becomes(temperature_c=69) == set()
+    assert becomes(temperature_c=72) == set()

@@ -698,6 +698,34 @@ def test_the_only_node_lied(session: Session) -> None:
     )
 
 
+@covers(Reason.NODES_UNFIT)
+def test_the_nodes_may_not_build(session: Session) -> None:
+    entries.node(session, platforms=[], allowed_platforms=[HERE], unfit="its agent is too old: upgrade the node")
+    entries.build(session, entries.project(session))
+
+    says(
+        ask(session),
+        Reason.NODES_UNFIT,
+        Actor.OPERATOR,
+        "Queued, but node pi4 may not build: its agent is too old: upgrade the node.",
+    )
+
+
+@covers(Reason.NODES_PROBATION)
+def test_the_nodes_are_on_probation(session: Session) -> None:
+    entries.node(session, state="probation", state_reason="3 of 20 canaries came out as they are known")
+    entries.node(session, "pi5", state="quarantined")
+    entries.build(session, entries.project(session))
+
+    says(
+        ask(session),
+        Reason.NODES_PROBATION,
+        Actor.OPERATOR,
+        f"Queued, but no node for {HERE} is let in yet (pi4 probation: 3 of 20 canaries came out as they are known):"
+        " `wheelfarm node list` tells how they stand.",
+    )
+
+
 @covers(Reason.NODES_DRAINING)
 def test_the_nodes_drain(session: Session) -> None:
     entries.node(session, state="draining", state_reason="new disk")

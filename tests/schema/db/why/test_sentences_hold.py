@@ -42,7 +42,9 @@ def nodes(draw: st.DrawFn) -> Node:
         slots=draw(st.integers(0, 3)),
         memory_bytes=draw(st.sampled_from([0, 2**30, 2**40])),
         disk_free_bytes=draw(st.sampled_from([0, 2**30, 2**40])),
-        state=draw(st.sampled_from(["active", "draining", "quarantined"])),
+        allowed_platforms=draw(st.sampled_from([[HERE], [], None])),
+        unfit=draw(st.just("") | texts),
+        state=draw(st.sampled_from(["probation", "active", "draining", "quarantined"])),
         state_reason=draw(texts),
         heard_at=draw(st.none() | moments),
     )
