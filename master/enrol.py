@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from master import audit, host_keys
 from master.targets import RemoteOutbox
 from schema.attest.authority import Authority, NodeKey
-from schema.attest.certificate import key_digest, read
+from schema.attest.certificate import key_digest, public_digest, read
+from schema.attest.issue import requested_key
 from schema.db.models import Node
 from schema.db.session import now, transaction
 from schema.errors import TrustError
@@ -19,6 +22,8 @@ from schema.names import NodeName, node_name
 from schema.platforms import Platform
 from schema.settings import Settings
 from schema.states import GONE, NodeState
+
+_RENEW_BEFORE = timedelta(days=60)
 
 
 def enrol(
@@ -58,6 +63,27 @@ def enrol(
             after = {"platforms": names, "outbox": str(outbox), "certificate": sha256(certificate.encode()).hexdigest()}
             audit.note(session, who=who, action="enrol", subject=f"node {node}", before=before, after=after)
     return certificate
+
+
+def holds(
+    session: Session,
+    *,
+    node: NodeName,
+    csr_pem: str,
+    platforms: Sequence[Platform],
+    outbox: Path | RemoteOutbox,
+) -> str | None:
+    """The certificate (PEM) of *node*, if it is enrolled with just that key, outbox and *platforms* for a while yet."""
+    row = session.get(Node, node)
+    if row is None or row.state in GONE:
+        return None
+    held = read(row.certificate)
+    is_same = (
+        key_digest(held) == public_digest(requested_key(csr_pem))
+        and row.outbox == str(outbox)
+        and set(row.allowed_platforms) == {str(platform) for platform in platforms}
+    )
+    return row.certificate if is_same and held.not_valid_after_utc > datetime.now(UTC) + _RENEW_BEFORE else None
 
 
 def enrol_local(database: Engine, settings: Settings) -> None:
