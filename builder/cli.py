@@ -34,7 +34,7 @@ from schema.door import run as run_command
 from schema.errors import UsageError, WireError
 from schema.jobs import BuildJob
 from schema.missing import MissingKind
-from schema.names import project_name
+from schema.names import node_name, project_name
 from schema.platforms import DEBIAN_ARCHITECTURES, Platform
 from schema.printable import printable
 
@@ -99,20 +99,25 @@ def self_test(door: Door, *, as_json: bool) -> int:
 
 
 @farm_node.command("new-key")
+@click.option("--if-missing", is_flag=True, help="Only where this node has no key yet: nothing is replaced.")
 @as_json
 @pass_door
-def new_key(door: Door, *, as_json: bool) -> None:
+def new_key(door: Door, *, if_missing: bool, as_json: bool) -> None:
     """Make another signing key for this node, which must then be enrolled again; the old one is kept beside it.
 
     After a key was revoked, or once in a while. Wheels that were signed with the old key stay as they are.
     """
     settings = door.settings
-    made = NodeKey.renew(settings.node_keys)
-    request = settings.node_keys / "node.csr"
+    name, folder = node_name(settings.node.name), settings.node_keys
+    is_there = if_missing and folder.is_dir()
+    made = NodeKey.create(folder, name) if if_missing else NodeKey.renew(folder)
+    request = folder / "node.csr"
     if as_json:
-        answer_json({"node": made.node, "csr": str(request)})
+        answer_json({"node": made.node, "csr": str(request), "key": made.digest, "changed": not is_there})
     else:
-        answer(f"node {made.node} has a new key; on the master: wheelfarm node enrol {made.node} --csr {request}")
+        had = "has a key already" if is_there else "has a new key"
+        answer(f"node {made.node} {had} (sha256:{made.digest})")
+        answer(f"on the master: wheelfarm node enrol {made.node} --csr {request}")
 
 
 @farm_node.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from sqlalchemy.orm import Session
 from master import audit, host_keys
 from master.targets import RemoteOutbox
 from schema.attest.authority import Authority, NodeKey
-from schema.attest.certificate import key_digest, read
+from schema.attest.certificate import key_digest, public_digest, read
+from schema.attest.issue import requested_key
 from schema.db.models import Node
 from schema.db.session import now, transaction
 from schema.errors import TrustError
@@ -20,6 +22,8 @@ from schema.names import NodeName, node_name
 from schema.platforms import Platform
 from schema.settings import Settings
 from schema.states import GONE, NodeState
+
+_RENEW_BEFORE = timedelta(days=60)
 
 
 def enrol(
@@ -79,6 +83,27 @@ def _let_in(session: Session, row: Node, *, is_new: bool, own: bool, trusted: bo
             row.state, row.state_reason = NodeState.ACTIVE, ""
     elif is_new and not own:
         row.state, row.state_reason, row.probation_since = NodeState.PROBATION, "", now(session)
+
+
+def holds(
+    session: Session,
+    *,
+    node: NodeName,
+    csr_pem: str,
+    platforms: Sequence[Platform],
+    outbox: Path | RemoteOutbox,
+) -> str | None:
+    """The certificate (PEM) of *node*, if it is enrolled with just that key, outbox and *platforms* for a while yet."""
+    row = session.get(Node, node)
+    if row is None or row.state in GONE:
+        return None
+    held = read(row.certificate)
+    is_same = (
+        key_digest(held) == public_digest(requested_key(csr_pem))
+        and row.outbox == str(outbox)
+        and set(row.allowed_platforms) == {str(platform) for platform in platforms}
+    )
+    return row.certificate if is_same and held.not_valid_after_utc > datetime.now(UTC) + _RENEW_BEFORE else None
 
 
 def enrol_local(database: Engine, settings: Settings) -> None:

@@ -36,8 +36,8 @@ def is_pinned(session: Session, node: NodeName, target: Target, key: HostKey) ->
     return row is not None and (row.host, row.port, row.key) == (target.host, target.port, str(key))
 
 
-def pin(session: Session, node: NodeName, target: Target, key: HostKey, *, who: str) -> None:
-    """Accept *key* for *node* from now on, in the place of any other."""
+def pin(session: Session, node: NodeName, target: Target, key: HostKey, *, who: str, action: str = "add") -> None:
+    """Accept *key* for *node* from now on, in the place of any other; action: the command, for the audit trail."""
     at, row = now(session), session.get(models.HostKey, node)
     before = {"place": place(row.host, row.port), "key": row.key} if row else {}
     if row is None:
@@ -45,7 +45,7 @@ def pin(session: Session, node: NodeName, target: Target, key: HostKey, *, who: 
         session.add(row)
     row.host, row.port, row.key, row.pinned_at = target.host, target.port, str(key), at
     after = {"place": target.place, "key": str(key)}
-    audit.note(session, who=who, action="add", subject=f"node {node}", before=before, after=after)
+    audit.note(session, who=who, action=action, subject=f"node {node}", before=before, after=after)
 
 
 def expect_for(session: Session, node: NodeName, outbox: RemoteOutbox) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
 from master import audit, operate, reports, targets
 from master import enrol as enrolment
-from master.cli import revoking
+from master.cli import reaching, revoking
 from master.cli.adding import add
 from master.cli.farm import database, reading, writing
 from master.cli.processes import become
@@ -18,7 +19,10 @@ from master.main_job import python
 from master.targets import RemoteOutbox
 from schema import names
 from schema.attest.authority import Authority
+from schema.attest.certificate import key_digest, read
+from schema.db.session import transaction
 from schema.door import Door, Group, answer, answer_json, as_json, pass_door, progress
+from schema.errors import TrustError
 from schema.platforms import Platform
 
 
@@ -41,9 +45,9 @@ def list_nodes(door: Door, *, as_json: bool) -> None:
 @click.argument("name", type=names.node_name)
 @click.option(
     "--csr",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.File(encoding="ascii"),
     required=True,
-    help="The certificate request that the node made (node.csr in its keys folder).",
+    help="The certificate request that the node made (node.csr in its keys folder); - reads it from stdin.",
 )
 @click.option(
     "--platform",
@@ -61,16 +65,22 @@ def list_nodes(door: Door, *, as_json: bool) -> None:
     help="Where the master collects from: a folder of its own machine, or sftp://USER@HOST[:PORT]/PATH.",
 )
 @click.option("--trusted", is_flag=True, help="It gets builds at once, without probation.")
+@click.option(
+    "--if-needed",
+    is_flag=True,
+    help="Print the certificate that it has, where key, platforms and outbox are the same and 60 days are left.",
+)
 @as_json
 @pass_door
 def enrol(
     door: Door,
     *,
     name: names.NodeName,
-    csr: Path,
+    csr: TextIO,
     platforms: tuple[Platform, ...],
     outbox: Path | RemoteOutbox,
     trusted: bool,
+    if_needed: bool,
     as_json: bool,
 ) -> None:
     """Sign the key of node NAME and print its certificate.
@@ -79,22 +89,34 @@ def enrol(
     builds nothing else, and nothing of it is published (nodes.canaries of farm.toml).
     """
     settings = door.settings
+    asked: dict[str, Any] = {
+        "node": name,
+        "csr_pem": _text(csr),
+        "platforms": platforms or settings.farm.platforms,
+        "outbox": outbox,
+    }
+    held = None
     with database(settings) as opened:
-        certificate = enrolment.enrol(
-            opened,
-            Authority.create(settings.authority),
-            node=name,
-            csr_pem=csr.read_text(encoding="ascii"),
-            platforms=platforms or settings.farm.platforms,
-            outbox=outbox,
-            who=audit.person(),
-            trusted=trusted,
+        if if_needed:
+            with transaction(opened) as session:
+                held = enrolment.holds(session, **asked)
+        certificate = held or enrolment.enrol(
+            opened, Authority.create(settings.authority), **asked, trusted=trusted, who=audit.person()
         )
+    key = key_digest(read(certificate))
     if as_json:
-        answer_json({"node": name, "certificate": certificate})
+        answer_json({"node": name, "certificate": certificate, "key": key, "changed": held is None})
         return
-    progress(f"node {name} is enrolled; install this certificate beside its key:")
+    progress(f"node {name} is enrolled with the key sha256:{key}, which its wheelfarm-node new-key told;")
+    progress("install this certificate beside it:")
     answer(certificate.rstrip("\n"))
+
+
+def _text(csr: TextIO) -> str:
+    try:
+        return csr.read()
+    except UnicodeDecodeError as err:
+        raise TrustError(f"{csr.name}: not a certificate request") from err
 
 
 @node.command()
@@ -137,6 +159,7 @@ def image(door: Door, *, arguments: tuple[str, ...]) -> None:
 def add_to(group: Group) -> None:
     """Add these commands to *group*."""
     node.add_command(add)
+    reaching.add_to(node)
     revoking.add_to(node)
     for command in (node, image):
         group.add_command(command)

@@ -16,7 +16,7 @@ from schema.attest import certificate, issue, keys
 from schema.attest.certificate import Holder, Role
 from schema.attest.dsse import Attestation
 from schema.errors import TrustError
-from schema.names import NodeName
+from schema.names import NodeName, Sha256
 from schema.platforms import Platform
 
 _MASTER = Holder(role=Role.MASTER)
@@ -155,6 +155,11 @@ class NodeKey:
     def certificate_pem(self) -> str:
         """Raise TrustError if the node is not enrolled yet."""
         return certificate.pem(self._enrolled())
+
+    @property
+    def digest(self) -> Sha256:
+        """What people compare on node and master: the sha256 of the public key (``certificate.key_digest``)."""
+        return certificate.public_digest(self._key.public_key())
 
     def csr_pem(self) -> str:
         """A certificate request for this key: what the master needs to enrol the node."""

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from schema import names
 from schema.errors import FarmError, TrustError
@@ -167,8 +168,13 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 def key_digest(certificate: x509.Certificate) -> Sha256:
     """What a key is known by, in whichever certificate: the sha256 of its SubjectPublicKeyInfo, in hex."""
+    return public_digest(certificate.public_key())
+
+
+def public_digest(key: CertificatePublicKeyTypes) -> Sha256:
+    """The same of a key without a certificate."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return Sha256(sha256(certificate.public_key().public_bytes(serialization.Encoding.DER, form)).hexdigest())
+    return Sha256(sha256(key.public_bytes(serialization.Encoding.DER, form)).hexdigest())
 
 
 def usage(*, authority: bool) -> x509.KeyUsage:

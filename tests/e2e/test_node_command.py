@@ -95,3 +95,14 @@ def test_an_image_that_is_there_is_not_made_again(farm: Farm, image: Image) -> N
 
     assert made.returncode == 0, made.stderr
     assert [json.loads(line)["digest"] for line in made.stdout.splitlines()] == [image.digest]
+
+
+def test_a_key_is_made_once_and_replaced_only_if_that_is_asked_for(farm: Farm) -> None:
+    first, again, other = (
+        json.loads(_node(farm, "new-key", *options, "--json").stdout)
+        for options in (("--if-missing",), ("--if-missing",), ())
+    )
+
+    assert (first["changed"], again) == (True, first | {"changed": False})
+    assert Path(first["csr"]).read_text().startswith("-----BEGIN CERTIFICATE REQUEST")
+    assert other["key"] != first["key"]

@@ -24,7 +24,7 @@ Call = Callable[..., Any]
 
 READS_ONLY = {
     "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "feed", "lock", "log", "metrics",
-    "node list", "recipes", "redis users", "scope", "score", "settings", "status", "verify", "why",
+    "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status", "verify", "why",
 }  # fmt: skip
 
 # They run the farm's own processes or the other half's command, or do what a master does at its start; `run` itself is
@@ -41,6 +41,7 @@ AUDITED: dict[str, tuple[list[str], str]] = {
     "node add": (["pi4", "{sshd.target}", "--yes"], "node pi4"),
     "node drain": (["n1"], "node n1"),
     "node enrol": (["n2", "--csr", "{folder}/keys/node.csr", "--outbox", "{folder}/outbox"], "node n2"),
+    "node host-key": (["pi5", "pi@pi5.local", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"], "node pi5"),
     "node quarantine": (["n1"], "node n1"),
     "node resume": (["n1"], "node n1"),
     "node retire": (["n1"], "node n1"),
