@@ -8,10 +8,10 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from builder import sandbox
+from builder import process, sandbox
 from builder.bubblewrap import NOBODY
 from builder.log import Log
 from builder.plain import plain
@@ -46,9 +46,15 @@ def compile_apart(root: Path, folders: Mapping[str, Path]) -> None:
             shutil.copytree(folders[inside], copy)
             for path in (copy, *copy.rglob("*")) if uid is not None else ():
                 os.chown(path, NOBODY, NOBODY)
-        _compile(root, copies, scratch, uid=uid)
-        for inside, copy in copies.items():
-            _take(copy, folders[inside])
+        try:
+            _compile(root, copies, scratch, uid=uid, counted=tuple(copies.values()))
+            for inside, copy in copies.items():
+                _take(copy, folders[inside])
+        except OSError as err:
+            raise ImageError(f"the byte code that the image makes cannot be read: {err}") from err
+        finally:
+            for copy in copies.values():
+                process.remove(copy)  # of any depth
 
 
 def _take(copy: Path, folder: Path) -> None:
@@ -63,7 +69,9 @@ def _take(copy: Path, folder: Path) -> None:
                     (folder / cache / name).write_bytes(data)
 
 
-def _compile(root: Path, folders: Mapping[str, Path], scratch: Path, *, uid: int | None) -> None:
+def _compile(
+    root: Path, folders: Mapping[str, Path], scratch: Path, *, uid: int | None, counted: Sequence[Path] = ()
+) -> None:
     log = Log(scratch / "log", limit_bytes=2**20)
     binds = tuple(Bind(source=source, target=f"/target{inside}", writable=True) for inside, source in folders.items())
     try:
@@ -73,6 +81,7 @@ def _compile(root: Path, folders: Mapping[str, Path], scratch: Path, *, uid: int
             limits=Limits(),
             log=log,
             deadline=time.monotonic() + _AT_MOST_S,
+            scratch=counted,
             cancelled=threading.Event(),
         )
     except JobError as err:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import debian, emulation, images, process, sandbox
+from builder import bytecode, debian, emulation, images, process, sandbox
 from builder.debian_index import making
 from builder.images import Image, tree
 from builder.images.tarball import Limits
@@ -154,6 +154,28 @@ def test_an_interpreter_that_wants_to_write_finds_the_image_closed(
     )
 
     assert "does not work: -1 -1 -1 -1" in _refused(reachable, ETC, _python(writes))
+
+
+@pytest.mark.parametrize("planted", ['symlink("/etc/passwd", FILE)', "mkfifo(FILE, 0666)", "mkdir(FILE, 0700)"])
+def test_of_a_strange_interpreters_byte_code_only_plain_files_are_taken(
+    planted: str, reachable: Path, compile_c: Callable[[str], bytes]
+) -> None:
+    plants = compile_c(
+        "#include <sys/stat.h>\n#include <unistd.h>\nint main(void) {"
+        ' chdir("/target/tools"); mkdir("__pycache__", 0755); symlink("/etc", "also"); rename("a.py", "b.py");'
+        f" return {planted.replace('FILE', chr(34) + '__pycache__/a.cpython-311.pyc' + chr(34))}; }}"
+    )
+    root, tools = reachable / "root", reachable / "tools"
+    for folder_of in (root / "usr/bin", root / "etc", tools):
+        folder_of.mkdir(parents=True)
+    (root / "usr/bin/python3").write_bytes(plants)
+    (root / "usr/bin/python3").chmod(0o755)
+    (tools / "a.py").write_text("A = 1\n")
+
+    with pytest.raises(ImageError, match="byte code that the image makes cannot be read"):
+        bytecode.compile_apart(root, {"/tools": tools})
+
+    assert [path.name for path in tools.rglob("*")] == ["a.py"]
 
 
 def test_a_name_that_is_no_platform_is_refused(reachable: Path) -> None:

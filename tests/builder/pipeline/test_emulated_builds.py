@@ -146,9 +146,10 @@ def test_a_hybrid_image_and_a_wholly_emulated_one_make_the_same_of_a_project(
     full = images.make(reachable, hybrid.name, emulated=Emulation.FULL, progress=lambda *_: None)
     attempt.platform = str(hybrid.platform)
 
-    built = attempt("good-extension")
+    patient = {"silence_s": 900.0, "wall_s": 1800.0}
+    built = attempt("good-extension", limits=patient)
     attempt.workshop = replace(attempt.workshop, images=reachable)
-    again = attempt("good-extension")
+    again = attempt("good-extension", limits=patient)
 
     assert (hybrid.emulation, full.emulation) == (Emulation.HYBRID, Emulation.FULL)
     assert again.facts.filename == built.facts.filename
