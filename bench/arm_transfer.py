@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from master import identity, outboxes, transfer
@@ -35,8 +36,8 @@ def compare(folder: Path) -> None:
             wheel = _left(folder / "outbox" / str(lease), size)
             ours, theirs = [], []
             for _ in range(_TURNS):
-                ours.append(_timed(lambda lease=lease, wheel=wheel: _farm(folder, sshd, lease, wheel)))
-                theirs.append(_timed(lambda lease=lease: _sftp(folder, sshd, lease)))
+                ours.append(_timed(partial(_farm, folder, sshd, lease, wheel)))
+                theirs.append(_timed(partial(_sftp, folder, sshd, lease)))
             farm, sftp = (size / statistics.median(times) for times in (ours, theirs))
             print(f"{size:>6} MiB {farm:>11.1f} {sftp:>11.1f} {farm / sftp:>12.2f}", flush=True)
 

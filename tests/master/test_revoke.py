@@ -40,17 +40,23 @@ def nodes(database: Engine, authority: Authority, tmp_path: Path) -> dict[NodeNa
     """Two nodes that are enrolled and were heard."""
     keys = {name: NodeKey.create(tmp_path / name, name) for name in (VICTIM, OTHER)}
     for name, key in keys.items():
-        _enrol(database, authority, name, key)
+        _enrol(database, authority, name, key, trusted=True)
         with transaction(database) as session:
             node = session.get_one(Node, name)
             node.platforms, node.slots, node.heard_at = [rows.PLATFORM], 1, now(session)
     return keys
 
 
-def _enrol(database: Engine, authority: Authority, name: NodeName, key: NodeKey) -> None:
-    platforms = [Platform.parse(rows.PLATFORM)]
+def _enrol(database: Engine, authority: Authority, name: NodeName, key: NodeKey, *, trusted: bool = False) -> None:
     enrol.enrol(
-        database, authority, node=name, csr_pem=key.csr_pem(), platforms=platforms, outbox=Path("/nowhere"), who=ADA
+        database,
+        authority,
+        node=name,
+        csr_pem=key.csr_pem(),
+        platforms=[Platform.parse(rows.PLATFORM)],
+        outbox=Path("/nowhere"),
+        who=ADA,
+        trusted=trusted,
     )
 
 
@@ -189,7 +195,7 @@ def test_it_is_taken_back_with_a_new_key_only(
     renewed = NodeKey.renew(tmp_path / VICTIM)
     _enrol(database, authority, VICTIM, renewed)
     with transaction(database) as session:
-        assert session.get_one(Node, VICTIM).state == NodeState.ACTIVE
+        assert session.get_one(Node, VICTIM).state == NodeState.PROBATION
     with pytest.raises(TrustError, match="was revoked"):  # nor later
         _enrol(database, authority, VICTIM, nodes[VICTIM])
 
@@ -230,7 +236,7 @@ def test_a_retired_node_leaves_its_wheels_and_its_builds_to_others(
 
     _enrol(database, authority, VICTIM, nodes[VICTIM])
     with transaction(database) as session:
-        assert session.get_one(Node, VICTIM).state == NodeState.ACTIVE
+        assert session.get_one(Node, VICTIM).state == NodeState.PROBATION
 
 
 def test_a_quarantined_node_ends_its_builds_and_gets_no_new_ones(
