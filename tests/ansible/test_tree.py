@@ -32,7 +32,7 @@ TEMPLATES = {
 HOSTILE = 'a "quote", a \\ and\na line é'
 
 VARIABLES: dict[str, Any] = {
-    "ansible_facts": {"all_ipv6_addresses": ["fe80::1"]},
+    "web_ipv6": {"stat": {"exists": True}},
     "ansible_host": "farm.example.org",
     "ansible_python_interpreter": sys.executable,
     "wheelfarm_public_url": "https://wheels.example.org:8443",
