@@ -32,7 +32,7 @@ TEMPLATES = {
 HOSTILE = 'a "quote", a \\ and\na line é'
 
 VARIABLES: dict[str, Any] = {
-    "ansible_facts": {"all_ipv6_addresses": ["fe80::1"]},
+    "web_ipv6": {"stat": {"exists": True}},
     "ansible_host": "farm.example.org",
     "ansible_python_interpreter": sys.executable,
     "wheelfarm_public_url": "https://wheels.example.org:8443",
@@ -233,7 +233,7 @@ def test_settings_that_do_not_belong_together_are_refused_before_anything_is_don
     variables: dict[str, str], groups: set[str], why: str, tmp_path: Path
 ) -> None:
     here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    children = {group: {"hosts": {"here": {}}} for group in groups}
+    children: dict[str, Any] = {group: {"hosts": {"here": {}}} for group in groups}
     inventory, play = tmp_path / "hosts.json", tmp_path / "play.json"
     inventory.write_text(json.dumps({"all": {"hosts": {"here": here}, "children": children, "vars": variables}}))
     play.write_text(json.dumps([{"hosts": "web", "gather_facts": False, "roles": ["web"]}]))
