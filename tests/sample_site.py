@@ -15,7 +15,7 @@ from schema.db.session import engine, transaction
 from schema.platforms import Platform, this_machine
 from schema.states import BuildState
 from tests import published, rows
-from web.index import index
+from web.index import Index
 
 HERE = Platform.parse(f"debian12-{this_machine()}-cp3{sys.version_info.minor}")
 PLATFORMS = (HERE, Platform.parse("debian13-riscv64-cp313"))
@@ -70,6 +70,5 @@ def make(folder: Path, public_url: str) -> Path:
 def app(site: Path) -> Flask:
     """The smallest app that serves it."""
     made = Flask("sample")
-    made.config["SITE"] = site
-    made.register_blueprint(index)
+    made.wsgi_app = Index(made.wsgi_app, site)  # type: ignore[assignment, method-assign]
     return made

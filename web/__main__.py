@@ -8,9 +8,9 @@ import logging
 import signal
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from flask import Flask
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
@@ -20,10 +20,13 @@ from schema import log as logs
 from schema.settings import Settings, load
 from web.app import create_app
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
 log = logging.getLogger("web")
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-_THREADS = 32  # of one worker: so many slow downloads go on at once
+_THREADS = 128  # of one worker, made when needed: so many slow downloads of large wheels go on at once
 _STOP_S = 10
 
 
@@ -60,14 +63,14 @@ def _serve(settings: Settings, *, workers: int) -> None:
     log.info("stopped")
 
 
-def _application(settings: Settings) -> Flask:
+def _application(settings: Settings) -> WSGIApplication:
     """In each worker: an application of its own, and an end that comes with the parent's, even by SIGKILL.
 
     granian shares the port among processes, so an orphan would go on answering beside the next farm's workers.
     """
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     logs.set_up("web")
-    return create_app(settings)
+    return create_app(settings).wsgi_app
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Content negotiation for the index (PEP 691): which form of a page a request asks for, and whether gzip may be used.
+"""Content negotiation for the index (PEP 691): which form of a page a request asks for, and compressed how.
 
 A small selector of our own, because werkzeug's ``best_match`` fails four of the vectors that real clients send (I-05).
 """
@@ -69,11 +69,17 @@ def named_form(text: str) -> Form | None:
     return next((item for item in Form if item == value), _LATEST.get(value))
 
 
-def takes_gzip(accept_encoding: str | None) -> bool:
-    """Whether an Accept-Encoding header takes gzip, and does not like the plain bytes better."""
+def suffixes(accept_encoding: str | None) -> tuple[str, ...]:
+    """What to look for beside a file, the best first: ``.zst``, ``.gz``; the plain bytes (``""``) always serve.
+
+    Nothing that the client does not take, or likes less than the plain bytes.
+    """
     weights = {item.value: item.q for item in _elements(accept_encoding or "")}
-    gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
-    return gzip > 0 and gzip >= weights.get("identity", 0.0)
+    others, plain = weights.get("*", 0.0), weights.get("identity", 0.0)
+    gzip = weights.get("gzip", weights.get("x-gzip", others))
+    ranked = [(weights.get("zstd", others), ".zst"), (gzip, ".gz")]
+    liked = [(q, suffix) for q, suffix in ranked if q > 0 and q >= plain]
+    return (*(suffix for _, suffix in sorted(liked, key=lambda item: -item[0])), "")
 
 
 def _rank(item: Form, ranges: list[_Range]) -> tuple[float, int, int] | None:

@@ -15,8 +15,8 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from schema.errors import UnavailableError
 from schema.settings import Settings
 from web.database import Database
-from web.demand import Demands
-from web.index import index
+from web.demand import DEMAND_PAUSE_S, Demands
+from web.index import Index
 from web.pages import pages
 from web.shown import FILTERS, inert
 
@@ -42,25 +42,31 @@ _WHAT_HAPPENED = {
 }
 
 
-def create_app(settings: Settings) -> Flask:
-    """The WSGI application; it opens nothing before the first request."""
+def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) -> Flask:
+    """The WSGI application; it opens nothing before the first request.
+
+    demand_pause_s: how often what is asked for in vain is written down
+    """
     app = Flask("web")
-    app.config.update(
-        SITE=settings.site, SEND_FILE_MAX_AGE_DEFAULT=_STATIC_CACHING_S, MAX_CONTENT_LENGTH=_REQUEST_BYTES
-    )
+    app.config.update(SEND_FILE_MAX_AGE_DEFAULT=_STATIC_CACHING_S, MAX_CONTENT_LENGTH=_REQUEST_BYTES)
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url)
-    if settings.watch.demand:
-        views = {platform.view for platform in settings.farm.platforms}
-        app.extensions["demand"] = Demands(settings.database_url, views=views)
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)
-    app.register_blueprint(index)
     app.register_blueprint(pages)
     app.register_error_handler(HTTPException, _explain)
     app.register_error_handler(UnavailableError, _without_database)
     app.after_request(_secure)
+    demands: Demands | None = None
+    if settings.watch.demand:
+        views = {platform.view for platform in settings.farm.platforms}
+        demands = Demands(settings.database_url, views=views, pause_s=demand_pause_s)
+    app.extensions["demand"] = demands
+    # The index answers first; Flask knows its addresses only to write links to them.
+    app.wsgi_app = Index(app.wsgi_app, settings.site, demands)  # type: ignore[assignment, method-assign]
+    for folder in ("files", "constraints"):
+        app.add_url_rule(f"/{folder}/<path:name>", endpoint=f"index.{folder}", build_only=True)
     return app
 
 

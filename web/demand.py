@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 
 Asked = tuple[str, str]  # name, view
 
+DEMAND_PAUSE_S = 10.0
+
 _MOST_NAMES = 1_000
 _MOST_ROWS = 10_000
-_PAUSE_S = 10.0
 
 
 class Demands:
@@ -34,7 +35,7 @@ class Demands:
     views: of the farm, such as ``debian12-x86_64``; what is asked in others is not counted
     """
 
-    def __init__(self, url: str, *, views: Collection[str], pause_s: float = _PAUSE_S) -> None:
+    def __init__(self, url: str, *, views: Collection[str], pause_s: float = DEMAND_PAUSE_S) -> None:
         self._url, self._views, self._pause_s = url, frozenset({"", *views}), pause_s
         self._counts: dict[Asked, int] = {}
         self._lock = threading.Lock()

@@ -1,157 +1,165 @@
 """The index for installers: the tree that the master rendered, served from disk without the database (I-28, R13).
 
-The app that registers ``index`` says where the tree is: ``app.config["SITE"]``, a folder. Where it has an extension
-``demand`` (``web.demand.Demands``), that is told of each project's page that is not there; nothing waits for it.
+It is a WSGI application of its own that stands before the pages for people: an installer's request never reaches
+Flask, whose routing alone would cost several times what the answer does. What it has no answer for goes to *rest*.
 """
 
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
-from urllib.parse import quote
-
-from flask import Blueprint, Response, current_app, request
-from flask.blueprints import BlueprintSetupState
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from schema.errors import NotANameError
 from schema.names import project_name
-from web import accept, files
+from web import accept, answer, files
 from web.accept import Form
-from web.shelf import Shelf
+from web.answer import Body
+from web.demand import Demands
+from web.shelf import Leaf, Shelf
 
-index = Blueprint("index", __name__)
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # A minute: a burst of runs asks once, and yet a new wheel is seen, and a yanked one gone, while one still waits for it.
 # pip from 26.2 on and uv trust it without a request (I-10).
-_PAGE_CACHING = "public, max-age=60"
-_LATER_CACHING = "public, max-age=86400"
-_SECURITY = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+_PAGE_CACHING = ("public, max-age=60", "Accept, Accept-Encoding")
+_FILE_CACHING = (files.FOR_EVER, "")
 
-_VIEW = re.compile(r"[a-z0-9]{1,40}-[a-z0-9_]{1,40}")
-_PLATFORM_FILE = re.compile(r"[a-z0-9]{1,40}-[a-z0-9_]{1,40}-[a-z0-9]{1,40}\.txt")
+_ENCODINGS = {"": "", ".gz": "gzip", ".zst": "zstd"}
+_SIDECARS = {".metadata": "text/plain; charset=utf-8", ".provenance": "application/json"}
+_PEM, _PLAIN = "application/x-pem-file", "text/plain; charset=utf-8"
+
+_VIEW = r"[a-z0-9]{1,40}-[a-z0-9_]{1,40}"
+_NAME = r"(?=[a-z0-9-]{1,200}/)[a-z0-9]+(?:-[a-z0-9]+)*"  # a file system takes 255 bytes
+_PAGE = re.compile(rf"/(?:({_VIEW})/)?simple/(?:({_NAME})/)?")
+_FILE = re.compile(r"/files/(?=.{1,255}\Z)([A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl)(\.metadata|\.provenance)?")
+_TEXT = re.compile(rf"/(constraints/{_VIEW}-[a-z0-9]{{1,40}}\.txt|authority\.pem)")
 _OURS = re.compile(r"/(?:[a-z0-9]+-[a-z0-9_]+/+)?simple(?:/.*)?|/(?:files|constraints)/.*", re.DOTALL)
-_NORMALISED = re.compile(r"(?=.{1,200}\Z)[a-z0-9]+(-[a-z0-9]+)*")  # a file system takes 255 bytes
+
+_REMEMBERED_CHARS = 300  # of a header; the installers that there are send shorter ones
+_form = lru_cache(maxsize=64)(accept.form)
+_suffixes = lru_cache(maxsize=64)(accept.suffixes)
 
 
-@index.record_once
-def _set_up(state: BlueprintSetupState) -> None:
-    state.app.extensions["site"] = Shelf(state.app.config["SITE"])
+class Index:
+    """Answers for the index from the *site* (a folder), and hands everything else to *rest*.
 
-
-@index.before_app_request
-def _tidy_path() -> Response | None:
-    """Send ``//`` and a missing slash at a page's end to the tidy path (I-02).
-
-    Before Flask's routing, which would answer with an absolute URL: behind a proxy that may name another scheme (I-26).
+    demands: told of each project's page that is not there; nothing waits for it
     """
-    path = request.path
-    if not _OURS.fullmatch(path):
+
+    def __init__(self, rest: WSGIApplication, site: Path, demands: Demands | None = None) -> None:
+        self._rest = rest
+        self._shelf = Shelf(site)
+        self._demands = demands
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
+        """One request (PEP 3333)."""
+        path = environ["PATH_INFO"]
+        if match := _PAGE.fullmatch(path):
+            respond = self._page
+        elif match := _FILE.fullmatch(path):
+            respond = self._file
+        elif match := _TEXT.fullmatch(path):
+            respond = self._text
+        else:
+            return self._misspelt(environ, start)
+        method = environ["REQUEST_METHOD"]
+        if method not in {"GET", "HEAD"}:
+            said = "the index is only read\n"
+            return answer.text(environ, start, "405 Method Not Allowed", said, ("Allow", "GET, HEAD"))
+        return respond(environ, start, match)
+
+    def _page(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
+        """The list of projects, or the files of one; ``Accept`` or ``?format=`` says in which form."""
+        view, name = match.groups()
+        form = _asked_form(environ)
+        if form is None:
+            said = "this page comes as: " + ", ".join(Form) + "\n"
+            vary = "Vary", _PAGE_CACHING[1]
+            return answer.text(environ, start, "406 Not Acceptable", said, vary)
+        file = f"{match[0]}index.{'json' if form is Form.JSON else 'html'}"
+        if leaf := self._smallest(environ, file, form):
+            return _send(environ, start, leaf)
+        if name and self._demands:
+            self._demands.count(name, view or "")
+        return answer.nothing(environ, start, "project")
+
+    def _text(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
+        """What is held back on a platform, or the certificate that every signature of this farm ends in."""
+        is_certificate = match[1].endswith(".pem")
+        if leaf := self._smallest(environ, match[0], _PEM if is_certificate else _PLAIN):
+            return _send(environ, start, leaf)
+        what = "certificate" if is_certificate else "platform"
+        return answer.nothing(environ, start, what)
+
+    def _file(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
+        """A wheel, its METADATA or its provenance; such a name never means other bytes (I-22)."""
+        found: Body | None = None
+        if not match[2]:
+            found = files.send(environ, start, self._shelf.folder + match[0])
+        elif leaf := self._shelf.read(match[0][1:], _SIDECARS[match[2]], caching=_FILE_CACHING):
+            found = _send(environ, start, leaf)
+        return answer.nothing(environ, start, "file") if found is None else found
+
+    def _smallest(self, environ: WSGIEnvironment, path: str, content_type: str) -> Leaf | None:
+        """A page in the best of the encodings that the client takes and that there are."""
+        for suffix in _suffixes_for(environ):
+            name, encoding = f"{path[1:]}{suffix}", _ENCODINGS[suffix]
+            if leaf := self._shelf.read(name, content_type, encoding=encoding, caching=_PAGE_CACHING):
+                return leaf
         return None
-    tidy = re.sub("/{2,}", "/", path)
-    if not tidy.startswith(("/files/", "/constraints/")) and not tidy.endswith("/"):
-        tidy += "/"
-    return _elsewhere(tidy) if tidy != path else None
+
+    def _misspelt(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
+        """Send another spelling to the right one (I-01, I-02); 404 for what can be none."""
+        path = "/" + environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").lstrip("/")
+        if any(pattern.fullmatch(path) for pattern in (_PAGE, _FILE, _TEXT)):  # slashes too many in front
+            return self({**environ, "PATH_INFO": path}, start)
+        if not _OURS.fullmatch(path):
+            return self._rest(environ, start)
+        tidy = re.sub("/{2,}", "/", path)
+        is_page = not tidy.startswith(("/files/", "/constraints/"))
+        if is_page and not tidy.endswith("/"):
+            tidy += "/"
+        if tidy != path:
+            return answer.elsewhere(environ, start, tidy)
+        if not is_page:
+            return answer.nothing(environ, start, "file")
+        before, _, name = tidy.partition("simple/")
+        target = f"{before}simple/{_normalised(name.rstrip('/'))}/"
+        if not _PAGE.fullmatch(target) or target == path:
+            return answer.nothing(environ, start, "project")
+        return answer.elsewhere(environ, start, target)
 
 
-@index.get("/simple/", defaults={"view": "", "rest": ""})
-@index.get("/simple/<path:rest>", defaults={"view": ""})
-@index.get("/<view>/simple/", defaults={"rest": ""})
-@index.get("/<view>/simple/<path:rest>")
-def page(view: str, rest: str) -> Response:
-    """The list of projects, or the files of one; ``Accept`` or ``?format=`` says in which form."""
-    if view and not _VIEW.fullmatch(view):
-        return _nothing("view")
-    name = rest.rstrip("/")
-    if name and (normalised := _normalised(name)) != name:
-        return _elsewhere(f"/{view}/simple/{normalised}/".replace("//", "/")) if normalised else _nothing("project")
-    folder = "/".join(part for part in (view, "simple", name) if part)
-    asked = request.args.get("format")
-    chosen = accept.form(request.headers.get("Accept")) if asked is None else accept.named_form(asked)
-    if chosen is None:
-        return _not_acceptable()
-    response = _leaf(f"{folder}/index.{'json' if chosen is Form.JSON else 'html'}", chosen)
-    if response is None and name and (demands := current_app.extensions.get("demand")):
-        demands.count(name, view)
-    return response or _nothing("project")
+def _send(environ: WSGIEnvironment, start: StartResponse, leaf: Leaf) -> Body:
+    """A small file as a whole; 304 for who has it already."""
+    if answer.has_it(environ, leaf.etag):
+        start("304 Not Modified", leaf.unchanged)
+        return []
+    start("200 OK", leaf.headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [leaf.data]
 
 
-@index.get("/constraints/<path:name>")
-def constraints(name: str) -> Response:
-    """What is held back on a platform, as a constraints file for pip and uv."""
-    found = _leaf(f"constraints/{name}", "text/plain; charset=utf-8") if _PLATFORM_FILE.fullmatch(name) else None
-    return found or _nothing("platform")
+def _asked_form(environ: WSGIEnvironment) -> Form | None:
+    if query := environ.get("QUERY_STRING"):
+        asked = parse_qs(query, keep_blank_values=True).get("format")
+        if asked:
+            return accept.named_form(asked[0])
+    header = environ.get("HTTP_ACCEPT", "")
+    return _form(header) if len(header) < _REMEMBERED_CHARS else accept.form(header)
 
 
-@index.get("/authority.pem")
-def authority() -> Response:
-    """The certificate that every signature of this farm ends in."""
-    return _leaf("authority.pem", "application/x-pem-file") or _nothing("certificate")
-
-
-@index.get("/files/<path:name>")
-def file(name: str) -> Response:
-    """A wheel, its METADATA or its provenance; such a name never means other bytes (I-22)."""
-    return files.send(_shelf().folder / "files", name) or _nothing("file")
-
-
-@index.after_request
-def _secure(response: Response) -> Response:
-    response.headers.update(_SECURITY)
-    return response
-
-
-def _shelf() -> Shelf:
-    found = current_app.extensions["site"]
-    assert isinstance(found, Shelf)  # noqa: S101 - put there by _set_up; stated for mypy
-    return found
+def _suffixes_for(environ: WSGIEnvironment) -> tuple[str, ...]:
+    header = environ.get("HTTP_ACCEPT_ENCODING", "")
+    return _suffixes(header) if len(header) < _REMEMBERED_CHARS else accept.suffixes(header)
 
 
 def _normalised(name: str) -> str:
     """Empty if *name* is not a project's name."""
     try:
-        normalised = project_name(name)
+        return project_name(name)
     except NotANameError:
         return ""
-    return normalised if _NORMALISED.fullmatch(normalised) else ""
-
-
-def _leaf(name: str, content_type: str) -> Response | None:
-    """A small file as a whole; 304 for who has it already."""
-    shelf = _shelf()
-    gzipped = shelf.read(f"{name}.gz") if accept.takes_gzip(request.headers.get("Accept-Encoding")) else None
-    leaf = gzipped or shelf.read(name)
-    if leaf is None:
-        return None
-    response = Response(leaf.data, content_type=content_type)
-    if gzipped:
-        response.content_encoding = "gzip"
-    # One page as text/html and as v1+html has the same bytes; a strong ETag must tell them apart all the same.
-    response.set_etag(f"{leaf.digest}-v1" if content_type == Form.HTML else leaf.digest)
-    response.headers["Cache-Control"] = _PAGE_CACHING
-    response.headers["Vary"] = "Accept, Accept-Encoding"  # I-09: on 304 too
-    response.make_conditional(request)
-    return response
-
-
-def _elsewhere(path: str) -> Response:
-    """A permanent redirect to another path of this server; the query stays."""
-    query = quote(request.query_string.decode("latin-1"), safe="%&=?/:;+$,@!~*'()[]")
-    response = Response(status=HTTPStatus.MOVED_PERMANENTLY, content_type="text/plain")
-    response.headers.update(_SECURITY)
-    response.headers["Location"] = quote(path) + (f"?{query}" if query else "")
-    response.headers["Cache-Control"] = _LATER_CACHING
-    return response
-
-
-def _nothing(what: str) -> Response:
-    """404: an installer goes on to its next index (I-03); not kept, so that a wheel is seen as soon as it is there."""
-    response = Response(f"no such {what} here\n", HTTPStatus.NOT_FOUND, content_type="text/plain")
-    response.headers["Cache-Control"] = "no-cache"
-    return response
-
-
-def _not_acceptable() -> Response:
-    text = "this page comes as: " + ", ".join(Form) + "\n"
-    response = Response(text, HTTPStatus.NOT_ACCEPTABLE, content_type="text/plain")
-    response.headers["Vary"] = "Accept, Accept-Encoding"
-    return response

@@ -1,64 +1,91 @@
-"""Small files of the rendered site, kept in memory for as long as they stay the same on disk."""
+"""Small files of the rendered site, kept ready to be sent for as long as they stay the same on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from web.answer import SECURITY, Headers
+
 _ROOM_BYTES = 32 * 2**20
+_BESIDE_BYTES = 2048  # about what a leaf takes beside its data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A file's bytes and their digest (32 hex digits)."""
+    """A file and the headers that it goes out with; unchanged: those of a 304."""
 
     data: bytes
-    digest: str
+    etag: str
+    headers: Headers
+    unchanged: Headers
 
 
 class Shelf:
     """Reads files below *folder*; at most *room_bytes* of them stay in memory, the longest unused go first."""
 
     def __init__(self, folder: Path, *, room_bytes: int = _ROOM_BYTES) -> None:
-        self.folder = folder.absolute()
+        self.folder = str(folder.absolute())
         self._room_bytes = room_bytes
-        self._kept: OrderedDict[str, tuple[tuple[int, ...], Leaf]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[tuple[int, ...], Leaf]] = OrderedDict()
         self._kept_bytes = 0
         self._lock = Lock()
 
-    def read(self, name: str) -> Leaf | None:
-        """The file *name*, a relative path that the caller has checked; None if there is none."""
-        path = self.folder / name
+    def read(self, name: str, content_type: str, *, encoding: str = "", caching: Sequence[str]) -> Leaf | None:
+        """The file *name*, a relative path that the caller has checked; None if there is none.
+
+        encoding: how its bytes are compressed already; caching: the values of Cache-Control and Vary ("" for none)
+        """
+        path = f"{self.folder}/{name}"
+        key = name, content_type
         try:
-            mark = _mark(path.stat())
+            mark = _mark(os.stat(path))  # noqa: PTH116 - asked for each page that is sent; a Path costs more than the rest
             with self._lock:
-                found = self._kept.get(name)
+                found = self._kept.get(key)
                 if found and found[0] == mark:
-                    self._kept.move_to_end(name)
+                    self._kept.move_to_end(key)
                     return found[1]
-            with path.open("rb") as file:
+            with open(path, "rb") as file:  # noqa: PTH123 - as above
                 mark, data = _mark(os.fstat(file.fileno())), file.read()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        leaf = Leaf(data=data, digest=hashlib.sha256(data).hexdigest()[:32])
-        self._keep(name, mark, leaf)
+        leaf = _leaf(data, content_type, encoding, caching)
+        self._keep(key, mark, leaf)
         return leaf
 
-    def _keep(self, name: str, mark: tuple[int, ...], leaf: Leaf) -> None:
-        if len(leaf.data) > self._room_bytes // 4:
+    def _keep(self, key: tuple[str, str], mark: tuple[int, ...], leaf: Leaf) -> None:
+        if _size(leaf) > self._room_bytes // 4:
             return
         with self._lock:
-            if old := self._kept.pop(name, None):
-                self._kept_bytes -= len(old[1].data)
-            self._kept[name] = (mark, leaf)
-            self._kept_bytes += len(leaf.data)
+            if old := self._kept.pop(key, None):
+                self._kept_bytes -= _size(old[1])
+            self._kept[key] = (mark, leaf)
+            self._kept_bytes += _size(leaf)
             while self._kept_bytes > self._room_bytes:
                 _, (_, gone) = self._kept.popitem(last=False)
-                self._kept_bytes -= len(gone.data)
+                self._kept_bytes -= _size(gone)
+
+
+def _leaf(data: bytes, content_type: str, encoding: str, caching: Sequence[str]) -> Leaf:
+    # One page as text/html and as v1+html has the same bytes; a strong ETag must tell them apart all the same.
+    etag = f'"{hashlib.sha256(content_type.encode() + data).hexdigest()[:32]}"'
+    control, vary = caching
+    unchanged = [("ETag", etag), ("Cache-Control", control), *SECURITY]
+    if vary:
+        unchanged.append(("Vary", vary))  # I-09: on 304 too
+    headers = [("Content-Type", content_type), ("Content-Length", str(len(data))), *unchanged]
+    if encoding:
+        headers.append(("Content-Encoding", encoding))
+    return Leaf(data=data, etag=etag, headers=headers, unchanged=unchanged)
+
+
+def _size(leaf: Leaf) -> int:
+    return len(leaf.data) + _BESIDE_BYTES
 
 
 def _mark(stat: os.stat_result) -> tuple[int, ...]:

@@ -108,11 +108,15 @@ def master(door: Door) -> None:
 
 
 @click.command()
+@click.option("--host", help="Address to listen on, instead of web.host.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on, instead of web.port.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
 @pass_door
-def web(door: Door) -> None:
+def web(door: Door, *, host: str | None, port: int | None, workers: int) -> None:
     """Run the front-end: the index and the pages."""
     os.environ.update(_environment(door))
-    become(python("web"))
+    listen = [f"--{name}={value}" for name, value in (("host", host), ("port", port)) if value]
+    become(python("web", *listen, f"--workers={workers}"))
 
 
 @click.command()

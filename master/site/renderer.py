@@ -22,7 +22,8 @@ from schema.platforms import Platform
 log = logging.getLogger(__name__)
 
 _SIDECARS = ("", ".metadata", ".provenance")
-_PAGES = frozenset({"index.json", "index.html", "index.json.gz", "index.html.gz"})
+_FORMS = ("", *tree.COMPRESSED)
+_PAGES = frozenset(f"index.{kind}{form}" for kind in ("json", "html") for form in _FORMS)
 _BESIDE_VIEWS = frozenset({"files", "constraints", "authority.pem"})
 _LONGEST_FILENAME = 255 - len(".provenance")
 
@@ -102,8 +103,8 @@ class Site:
             tree.keep_only(self.folder / view.path, {*names, *_PAGES})
         filenames = session.scalars(select(Wheel.filename).where(Wheel.removed_at.is_(None)))
         tree.keep_only(self._files, {f"{name}{suffix}" for name in filenames for suffix in _SIDECARS})
-        texts = {f"{platform}.txt" for platform in self.platforms}
-        tree.keep_only(self.folder / "constraints", texts | {f"{name}.gz" for name in texts})
+        texts = {f"{platform}.txt{form}" for platform in self.platforms for form in _FORMS}
+        tree.keep_only(self.folder / "constraints", texts)
         tree.keep_only(self.folder, {view.name or "simple" for view in self.views} | _BESIDE_VIEWS)
 
     def _render_page(self, project: Project, wheels: Sequence[Wheel], view: View) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from master import builds, marks
-from master.site import pages
+from master.site import pages, tree
 from master.site.renderer import Site
 from schema.db.models import DirtyPage, Mark, Wheel
 from schema.db.session import now, transaction
@@ -54,7 +54,12 @@ class Walk:
 
     @property
     def _fingerprint(self) -> str:
-        depends = (pages.API_VERSION, self.public_url, *sorted(str(platform) for platform in self.site.platforms))
+        depends = (
+            pages.API_VERSION,
+            *tree.COMPRESSED,
+            self.public_url,
+            *sorted(str(platform) for platform in self.site.platforms),
+        )
         return hashlib.sha256("\n".join(depends).encode()).hexdigest()
 
     def _mark_next(self, session: Session) -> bool:

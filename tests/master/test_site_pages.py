@@ -19,7 +19,7 @@ from master.site import Site
 from master.store import Store
 from schema.db.session import transaction
 from schema.platforms import Platform
-from tests import published, rows
+from tests import published, rows, zstd
 
 BOOKWORM = Platform.parse("debian12-x86_64-cp311")
 TRIXIE = Platform.parse("debian13-aarch64-cp313")
@@ -263,6 +263,7 @@ def test_every_page_has_its_gzip_form(session: Session, store: Store, site: Site
     )  # lists and demo's pages in three indexes, two forms each; two constraints files
     for path in plain:
         assert gzip.decompress(path.with_name(path.name + ".gz").read_bytes()) == path.read_bytes()
+        assert zstd.decompress(path.with_name(path.name + ".zst").read_bytes()) == path.read_bytes()
 
 
 def test_a_view_shows_portable_wheels_that_run_there_and_its_own_linux_wheels(

@@ -124,8 +124,10 @@ def test_a_project_without_wheels_has_no_page_and_is_not_listed(
     assert sorted(path.name for path in (site.folder / "simple").iterdir()) == [
         "index.html",
         "index.html.gz",
+        "index.html.zst",
         "index.json",
         "index.json.gz",
+        "index.json.zst",
     ]
     assert json.loads((site.folder / "simple/index.json").read_bytes())["projects"] == []
 

@@ -77,22 +77,24 @@ def test_a_format_in_the_query_names_one_form(text: str, expected: Form | None) 
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        (None, False),
-        ("", False),
-        ("gzip", True),
-        ("gzip, deflate", True),
-        ("gzip, deflate, br, zstd", True),
-        ("GZip", True),
-        ("x-gzip", True),
-        ("*", True),
-        ("gzip;q=0", False),
-        ("gzip;q=0, *", False),
-        ("identity", False),
-        ("identity;q=0.5, gzip;q=0.4", False),
-        ("identity;q=0.5, gzip;q=0.5", True),
-        ("deflate, br", False),
-        ("gzip;q=0.001", True),
+        (None, ""),
+        ("", ""),
+        ("gzip", ".gz"),
+        ("gzip, deflate", ".gz"),
+        ("gzip, deflate, br, zstd", ".zst .gz"),
+        ("zstd;q=0.5, gzip", ".gz .zst"),
+        ("zstd;q=0, gzip", ".gz"),
+        ("GZip", ".gz"),
+        ("x-gzip", ".gz"),
+        ("*", ".zst .gz"),
+        ("gzip;q=0", ""),
+        ("gzip;q=0, *", ".zst"),
+        ("identity", ""),
+        ("identity;q=0.5, gzip;q=0.4", ""),
+        ("identity;q=0.5, gzip;q=0.5", ".gz"),
+        ("deflate, br", ""),
+        ("gzip;q=0.001", ".gz"),
     ],
 )
-def test_gzip_is_used_where_the_client_takes_it(header: str | None, *, expected: bool) -> None:
-    assert accept.takes_gzip(header) is expected
+def test_compressed_forms_are_used_where_the_client_takes_them(header: str | None, expected: str) -> None:
+    assert accept.suffixes(header) == (*expected.split(), "")

@@ -39,16 +39,12 @@ def demands(url: str) -> Demands:
 
 def app(tmp_path: Path, url: str, *, demand: bool = True) -> Flask:
     platforms = (Platform.parse(HERE), Platform.parse(ARM))
-    made = create_app(
-        Settings(
-            farm=FarmSection(home=tmp_path / "home", platforms=platforms),
-            database=DatabaseSection(url=url),
-            watch=WatchSection(demand=demand),
-        )
+    settings = Settings(
+        farm=FarmSection(home=tmp_path / "home", platforms=platforms),
+        database=DatabaseSection(url=url),
+        watch=WatchSection(demand=demand),
     )
-    if demand:
-        made.extensions["demand"] = Demands(url, views={item.view for item in platforms}, pause_s=3600)
-    return made
+    return create_app(settings, demand_pause_s=3600)
 
 
 def test_a_page_that_is_not_there_is_demand_in_every_view(database: Engine, database_url: str, tmp_path: Path) -> None:
@@ -93,7 +89,7 @@ def test_where_the_settings_do_not_ask_for_it_nothing_is_counted(tmp_path: Path,
     made = app(tmp_path, database_url, demand=False)
 
     assert made.test_client().get("/simple/numpy/").status_code == 404
-    assert "demand" not in made.extensions
+    assert made.extensions["demand"] is None
 
 
 def test_counts_add_up_in_the_table(database: Engine, database_url: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from tests import sample_site
+from tests import sample_site, zstd
 from tests.sample_site import HERE
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -95,10 +95,20 @@ def test_each_form_and_encoding_has_an_etag_of_its_own(client: FlaskClient) -> N
     tags = {
         client.get("/simple/demo/", headers={"Accept": accept, "Accept-Encoding": encoding}).headers["ETag"]
         for accept in (JSON, HTML, "text/html")
-        for encoding in ("gzip", "identity")
+        for encoding in ("gzip", "zstd", "identity")
     }
 
-    assert len(tags) == 6
+    assert len(tags) == 9
+
+
+def test_a_site_without_a_compressed_form_is_served_without(site: Path, tmp_path: Path) -> None:
+    shutil.copytree(site / "simple/demo", tmp_path / "site/simple/demo")
+    here = sample_site.app(tmp_path / "site").test_client()
+    headers = {"Accept": JSON, "Accept-Encoding": "gzip, zstd"}
+
+    for gone, left in ((".zst", "gzip"), (".gz", None)):
+        (tmp_path / f"site/simple/demo/index.json{gone}").unlink()
+        assert here.get("/simple/demo/", headers=headers).headers.get("Content-Encoding") == left
 
 
 def test_another_etag_gets_the_page(client: FlaskClient) -> None:
@@ -106,13 +116,24 @@ def test_another_etag_gets_the_page(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "compressed"), [("gzip, deflate", True), ("gzip;q=0, identity", False), ("br", False), ("", False)]
+    ("encoding", "compressed"),
+    [
+        ("gzip, deflate", "gzip"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("zstd;q=0.1, gzip", "gzip"),
+        ("gzip;q=0, identity", None),
+        ("br", None),
+        ("", None),
+    ],
 )
-def test_gzip_goes_to_those_who_take_it(encoding: str, *, compressed: bool, client: FlaskClient, site: Path) -> None:
+def test_compressed_pages_go_to_those_who_take_them(
+    encoding: str, compressed: str | None, client: FlaskClient, site: Path
+) -> None:
     response = client.get("/simple/demo/", headers={"Accept": JSON, "Accept-Encoding": encoding})
 
-    data = gzip.decompress(response.data) if compressed else response.data
-    assert response.headers.get("Content-Encoding") == ("gzip" if compressed else None)
+    unpack = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}[compressed]
+    data = unpack(response.data)
+    assert response.headers.get("Content-Encoding") == compressed
     assert int(response.headers["Content-Length"]) == len(response.data)
     assert data == (site / "simple/demo/index.json").read_bytes()
 
