@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from master.ssh import HostKey
@@ -20,6 +21,7 @@ from schema.platforms import Platform
 from schema.settings import Settings
 
 _PROGRAM = "ansible-playbook"
+_SHIPPED = Path(__file__).parent / "ansible"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +58,10 @@ def program() -> str:
     return found
 
 
-def command(inventory: Path, node: NodeName) -> list[str]:
-    """What makes *node* of that inventory one."""
-    return [_PROGRAM, "-i", str(inventory), str(tree() / "playbooks" / "node.yml"), "-l", node]
+def command(inventory: Path, node: NodeName, variables: Sequence[str] = ()) -> list[str]:
+    """What makes *node* of that inventory one; variables: of its role, each ``NAME=VALUE``."""
+    given = [word for text in variables for word in ("-e", text)]
+    return [_PROGRAM, "-i", str(inventory), str(tree() / "playbooks" / "node.yml"), "-l", node, *given]
 
 
 def run(command: Sequence[str]) -> int:
@@ -69,8 +72,7 @@ def run(command: Sequence[str]) -> int:
 
 def tree() -> Path:
     """The ansible files: beside this module in an installed farm, at the top of a checkout."""
-    here = Path(__file__).parent
-    return next(folder for folder in (here / "ansible", here.parent / "ansible") if folder.is_dir())
+    return _SHIPPED if _SHIPPED.is_dir() else Path(__file__).parents[1] / "ansible"
 
 
 def write_inventory(settings: Settings, settings_file: Path | None, node: NewNode) -> Path:
@@ -86,7 +88,7 @@ def write_inventory(settings: Settings, settings_file: Path | None, node: NewNod
     master = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
-        "master_command": [sys.executable, "-P", "-m", "master.cli", *own],
+        "ansible_become": False,  # its commands are for whoever runs the farm
     }
     machine = {
         "ansible_host": node.target.host,
@@ -100,12 +102,20 @@ def write_inventory(settings: Settings, settings_file: Path | None, node: NewNod
             UserKnownHostsFile=str(known_hosts),
             GlobalKnownHostsFile="/dev/null",
         ),
-        "node_platforms": sorted({platform.view for platform in node.platforms}),
+        "node_master_command": [sys.executable, "-P", "-m", "master.cli", *own],
+        "node_master_redis_ca": str(settings.redis.ca or ""),
+        "node_platforms": sorted(map(str, node.platforms)),
+        **_source(),
     }
     groups = {"master": {"hosts": {"master": master}}, "nodes": {"hosts": {node.name: machine}}}
     file = folder / f"{node.name}.json"
     file.write_text(json.dumps({"all": {"children": groups}}, indent=1) + "\n", encoding="utf-8")
     return file
+
+
+def _source() -> dict[str, str]:
+    """What is installed there: this checkout, or the same release as here."""
+    return {"wheelfarm_source": f"wheelfarm=={version('wheelfarm')}"} if _SHIPPED.is_dir() else {}
 
 
 def _place(target: Target) -> str:

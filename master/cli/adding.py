@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,15 @@ from schema.platforms import Platform
 from schema.printable import one_line
 from schema.settings import find
 
+_VARIABLE = re.compile(r"[a-z][a-z0-9_]*=")
 _COMPARE = "on that machine itself: for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done"
+
+
+def _variables(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for text in given:
+        if not _VARIABLE.match(text):
+            raise click.BadParameter(f"{text!r} is not VARIABLE=VALUE")
+    return given
 
 
 @click.command()
@@ -48,6 +57,15 @@ _COMPARE = "on that machine itself: for key in /etc/ssh/ssh_host_*_key.pub; do s
     type=click.Path(exists=True, path_type=Path),
     help="Your own ansible inventory, in which NAME is; else one of this master and NAME is written.",
 )
+@click.option(
+    "-e",
+    "--extra",
+    "extra",
+    metavar="VARIABLE=VALUE",
+    multiple=True,
+    callback=_variables,
+    help="For ansible, such as node_slots=2; may be given several times.",
+)
 @as_json
 @pass_door
 def add(
@@ -61,6 +79,7 @@ def add(
     yes: bool,
     deploy: bool,
     inventory: Path | None,
+    extra: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Accept the SSH host key of a machine that shall be node NAME, and see what it can build.
@@ -92,20 +111,11 @@ def add(
         facts = inspecting.inspect(transport, target)
     platforms = judging.native(facts, settings.farm.platforms)
     lacks = judging.lacks(facts, settings.farm.platforms)
-    following = deploying.command(
-        inventory
-        or _inventory(
-            door,
-            NewNode(
-                name=name,
-                target=target,
-                host_key=shown,
-                key_file=key_file or settings.ssh / "farm.key",
-                platforms=platforms,
-            ),
-        ),
-        name,
-    )
+    if inventory is None:
+        key = key_file or settings.ssh / "farm.key"
+        new = NewNode(name=name, target=target, host_key=shown, key_file=key, platforms=platforms)
+        inventory = deploying.write_inventory(settings, find(door.settings_file), new)
+    following = deploying.command(inventory, name, extra)
     if as_json:
         answer_json(
             {
@@ -125,10 +135,6 @@ def add(
         if not deploy:
             answer(f"next:\n  {shlex.join(following)}")
     return _deploy(following, lacks) if deploy else 0
-
-
-def _inventory(door: Door, node: NewNode) -> Path:
-    return deploying.write_inventory(door.settings, find(door.settings_file), node)
 
 
 def _deploy(command: Sequence[str], lacks: Sequence[Lack]) -> int:

@@ -22,11 +22,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from sqlalchemy import Engine
 
-from builder import emulation
+from builder import emulation, images
 from builder.images import Image
 from master import idle
 from schema.db.session import engine, transaction
+from schema.sections import ImagesSection
 from schema.settings import load
+from schema.states import Emulation
 from tests.hosts import Host, host
 from tests.redis_server import Authority, Server
 from tests.whole_farm import Farm, free_port
@@ -58,11 +60,28 @@ def deployed(request: pytest.FixtureRequest, emulated_image: Callable[[str], Ima
         told = farm.call(
             *("node", "add", _NODE, machine.target, "--identity", machine.key),
             *("--host-key", machine.host_key.fingerprint, "--deploy"),
+            *("-e", f"node_images_from={_exported(request.param)}"),
             timeout_s=3000,
         )
         assert told.returncode == 0, told.stdout[-6000:] + told.stderr[-3000:]
         stack.enter_context(_agent(machine, farm.folder / "agent.log"))
         yield Deployed(farm=farm, machine=machine, platform=platform)
+
+
+def _exported(arch: str) -> Path:
+    """A folder with the image that a machine of *arch* would make for itself, made once here."""
+    folder, name = ImagesSection().folder.parent / "exported", f"debian12-{arch}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with images.locked(folder, name):
+        if not (folder / f"{name}.tar.zst").is_file():
+            made = images.make(folder / "images", name, emulated=Emulation.FULL, progress=_quiet)
+            images.export(images.bare(made), folder / f"{name}.bare.tar.zst", progress=_quiet)
+            images.export(made, folder / f"{name}.tar.zst", progress=_quiet)
+    return folder
+
+
+def _quiet(_step: str, _done: float | None) -> None:
+    pass
 
 
 @contextlib.contextmanager
