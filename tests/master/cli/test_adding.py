@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import socket
@@ -48,7 +49,9 @@ def test_a_machine_is_shown_judged_and_pinned_and_the_next_command_is_told(
     assert f"127.0.0.1:{sshd.port} shows this host key (ssh-ed25519): {sshd.host_key.fingerprint}" in called.err
     assert "the farm's own key: ssh-ed25519 " in called.err
     assert "userland" in called.out
-    assert called.out.endswith("wheelfarm node enrol pi4 (before that, set it up: docs/how-to/add-a-node.md, step 2)\n")
+    inventory = settings.farm.home / "ansible" / "pi4.json"
+    assert f"next:\n  ansible-playbook -i {inventory} " in called.out
+    assert called.out.endswith("playbooks/node.yml -l pi4\n")
     assert _pinned(settings) == {"pi4": str(sshd.host_key)}
 
 
@@ -211,3 +214,48 @@ def test_a_person_is_asked_whether_the_key_is_the_right_one(
     assert "compare it with what is printed on that machine itself: for key in /etc/ssh/" in called.stderr
     assert called.returncode == (0 if accepted else 1), called.stderr
     assert _pinned(settings) == ({"pi4": str(sshd.host_key)} if accepted else {})
+
+
+def test_the_inventory_that_is_written_names_the_key_that_was_accepted_and_nothing_secret(
+    wheelfarm: Call, settings: Settings, sshd: Sshd
+) -> None:
+    wheelfarm("node", "add", "pi4", sshd.target, "--yes")
+
+    folder = settings.farm.home / "ansible"
+    groups = json.loads((folder / "pi4.json").read_text())["all"]["children"]
+    machine = groups["nodes"]["hosts"]["pi4"]
+    assert (machine["ansible_host"], machine["ansible_port"]) == ("127.0.0.1", sshd.port)
+    assert machine["node_platforms"] == ["debian12-x86_64-cp311"]
+    assert "StrictHostKeyChecking=yes" in machine["ansible_ssh_common_args"]
+    assert (folder / "pi4.known_hosts").read_text() == f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n"
+    assert folder.stat().st_mode & 0o077 == 0
+    assert "PRIVATE KEY" not in (folder / "pi4.json").read_text()
+
+
+def test_an_inventory_of_ones_own_is_used_as_it_is(wheelfarm: Call, settings: Settings, sshd: Sshd) -> None:
+    own = settings.farm.home / "hosts.yml"
+    own.write_text("all: {}")
+
+    called = wheelfarm("node", "add", "pi4", sshd.target, "--yes", "--inventory", own, "-e", "node_slots=2")
+
+    assert f"ansible-playbook -i {own} " in called.out
+    assert called.out.endswith("-l pi4 -e node_slots=2\n")
+    assert not (settings.farm.home / "ansible").exists()
+
+
+def test_a_node_is_not_deployed_to_a_farm_whose_redis_it_could_not_reach(
+    wheelfarm: Call, settings: Settings, sshd: Sshd
+) -> None:
+    called = wheelfarm("node", "add", "pi4", sshd.target, "--yes", "--deploy")
+
+    assert called.code == 2
+    assert "nodes on other machines cannot reach this farm's Redis" in called.err
+    assert "redis-for-remote-nodes.md" in called.err
+    assert _pinned(settings) == {}
+
+
+def test_what_is_no_variable_is_refused(wheelfarm: Call, sshd: Sshd) -> None:
+    called = wheelfarm("node", "add", "pi4", sshd.target, "--yes", "-e", "--become-user=x")
+
+    assert called.code == 2
+    assert "is not VARIABLE=VALUE" in called.err
