@@ -165,6 +165,13 @@ PACKAGES: tuple[DebianPackage, ...] = (
         present=_program("rsync"),
     ),
     DebianPackage(
+        name="nginx-light",
+        why="the tests ask a real nginx with the configuration that the farm prints",
+        needed_for="test",
+        present=_program("nginx"),
+        units=("nginx.service",),
+    ),
+    DebianPackage(
         name="faketime",
         why="the fault harness gives one node a clock that is hours off",
         needed_for="test",

@@ -18,6 +18,7 @@ from granian.server import Server
 from schema import door, ports
 from schema import log as logs
 from schema.settings import Settings, load
+from web import nginx
 from web.app import create_app
 
 if TYPE_CHECKING:
@@ -30,17 +31,34 @@ _THREADS = 128  # of one worker, made when needed: so many slow downloads of lar
 _STOP_S = 10
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.pass_context
 @door.settings_file
 @click.option("--host", help="Address to listen on, instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on, instead of web.port.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
-def main(settings_file: Path | None, host: str | None, port: int | None, workers: int) -> None:
+def main(context: click.Context, settings_file: Path | None, host: str | None, port: int | None, workers: int) -> None:
     """Serve the index and the pages."""
-    logs.set_up("web")
     settings = load(settings_file)
     web = dataclasses.replace(settings.web, host=host or settings.web.host, port=port or settings.web.port)
-    _serve(dataclasses.replace(settings, web=web), workers=workers)
+    settings = dataclasses.replace(settings, web=web)
+    if context.invoked_subcommand:
+        context.obj = settings
+        return
+    logs.set_up("web")
+    _serve(settings, workers=workers)
+
+
+@main.command("nginx-config")
+@click.option("--listen", default="80", show_default=True)
+@click.option("--certificate", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path))
+@click.pass_obj
+def nginx_config(settings: Settings, listen: str, certificate: Path | None, key: Path | None) -> None:
+    """Write an nginx configuration."""
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--certificate and --key belong together")
+    door.answer(nginx.config(settings, listen=listen, certificate=certificate, key=key))
 
 
 def _serve(settings: Settings, *, workers: int) -> None:

@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 
 # A minute: a burst of runs asks once, and yet a new wheel is seen, and a yanked one gone, while one still waits for it.
 # pip from 26.2 on and uv trust it without a request (I-10).
-_PAGE_CACHING = ("public, max-age=60", "Accept, Accept-Encoding")
+PAGE_CACHING = ("public, max-age=60", "Accept, Accept-Encoding")
 _FILE_CACHING = (files.FOR_EVER, "")
 
 _ENCODINGS = {"": "", ".gz": "gzip", ".zst": "zstd"}
-_SIDECARS = {".metadata": "text/plain; charset=utf-8", ".provenance": "application/json"}
-_PEM, _PLAIN = "application/x-pem-file", "text/plain; charset=utf-8"
+SIDECARS = {".metadata": "text/plain; charset=utf-8", ".provenance": "application/json"}
+PLAIN, _PEM = "text/plain; charset=utf-8", "application/x-pem-file"
 
-_VIEW = r"[a-z0-9]{1,40}-[a-z0-9_]{1,40}"
+VIEW = r"[a-z0-9]{1,40}-[a-z0-9_]{1,40}"
 _NAME = r"(?=[a-z0-9-]{1,200}/)[a-z0-9]+(?:-[a-z0-9]+)*"  # a file system takes 255 bytes
-_PAGE = re.compile(rf"/(?:({_VIEW})/)?simple/(?:({_NAME})/)?")
-_FILE = re.compile(r"/files/(?=.{1,255}\Z)([A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl)(\.metadata|\.provenance)?")
-_TEXT = re.compile(rf"/(constraints/{_VIEW}-[a-z0-9]{{1,40}}\.txt|authority\.pem)")
+_PAGE = re.compile(rf"/(?:({VIEW})/)?simple/(?:({_NAME})/)?")
+WHEEL = r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl"
+_FILE = re.compile(rf"/files/(?=.{{1,255}}\Z)({WHEEL})(\.metadata|\.provenance)?")
+_TEXT = re.compile(rf"/(constraints/{VIEW}-[a-z0-9]{{1,40}}\.txt|authority\.pem)")
 _OURS = re.compile(r"/(?:[a-z0-9]+-[a-z0-9_]+/+)?simple(?:/.*)?|/(?:files|constraints)/.*", re.DOTALL)
 
 _REMEMBERED_CHARS = 300  # of a header; the installers that there are send shorter ones
@@ -78,7 +79,7 @@ class Index:
         form = _asked_form(environ)
         if form is None:
             said = "this page comes as: " + ", ".join(Form) + "\n"
-            vary = "Vary", _PAGE_CACHING[1]
+            vary = "Vary", PAGE_CACHING[1]
             return answer.text(environ, start, "406 Not Acceptable", said, vary)
         file = f"{match[0]}index.{'json' if form is Form.JSON else 'html'}"
         if leaf := self._smallest(environ, file, form):
@@ -90,7 +91,7 @@ class Index:
     def _text(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """What is held back on a platform, or the certificate that every signature of this farm ends in."""
         is_certificate = match[1].endswith(".pem")
-        if leaf := self._smallest(environ, match[0], _PEM if is_certificate else _PLAIN):
+        if leaf := self._smallest(environ, match[0], _PEM if is_certificate else PLAIN):
             return _send(environ, start, leaf)
         what = "certificate" if is_certificate else "platform"
         return answer.nothing(environ, start, what)
@@ -100,7 +101,7 @@ class Index:
         found: Body | None = None
         if not match[2]:
             found = files.send(environ, start, self._shelf.folder + match[0])
-        elif leaf := self._shelf.read(match[0][1:], _SIDECARS[match[2]], caching=_FILE_CACHING):
+        elif leaf := self._shelf.read(match[0][1:], SIDECARS[match[2]], caching=_FILE_CACHING):
             found = _send(environ, start, leaf)
         return answer.nothing(environ, start, "file") if found is None else found
 
@@ -108,7 +109,7 @@ class Index:
         """A page in the best of the encodings that the client takes and that there are."""
         for suffix in _suffixes_for(environ):
             name, encoding = f"{path[1:]}{suffix}", _ENCODINGS[suffix]
-            if leaf := self._shelf.read(name, content_type, encoding=encoding, caching=_PAGE_CACHING):
+            if leaf := self._shelf.read(name, content_type, encoding=encoding, caching=PAGE_CACHING):
                 return leaf
         return None
 

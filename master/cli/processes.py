@@ -25,6 +25,8 @@ from schema.printable import printable
 from schema.redis_url import address
 from schema.settings import Settings, find
 
+_A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 @click.command()
 @click.option("--until-idle", is_flag=True, help="End once nothing is left to do and all was tried; 1 if it failed.")
@@ -107,16 +109,35 @@ def master(door: Door) -> None:
     service.serve(door.settings)
 
 
-@click.command()
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--host", help="Address to listen on, instead of web.host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on, instead of web.port.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
 @pass_door
-def web(door: Door, *, host: str | None, port: int | None, workers: int) -> None:
+@click.pass_context
+def web(context: click.Context, door: Door, *, host: str | None, port: int | None, workers: int) -> None:
     """Run the front-end: the index and the pages."""
     os.environ.update(_environment(door))
+    if context.invoked_subcommand:
+        return
     listen = [f"--{name}={value}" for name, value in (("host", host), ("port", port)) if value]
     become(python("web", *listen, f"--workers={workers}"))
+
+
+@click.command("nginx-config")
+@click.option("--listen", default="80", show_default=True, help="A port, or an address with one: 127.0.0.1:8080.")
+@click.option("--certificate", type=_A_FILE, help="For TLS: the certificate with its chain, in PEM.")
+@click.option("--key", type=_A_FILE, help="For TLS: its private key.")
+def nginx_config(listen: str, certificate: Path | None, key: Path | None) -> None:
+    """Print a configuration for nginx, which then serves pages and wheels without Python.
+
+    What is dynamic or not there it asks the front-end for. Into a file in /etc/nginx/conf.d with it.
+    """
+    tls = [f"--{name}={path.absolute()}" for name, path in (("certificate", certificate), ("key", key)) if path]
+    become(python("web", "nginx-config", f"--listen={listen}", *tls))
+
+
+web.add_command(nginx_config)
 
 
 @click.command()

@@ -24,7 +24,8 @@ Call = Callable[..., Any]
 
 READS_ONLY = {
     "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "feed", "lock", "log", "metrics",
-    "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status", "verify", "why",
+    "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status", "verify", "web nginx-config",
+    "why",
 }  # fmt: skip
 
 # They run the farm's own processes or the other half's command, or do what a master does at its start; `run` itself is

@@ -1,0 +1,203 @@
+"""A real nginx with the configuration that we print answers as the front-end behind it does."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from schema.errors import SettingsError
+from schema.settings import Settings, load
+from tests import sample_site, zstd
+from tests.sample_site import HERE
+from tests.web.server import answers, command, free_port, started
+from web import nginx
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = "application/vnd.pypi.simple.v1+html"
+PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+BIG = "/files/big-1.0-py3-none-any.whl"
+NATIVE = f"/{HERE.view}/simple/native/"
+
+_MAIN = """
+daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1; {user}
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
+    uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+    include {folder}/site.conf;
+}}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """nginx, and the front-end that it asks for what it cannot answer."""
+
+    nginx: str
+    front: str
+    site: Path
+
+    def both(self, path: str, *, method: str = "GET", **headers: str) -> list[Any]:
+        return [ask(url + path, method=method, **headers) for url in (self.nginx, self.front)]
+
+
+def ask(url: str, *, method: str = "GET", **headers: str) -> Any:
+    """As it comes: nothing is followed or unpacked."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return urllib3.request(method, url, headers=named, redirect=False, retries=False, decode_content=False)
+
+
+def unpacked(response: Any) -> bytes:
+    unpack = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}
+    return unpack[response.headers.get("Content-Encoding")](response.data)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("nginx")
+    site = sample_site.make(folder / "var", "https://farm.example")
+    file = folder / "farm.toml"
+    file.write_text(f'[farm]\nhome = "var"\nplatforms = ["{HERE}"]\n', encoding="utf-8")
+    with started(file) as front:
+        listen = f"127.0.0.1:{free_port()}"
+        shown = [*command(file), f"--port={front.url.rpartition(':')[2]}", "nginx-config", f"--listen={listen}"]
+        (folder / "site.conf").write_text(subprocess.run(shown, check=True, capture_output=True, text=True).stdout)
+        user = "user root;" if os.geteuid() == 0 else ""  # of the tests' folders, which others may not enter
+        (folder / "main.conf").write_text(_MAIN.format(folder=folder, user=user))
+        server = subprocess.Popen(
+            ["nginx", "-c", folder / "main.conf"], env={"PATH": f"{os.environ['PATH']}:/usr/sbin"}
+        )
+        try:
+            for _ in range(100):
+                if server.poll() is not None or answers(f"http://{listen}/simple/"):
+                    break
+                time.sleep(0.1)
+            assert server.poll() is None, (folder / "error.log").read_text()
+            yield Pair(nginx=f"http://{listen}", front=front.url, site=site)
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip, deflate", "gzip, deflate, br, zstd", "zstd;q=0, gzip", "gzip;q=0"])
+@pytest.mark.parametrize(
+    "accept",
+    [PIP, JSON, JSON.replace("v1", "latest"), BROWSER, "text/html", "*/*", "", HTML, f"text/html, {JSON}", "image/png"],
+)
+@pytest.mark.parametrize("path", ["/simple/", "/simple/demo/", NATIVE])
+def test_a_page_is_the_one_that_the_front_end_gives(path: str, accept: str, encoding: str, pair: Pair) -> None:
+    served, made = pair.both(path, accept=accept, accept_encoding=encoding)
+
+    assert (served.status, unpacked(served)) == (made.status, unpacked(made))
+    for name in ("Content-Type", "Vary", "Cache-Control", "X-Content-Type-Options", "Content-Security-Policy"):
+        assert served.headers.get(name) == made.headers.get(name), name
+    if encoding in {"", "gzip;q=0"}:
+        assert "Content-Encoding" not in served.headers
+
+
+def test_what_pip_and_uv_ask_for_never_reaches_python(pair: Pair) -> None:
+    """nginx's ETags are short; the front-end's are 32 hex digits."""
+    for encoding, packed in (("gzip, deflate", "gzip"), ("gzip, br, zstd", "zstd"), ("identity", None)):
+        served = ask(f"{pair.nginx}/simple/demo/", accept=PIP, accept_encoding=encoding)
+
+        assert len(served.headers["ETag"]) < 30
+        assert served.headers.get("Content-Encoding") == packed
+        assert json.loads(unpacked(served))["name"] == "demo"
+
+
+@pytest.mark.parametrize("path", ["/simple/", NATIVE, BIG, f"{BIG}.metadata", f"/constraints/{HERE}.txt"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "zstd, gzip"])
+def test_who_has_it_gets_304_with_the_same_vary(path: str, encoding: str, pair: Pair) -> None:
+    headers = {"accept": PIP, "accept_encoding": encoding}
+    first = ask(pair.nginx + path, **headers)
+
+    again = ask(pair.nginx + path, **headers, if_none_match=first.headers["ETag"])
+
+    assert (first.status, again.status, again.data) == (200, 304, b"")
+    assert not first.headers["ETag"].startswith("W/")
+    for name in ("Vary", "Cache-Control", "ETag"):
+        assert again.headers.get(name) == first.headers.get(name)
+
+
+@pytest.mark.parametrize("suffix", ["", ".metadata", ".provenance"])
+@pytest.mark.parametrize("name", ["big-1.0-py3-none-any.whl", "plus-1.0%2Blocal.1-py3-none-any.whl"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_files_are_those_of_the_front_end(name: str, suffix: str, method: str, pair: Pair) -> None:
+    served, made = pair.both(f"/files/{name}{suffix}", method=method, accept_encoding="gzip, zstd")
+
+    assert (served.status, served.data) == (made.status, made.data)
+    for header in ("Content-Type", "Content-Length", "Cache-Control", "Content-Encoding", "X-Content-Type-Options"):
+        assert served.headers.get(header) == made.headers.get(header), header
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [("bytes=0-0", 206), ("bytes=100-199", 206), ("bytes=-7", 206), ("bytes=99999999-", 416), ("bytes=0-1,5-6", 200)],
+)
+def test_ranges_are_answered(wanted: str, status: int, pair: Pair) -> None:
+    served, made = pair.both(BIG, range=wanted)
+
+    assert (served.status, made.status) == (status, status)
+    assert served.headers.get("Content-Range") == made.headers.get("Content-Range")
+    assert status == 416 or served.data == made.data
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/simple/Mixed.Name/", "/simple/demo", "/simple/nothing/", "/files/nothing.whl", "/authority.pem", "/healthz",
+     "/simple/demo/?format=image/png", "/constraints/debian10-x86_64-cp37.txt", "/simple/demo/index.json", "/.new-x"],
+)  # fmt: skip
+def test_the_rest_is_answered_by_the_front_end(path: str, pair: Pair) -> None:
+    served, made = pair.both(path, accept=PIP)
+
+    assert (served.status, served.data, served.headers.get("Location")) == (
+        made.status,
+        made.data,
+        made.headers.get("Location"),
+    )
+
+
+def test_a_page_written_anew_is_seen_within_a_second_or_two(pair: Pair) -> None:
+    page = pair.site / "simple/old/index.json"
+    url = f"{pair.nginx}/simple/old/"
+    before = ask(url, accept=JSON)
+
+    (page.parent / ".new").write_bytes(before.data.replace(b"archived", b"unloved!"))
+    (page.parent / ".new").replace(page)
+    deadline = time.monotonic() + 20
+    while b"unloved!" not in ask(url, accept=JSON).data:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("listen", ["80; root /", "80 default", "", "80\n"])
+def test_what_means_something_to_nginx_is_refused(listen: str) -> None:
+    with pytest.raises(SettingsError, match="--listen"):
+        nginx.config(Settings(), listen=listen)
+
+
+def test_a_home_that_means_something_to_nginx_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "farm.toml"
+    file.write_text('[farm]\nhome = "/srv/$host"\n')
+
+    with pytest.raises(SettingsError, match="means something to nginx"):
+        nginx.config(load(file), listen="80")
+
+
+def test_tls_stands_in_it_where_a_certificate_is_given(tmp_path: Path) -> None:
+    text = nginx.config(Settings(), listen="443", certificate=tmp_path / "c.pem", key=tmp_path / "k.pem")
+
+    assert "listen 443 ssl;" in text
+    assert f'ssl_certificate_key "{tmp_path}/k.pem";' in text
