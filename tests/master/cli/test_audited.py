@@ -24,8 +24,8 @@ Call = Callable[..., Any]
 
 READS_ONLY = {
     "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "feed", "lock", "log", "metrics",
-    "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status", "verify", "web nginx-config",
-    "why",
+    "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status", "verify",
+    "web nginx-config", "why",
 }  # fmt: skip
 
 # They run the farm's own processes or the other half's command, or do what a master does at its start; `run` itself is
@@ -100,6 +100,8 @@ def sshd(tmp_path: Path, settings: Settings) -> Iterator[Sshd]:
 
 def _commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
     if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            yield " ".join(path)
         for name, inner in command.commands.items():
             yield from _commands(inner, (*path, name))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,9 @@ def test_compressed_pages_go_to_those_who_take_them(
 ) -> None:
     response = client.get("/simple/demo/", headers={"Accept": JSON, "Accept-Encoding": encoding})
 
-    unpack = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}[compressed]
-    data = unpack(response.data)
+    unpack: dict[str | None, Callable[[bytes], bytes]]
+    unpack = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}
+    data = unpack[compressed](response.data)
     assert response.headers.get("Content-Encoding") == compressed
     assert int(response.headers["Content-Length"]) == len(response.data)
     assert data == (site / "simple/demo/index.json").read_bytes()

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def ask(url: str, *, method: str = "GET", **headers: str) -> Any:
 
 
 def unpacked(response: Any) -> bytes:
-    unpack = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}
+    unpack: dict[str | None, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}
     return unpack[response.headers.get("Content-Encoding")](response.data)
 
 
