@@ -171,10 +171,10 @@ def _watch(running: Cell, log: Log, patience: _Patience, meters: Sequence[Meter]
 def _rlimits(limits: Limits, group: Group) -> dict[str, int]:
     """The floor below control groups and watchdogs; each holds for one process only, but for nproc."""
     rlimits = {"core": 0, "nofile": _OPEN_FILES, "fsize": limits.disk_bytes}
+    # Twice, so that it is the watchdog that ends a build that grows: it knows why.
     if group.pids is None:
-        rlimits["nproc"] = limits.processes
+        rlimits["nproc"] = 2 * limits.processes
     if group.memory is None:
-        # Twice, so that it is the watchdog that ends a build that grows: it knows why.
         rlimits["data"] = 2 * limits.memory_bytes
     return rlimits
 

@@ -1,7 +1,7 @@
 """Bare machines of any architecture for tests: each a root file system with an sshd in name spaces of its own.
 
 Only for root. A host has its own network (one address, and the Internet through this machine by NAT), its own processes
-(all end with it), its own mounts, and no systemd.
+(all end with it), its own mounts, and neither systemd nor control groups.
 """
 
 from __future__ import annotations
