@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import Engine
 
 from builder import emulation, images
-from builder.images import Image
 from master import idle
 from schema.db.session import engine, transaction
 from schema.sections import ImagesSection
@@ -53,8 +52,9 @@ class Deployed:
 
 
 @pytest.fixture(scope="module", params=ARM)
-def deployed(request: pytest.FixtureRequest, emulated_image: Callable[[str], Image]) -> Iterator[Deployed]:
-    platform = str(emulated_image(request.param).platform)
+def deployed(request: pytest.FixtureRequest) -> Iterator[Deployed]:
+    emulation.enable(request.param)
+    platform = f"debian12-{request.param}-cp311"
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(host(f"node-{request.param}", arch=request.param))
         farm = stack.enter_context(_master(machine, platform))
