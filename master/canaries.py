@@ -70,10 +70,13 @@ def next_for(session: Session, desk: Desk, *, wanted: int) -> list[Candidate]:
 
 def withdraw_others(session: Session, heard: Collection[NodeName]) -> None:
     """Take back the canaries of nodes that are not *heard*, or not on probation any more."""
-    stray = select(Build).join(Canary, Canary.again_id == Build.id).where(Canary.verdict.is_(None))
+    stray = select(Canary.again_id).where(Canary.verdict.is_(None))
     if heard:
         stray = stray.where(Canary.node.not_in(heard))
-    for build in session.scalars(builds.locked(stray.order_by(Build.id))).all():
+    ids = session.scalars(stray).all()
+    if not ids:
+        return
+    for build in session.scalars(builds.locked(select(Build).where(Build.id.in_(ids)).order_by(Build.id))).all():
         builds.move(session, build, BuildState.WITHDRAWN, reason="its node is not on probation, or not heard, any more")
 
 

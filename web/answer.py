@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 Headers = list[tuple[str, str]]
 Body = Iterable[bytes]
 
-SECURITY = (("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox; default-src 'none'"))
+SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "sandbox; default-src 'none'"),
+    ("Referrer-Policy", "same-origin"),
+)
 _LATER_CACHING = "public, max-age=86400"
 
 

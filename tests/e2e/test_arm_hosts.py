@@ -180,7 +180,7 @@ def test_what_was_asked_for_is_built_there_and_published(project: str, built: De
 def test_pip_installs_wheels_from_the_view_alone_in_a_clean_machine_and_they_are_imported(built: Deployed) -> None:
     view = built.platform.rpartition("-")[0]
     names = [canonicalize_name(Requirement(text).name) for text in PROJECTS]
-    index = f"{built.farm.url}/{view}/simple/"
+    index = f"http://{built.machine.gateway}:{built.farm.port}/{view}/simple/"
     with host("clean", arch=view.partition("-")[2]) as clean:
         pip = f"/environment/bin/pip install --only-binary :all: --trusted-host {built.machine.gateway}"
         for command in (

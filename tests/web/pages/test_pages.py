@@ -395,6 +395,7 @@ def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, datab
             "wheels",
             "attempts",
             "build_materials",
+            "canaries",
             "repeats",
             "dirty_pages",
             "builds",
