@@ -58,7 +58,7 @@ bench-arm: .venv/.ready
 # The newest releases of these that need no Rust, whose crates no sandbox may fetch
 e2e-arm: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run test
-	@WHEELFARM_ARM_PROJECTS='paramiko invoke six pycparser cffi pynacl bcrypt==3.2.2 cryptography==3.3.2' \
+	@WHEELFARM_ARM='aarch64 armv7l' WHEELFARM_ARM_PROJECTS='paramiko invoke six pycparser cffi pynacl bcrypt==3.2.2 cryptography==3.3.2' \
 		WHEELFARM_ARM_IMAGES=made WHEELFARM_ARM_PATIENCE_S=14400 .venv/bin/pytest -q -s tests/e2e/test_arm_hosts.py
 
 SEED ?= 1
