@@ -147,7 +147,7 @@ def _answers(file: Path) -> Any:  # noqa: ANN401 - read by ``probes.through``
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as opened:
             return json.loads(opened.read(_ANSWERS_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

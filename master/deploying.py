@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,15 +12,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from master.ssh import HostKey
+from master.store import write_atomically
 from master.targets import SSH_PORT, Target
 from schema import redis_url
-from schema.errors import SettingsError, ToolMissingError
+from schema.errors import SettingsError, ToolMissingError, UsageError
 from schema.names import NodeName
 from schema.platforms import Platform
+from schema.printable import one_line
 from schema.settings import Settings
 
 _PROGRAM = "ansible-playbook"
 _SHIPPED = Path(__file__).parent / "ansible"
+_STDERR = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,26 +50,35 @@ def check(settings: Settings) -> None:
         )
 
 
-def program() -> str:
-    """``ansible-playbook``, beside our own interpreter or on PATH; raise ToolMissingError."""
-    found = shutil.which(_PROGRAM, path=str(Path(sys.executable).parent)) or shutil.which(_PROGRAM)
-    if found is None:
+def command(inventory: Path, node: NodeName, variables: Sequence[str] = ()) -> list[str]:
+    """What makes *node* of that inventory one, from any folder; variables: of its role, each ``NAME=VALUE``."""
+    program = _program() or _PROGRAM
+    given = [word for text in variables for word in ("-e", text)]
+    told = [f"ANSIBLE_CONFIG={tree() / 'ansible.cfg'}", program, "-i", str(inventory.resolve())]
+    return ["env", *told, str(tree() / "playbooks" / "node.yml"), "-l", node, *given]
+
+
+def run(command: Sequence[str], node: NodeName, *, only_stderr: bool = False) -> int:
+    """Run it, what it says goes where ours does; its exit code.
+
+    only_stderr: stdout is for something else
+    Raise ToolMissingError where there is no ansible, UsageError for an inventory that does not name *node* as one.
+    """
+    if _program() is None:
         raise ToolMissingError(
             f"{_PROGRAM} is not installed", advice=f"{sys.executable} -m pip install 'wheelfarm[deploy]'"
         )
-    return found
+    # Where nothing fits, ansible does nothing and is content.
+    hosts = subprocess.run([*command, "--list-hosts"], capture_output=True, text=True, check=False)
+    if node not in map(str.strip, hosts.stdout.splitlines()):
+        why = one_line(hosts.stderr) or "put it there"
+        raise UsageError(f"the inventory has no host {node} in its group nodes", advice=why)
+    return subprocess.run(command, stdout=_STDERR if only_stderr else None, check=False).returncode
 
 
-def command(inventory: Path, node: NodeName, variables: Sequence[str] = ()) -> list[str]:
-    """What makes *node* of that inventory one; variables: of its role, each ``NAME=VALUE``."""
-    given = [word for text in variables for word in ("-e", text)]
-    return [_PROGRAM, "-i", str(inventory), str(tree() / "playbooks" / "node.yml"), "-l", node, *given]
-
-
-def run(command: Sequence[str]) -> int:
-    """Run it, its output where ours goes; its exit code. Raise ToolMissingError where there is no ansible."""
-    environment = {"ANSIBLE_CONFIG": str(tree() / "ansible.cfg"), **os.environ}
-    return subprocess.run([program(), *command[1:]], env=environment, check=False).returncode
+def _program() -> str | None:
+    """``ansible-playbook``, beside our own interpreter or on PATH."""
+    return shutil.which(_PROGRAM, path=str(Path(sys.executable).parent)) or shutil.which(_PROGRAM)
 
 
 def tree() -> Path:
@@ -79,11 +90,10 @@ def write_inventory(settings: Settings, settings_file: Path | None, node: NewNod
     """Write, below ``farm.home``, an inventory of this master and of *node*; nothing secret is in it.
 
     settings_file: the master's; None where it runs with the defaults
+    Raise SettingsError where it cannot be written.
     """
     folder = settings.farm.home.resolve() / "ansible"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     known_hosts = folder / f"{node.name}.known_hosts"
-    known_hosts.write_text(f"{_place(node.target)} {node.host_key}\n", encoding="ascii")
     own = ["--settings", str(settings_file.resolve())] if settings_file else []
     master = {
         "ansible_connection": "local",
@@ -107,9 +117,14 @@ def write_inventory(settings: Settings, settings_file: Path | None, node: NewNod
         "node_platforms": sorted(map(str, node.platforms)),
         **_source(),
     }
-    groups = {"master": {"hosts": {"master": master}}, "nodes": {"hosts": {node.name: machine}}}
+    groups = {"master": {"hosts": {"this-master": master}}, "nodes": {"hosts": {node.name: machine}}}
     file = folder / f"{node.name}.json"
-    file.write_text(json.dumps({"all": {"children": groups}}, indent=1) + "\n", encoding="utf-8")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(known_hosts, f"{_place(node.target)} {node.host_key}\n".encode())
+        write_atomically(file, json.dumps({"all": {"children": groups}}, indent=1).encode() + b"\n")
+    except OSError as err:
+        raise SettingsError(f"{folder} cannot be written to: {err.strerror}") from err
     return file
 
 

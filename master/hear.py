@@ -52,11 +52,11 @@ def heartbeat(
 
     native_only: patterns of platforms that a node which emulates them does not get
     lag_s: how late the message is, asked when the database lets us in, which is when it came
-
     authority_pem: whose certificate must stand behind the node's self-test; None: none is asked for
 
     A node that was never enrolled is not believed: it gets no answer and no builds. One that left the farm is told to
-    stop and to forget. One whose protocol we do not speak keeps what it has until it, or the master, is upgraded.
+    stop and to forget. What one works on whose protocol we do not speak goes to others; its outbox is left alone until
+    it, or the master, is upgraded.
     """
     node = session.get(Node, message.node)
     if node is None:
@@ -72,16 +72,11 @@ def heartbeat(
     if node.unfit:
         _leave_out(session, node)
         return Heard()
-    tested = selftests.held(node, message, authority_pem, moment) if authority_pem else None
-    node.slots = message.slots
-    node.facts = message.facts
     node.health = message.vitals.to_json() | {"clock_s": _clock_s(message, moment, late_s)}
+    node.slots, node.facts = message.slots, message.facts
     node.cores, node.memory_bytes, node.disk_free_bytes = message.cores, message.memory_bytes, message.disk_free_bytes
-    forbidden = {item for item in message.emulated if fits_one(item, native_only)}
-    node.platforms = [item for item in message.platforms if item in node.allowed_platforms and item not in forbidden]
-    if tested is not None:
-        node.platforms = [item for item in node.platforms if tested(Platform.parse(item).view)]
-    node.emulated = [item for item in message.emulated if item in node.platforms]
+    tested = selftests.held(node, message, authority_pem, moment) if authority_pem else None
+    _note_platforms(node, message, native_only, tested)
     session.flush()
     builds.extend(session, {*message.running, *message.finished}, node=message.node, lease_s=lease_s)
     sweep.unheard(session, message, lost_message_s=lost_message_s, lag_s=late_s)
@@ -91,6 +86,21 @@ def heartbeat(
         forget=tuple(item for item in message.finished if item not in waited_for),
         cancel=tuple(item for item in message.running if not builds.held_by(session, item, message.node)),
     )
+
+
+def _note_platforms(
+    node: Node, message: Heartbeat, native_only: Sequence[str], tested: Callable[[str], bool] | None
+) -> None:
+    """What it offers, may build for, and has a sandbox for that holds; *tested*: whether that of an image does."""
+    forbidden = {item for item in message.emulated if fits_one(item, native_only)}
+    node.platforms = [
+        item
+        for item in message.platforms
+        if item in node.allowed_platforms
+        and item not in forbidden
+        and (tested is None or tested(Platform.parse(item).view))
+    ]
+    node.emulated = [item for item in message.emulated if item in node.platforms]
 
 
 def _leave_out(session: Session, node: Node) -> None:

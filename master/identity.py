@@ -27,6 +27,11 @@ def own(folder: Path) -> paramiko.PKey:
         raise TrustError(f"{folder / _PRIVATE}: not the key that the farm made", advice=f"remove {folder}") from err
 
 
+def file(folder: Path) -> Path:
+    """Where the farm's own key is, for programs that read it themselves."""
+    return folder / _PRIVATE
+
+
 def public(folder: Path) -> str:
     """Its public half, as it stands in an ``authorized_keys`` file."""
     keys.create_folder(folder, _new)

@@ -5,13 +5,12 @@ A few queries that do not grow with the farm; names and units follow Prometheus'
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
 from master.reports import FarmStatus
+from master.store import write_atomically
 from schema.errors import UsageError
 
 _Sample = tuple[dict[str, str], float]
@@ -46,15 +45,8 @@ def text(status: FarmStatus) -> str:
 def write(file: Path, content: str) -> None:
     """Put *content* at *file*, for everybody to read: a reader sees the old file or the new one. Raise UsageError."""
     try:
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}-", delete=False) as temporary:
-            try:
-                temporary.write(content)
-                temporary.flush()
-                os.fchmod(temporary.fileno(), 0o644)
-                Path(temporary.name).replace(file)
-            except BaseException:
-                Path(temporary.name).unlink(missing_ok=True)
-                raise
+        file.parent.stat()  # one that is not there is a mistake
+        write_atomically(file, content.encode())
     except OSError as err:
         raise UsageError(f"{file} cannot be written: {err.strerror}", advice="is its folder there, and ours?") from err
 

@@ -26,7 +26,7 @@ def checked(parse: Callable[[type[T], Json], T]) -> Callable[[type[T], Any], T]:
             return parse(cls, data)
         except WireError:
             raise
-        except (KeyError, TypeError, ValueError, OverflowError, FarmError) as err:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError, FarmError) as err:
             raise WireError(f"{cls.__name__}: {type(err).__name__}: {str(err)[:200]}") from err
 
     return from_json

@@ -7,6 +7,11 @@ that has it. What is to go is sent, and not needed, for one version more. So eit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from schema import fields
+
 # 2: the agent says which protocol it speaks, how its machine is, and whether its sandboxes hold.
 PROTOCOL = 2
 SELF_TEST = 2
@@ -29,3 +34,8 @@ def trouble(theirs: int, *, version: str) -> str:
         f"its agent ({version or 'unknown release'}, protocol {theirs}) is too {how} for this master"
         f" (protocol {PROTOCOL}), which gives it no builds: {remedy}"
     )
+
+
+def of(data: Mapping[str, Any]) -> int:
+    """The protocol of a message off the wire; raise ValueError for what is none."""
+    return fields.count(data.get("protocol", FIRST), most=MOST)

@@ -67,7 +67,6 @@ class Host:
     gateway: str
     root: Path
     key: Path
-    process: subprocess.Popen[bytes]
 
     @property
     def target(self) -> Target:
@@ -107,7 +106,7 @@ class Host:
 def host(name: str, *, arch: str | None = None) -> Iterator[Host]:
     """A bare Debian 12 of *arch* (this machine's); its files are thrown away at the end.
 
-    name: up to 10 letters and digits
+    name: what the host calls itself
     """
     arch = arch or this_machine()
     folder = Path(tempfile.mkdtemp(prefix="wf-host-"))
@@ -118,14 +117,13 @@ def host(name: str, *, arch: str | None = None) -> Iterator[Host]:
         process.run(["cp", "-a", "--", str(_bare(f"debian12-{arch}")), str(root)])
         _let_in(root, folder / "keys")
         network = stack.enter_context(_network())
-        running = stack.enter_context(_running(root, name, network, folder / "sshd.log"))
+        stack.enter_context(_running(root, name, network, folder / "sshd.log"))
         yield Host(
             name=name,
             address=network.inside,
             gateway=network.outside,
             root=root,
             key=folder / "keys" / "farm.key",
-            process=running,
         )
 
 
@@ -244,13 +242,13 @@ class _Network:
 
 
 @contextlib.contextmanager
-def _running(root: Path, name: str, network: _Network, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _running(root: Path, name: str, network: _Network, log: Path) -> Iterator[None]:
     argv = ["ip", "netns", "exec", network.name, *_APART, "sh", "-c", _INIT, "sh", str(root), name]
     with log.open("ab") as said:
         running = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
     try:
         _wait_for(network.inside, running, log)
-        yield running
+        yield
     finally:
         running.kill()
         running.wait(20)

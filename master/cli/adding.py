@@ -24,7 +24,7 @@ from schema.errors import NodeError, TrustError, UsageError
 from schema.names import NodeName
 from schema.platforms import Platform
 from schema.printable import one_line
-from schema.settings import find
+from schema.settings import Settings, find
 
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]*=")
 _COMPARE = "on that machine itself: for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done"
@@ -90,30 +90,16 @@ def add(
     settings = door.settings
     if deploy:
         deploying.check(settings)
-    shown = ssh.shown_host_key(target)
-    with reading(settings) as session:
-        is_pinned = host_keys.is_pinned(session, name, target, shown)
-        if not new_host_key:
-            host_keys.refuse_another(session, name, target, shown)
-    if host_key is not None:
-        _expect(host_key, target, shown)
-    if not is_pinned:
-        if host_key is None:
-            _ask(target, shown, yes=yes)
-        with writing(settings) as session:
-            host_keys.pin(session, name, target, shown, who=audit.person())
-        if new_host_key:
-            progress(f"the host key is accepted; if node {name} was set aside for it: wheelfarm node resume {name}")
-    public = identity.public(settings.ssh)
-    progress(f"the farm's own key: {public}")
+    shown = _accepted(settings, name, target, host_key=host_key, new_host_key=new_host_key, yes=yes)
+    progress(f"the farm's own key: {identity.public(settings.ssh)}")
     key = identity.of_a_person(key_file) if key_file else identity.own(settings.ssh)
     with ssh.connected(target, node=name, pinned=shown, key=key) as transport:
         facts = inspecting.inspect(transport, target)
     platforms = judging.native(facts, settings.farm.platforms)
     lacks = judging.lacks(facts, settings.farm.platforms)
     if inventory is None:
-        key = key_file or settings.ssh / "farm.key"
-        new = NewNode(name=name, target=target, host_key=shown, key_file=key, platforms=platforms)
+        lets_in = key_file or identity.file(settings.ssh)
+        new = NewNode(name=name, target=target, host_key=shown, key_file=lets_in, platforms=platforms)
         inventory = deploying.write_inventory(settings, find(door.settings_file), new)
     following = deploying.command(inventory, name, extra)
     if as_json:
@@ -122,7 +108,7 @@ def add(
                 "node": name,
                 "target": str(target),
                 "host_key": shown.fingerprint,
-                "public_key": public,
+                "public_key": identity.public(settings.ssh),
                 "facts": asdict(facts),
                 "platforms": [str(platform) for platform in platforms],
                 "lacks": [asdict(lack) for lack in lacks],
@@ -134,15 +120,37 @@ def add(
         answer(_text(lacks))
         if not deploy:
             answer(f"next:\n  {shlex.join(following)}")
-    return _deploy(following, lacks) if deploy else 0
+    return _deploy(following, name, lacks, only_stderr=as_json) if deploy else 0
 
 
-def _deploy(command: Sequence[str], lacks: Sequence[Lack]) -> int:
+def _accepted(
+    settings: Settings, name: NodeName, target: Target, *, host_key: str | None, new_host_key: bool, yes: bool
+) -> HostKey:
+    """The key that the machine shows, which was accepted for this node before, or is now; raise TrustError if not."""
+    shown = ssh.shown_host_key(target)
+    with reading(settings) as session:
+        is_pinned = host_keys.is_pinned(session, name, target, shown)
+        if not new_host_key:
+            host_keys.refuse_another(session, name, target, shown)
+    if host_key is not None:
+        _expect(host_key, target, shown)
+    if is_pinned:
+        return shown
+    if host_key is None:
+        _ask(target, shown, yes=yes)
+    with writing(settings) as session:
+        host_keys.pin(session, name, target, shown, who=audit.person())
+    if new_host_key:
+        progress(f"the host key is accepted; if node {name} was set aside for it: wheelfarm node resume {name}")
+    return shown
+
+
+def _deploy(command: Sequence[str], node: NodeName, lacks: Sequence[Lack], *, only_stderr: bool) -> int:
     """Have ansible do it, in sight of the person; 0 if it could."""
     if stopping := [lack.what for lack in lacks if lack.stops]:
         raise NodeError(f"it cannot be made a node as it is: {'; '.join(stopping)}")
     progress(f"$ {shlex.join(command)}")
-    return deploying.run(command)
+    return deploying.run(command, node, only_stderr=only_stderr)
 
 
 def _expect(fingerprint: str, target: Target, shown: HostKey) -> None:

@@ -49,8 +49,7 @@ def attestation(attestation: Mapping[str, Any], *, authority_pem: str, at: datet
     where it is not signed by a key of this authority.
     """
     authority = certificate.read_authority(authority_pem)
-    sealed, leaf, statement = _unsealed(attestation, authority)
-    holder = certificate.holder_of(leaf)
+    sealed, leaf, holder, statement = _unsealed(attestation, authority)
     said = claims.read(statement)
     _check_right(holder, said)
     for moment in [said.signed_at] if at is None else [said.signed_at, at]:
@@ -73,8 +72,8 @@ def self_test(
     Raise TrustError.
     """
     authority = certificate.read_authority(authority_pem)
-    _, leaf, statement = _unsealed(attestation, authority)
-    holder, said = certificate.holder_of(leaf), SelfTested.read(statement)
+    _, leaf, holder, statement = _unsealed(attestation, authority)
+    said = SelfTested.read(statement)
     if holder.role is not Role.NODE or holder.node != node or said.node != node:
         raise TrustError(f"{holder} signed a self-test of node {said.node}; it must be that of node {node}")
     _check_windows(leaf, authority, at, holder)
@@ -83,13 +82,16 @@ def self_test(
 
 def _unsealed(
     attestation: Mapping[str, Any], authority: x509.Certificate
-) -> tuple[Attestation, x509.Certificate, dict[str, Any]]:
-    """The attestation, the signer's certificate, and what it says; raise SignatureError unless this authority's."""
+) -> tuple[Attestation, x509.Certificate, Holder, dict[str, Any]]:
+    """The attestation, its signer's certificate, who that is, and what it says.
+
+    Raise SignatureError where it is not signed by a key of this authority.
+    """
     try:
         sealed = Attestation.from_json(attestation)
         leaf = certificate.read_leaf(sealed.certificate, authority)
-        certificate.holder_of(leaf)
-        return sealed, leaf, sealed.verify(certificate.p256(leaf, "the signer"))
+        holder = certificate.holder_of(leaf)
+        return sealed, leaf, holder, sealed.verify(certificate.p256(leaf, "the signer"))
     except TrustError as err:
         raise SignatureError(str(err)) from err
 

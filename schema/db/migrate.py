@@ -25,24 +25,27 @@ def upgrade(database: Engine, to: str = "head") -> None:
     """
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
-    try:
-        with database.connect() as connection, _rows_may_point_nowhere(connection):
-            config.attributes["connection"] = connection
-            command.upgrade(config, to)
-            connection.commit()
-    except OperationalError as err:
-        raise UnavailableError(f"the database does not answer: {str(err.orig).splitlines()[0]}") from err
+    with _reaching(), database.connect() as connection, _rows_may_point_nowhere(connection):
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
+        connection.commit()
 
 
 def upgrade_if_needed(database: Engine) -> bool:
     """Run the migrations that *database* lacks; whether it lacked any. Raise UnavailableError as ``upgrade`` does."""
-    try:
+    with _reaching():
         if is_current(database):
             return False
-    except OperationalError as err:
-        raise UnavailableError(f"the database does not answer: {str(err.orig).splitlines()[0]}") from err
     upgrade(database)
     return True
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as err:
+        raise UnavailableError(f"the database does not answer: {str(err.orig).splitlines()[0]}") from err
 
 
 @contextmanager

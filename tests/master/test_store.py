@@ -90,3 +90,14 @@ for _ in range(50):
         seen.add(data[:1])
     assert writer.returncode == 0
     assert seen == {b"a", b"b"}
+
+
+def test_a_page_that_takes_another_s_place_differs_from_it_in_size_or_in_the_second_of_its_time(tmp_path: Path) -> None:
+    page = tmp_path / "page"
+
+    seen = set()
+    for data in (b"a", b"b", b"c", b"dd", b"ee"):
+        write_atomically(page, data)
+        seen.add((page.stat().st_size, int(page.stat().st_mtime)))
+
+    assert len(seen) == 5

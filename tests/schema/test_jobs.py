@@ -203,3 +203,15 @@ def test_a_result_with_a_wheel_must_be_built_and_the_other_way_round() -> None:
         BuildResult.from_json({**failed, "outcome": "built"})
     with pytest.raises(WireError, match="with a wheel"):
         BuildResult.from_json({**MESSAGES[-2].to_json(), "outcome": "failed"})
+
+
+def test_a_self_test_of_any_depth_is_an_error_of_the_message() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"": deep}
+    data = {"node": "n1", "version": "1", "platforms": [], "slots": 1, "protocol": 2, "self_test": deep}
+
+    with pytest.raises(WireError, match="Heartbeat"):
+        Heartbeat.from_json(data)
+    while deep:  # from outside in, or taking it apart would go as deep
+        deep = deep.pop("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,18 @@ def test_a_probe_that_does_not_work_was_not_refused() -> None:
     assert probes.through(answers | {"mount": {"broken": "NameError: libc"}}) == {
         "mount": "the probe does not work: NameError: libc"
     }
+
+
+@pytest.mark.parametrize("said", ["[" * 100_000, '{"mount": {}', "\x00", ""])
+def test_answers_that_cannot_be_read_are_none(said: str, tmp_path: Path) -> None:
+    file = tmp_path / "answers"
+    file.write_text(said)
+
+    assert selftest._answers(file) is None
+
+
+def test_answers_behind_a_link_or_a_pipe_are_none_at_once(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    os.mkfifo(tmp_path / "pipe")
+
+    assert [selftest._answers(tmp_path / name) for name in ("link", "pipe", "nothing")] == [None] * 3

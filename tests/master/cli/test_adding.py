@@ -50,7 +50,8 @@ def test_a_machine_is_shown_judged_and_pinned_and_the_next_command_is_told(
     assert "the farm's own key: ssh-ed25519 " in called.err
     assert "userland" in called.out
     inventory = settings.farm.home / "ansible" / "pi4.json"
-    assert f"next:\n  ansible-playbook -i {inventory} " in called.out
+    assert "next:\n  env ANSIBLE_CONFIG=" in called.out
+    assert f"ansible-playbook -i {inventory} " in called.out
     assert called.out.endswith("playbooks/node.yml -l pi4\n")
     assert _pinned(settings) == {"pi4": str(sshd.host_key)}
 
@@ -259,3 +260,47 @@ def test_what_is_no_variable_is_refused(wheelfarm: Call, sshd: Sshd) -> None:
 
     assert called.code == 2
     assert "is not VARIABLE=VALUE" in called.err
+
+
+def _deploy(settings: Settings, sshd: Sshd, file: Path, hosts: str) -> subprocess.CompletedProcess[str]:
+    """``node add --deploy --json`` with an inventory of one's own, where ansible's words go as they do for people."""
+    own = settings.farm.home / "hosts.yml"
+    own.write_text(hosts)
+    file.write_text(file.read_text() + '[redis]\nurl = "rediss://master:x@redis.example.org/0"\n')
+    words = ("node", "add", "pi4", str(sshd.target), "--yes", "--inventory", str(own), "--deploy", "--json")
+    return subprocess.run(
+        [sys.executable, "-m", "master.cli", "--settings", file, *words], capture_output=True, text=True, check=False
+    )
+
+
+def test_what_ansible_says_never_comes_into_the_json(settings: Settings, settings_file: Path, sshd: Sshd) -> None:
+    nobody = "{ansible_host: 127.0.0.1, ansible_port: 1, ansible_user: nobody}"
+
+    called = _deploy(settings, sshd, settings_file, f"nodes: {{hosts: {{pi4: {nobody}}}}}\n")
+
+    assert called.returncode != 0
+    assert json.loads(called.stdout)["node"] == "pi4"
+    assert "UNREACHABLE" in called.stderr.upper()
+
+
+def test_an_inventory_that_does_not_name_the_node_is_refused(
+    settings: Settings, settings_file: Path, sshd: Sshd
+) -> None:
+    called = _deploy(settings, sshd, settings_file, "all: {hosts: {pi4: {}}}\n")
+
+    assert called.returncode == 2
+    assert "the inventory has no host pi4 in its group nodes" in called.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_folder_that_takes_no_inventory_is_told(wheelfarm: Call, settings: Settings, sshd: Sshd) -> None:
+    folder = settings.farm.home / "ansible"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,ro", "tmpfs", folder], check=True)
+    try:
+        called = wheelfarm("node", "add", "pi4", sshd.target, "--yes")
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+    assert called.code == 2
+    assert f"{folder} cannot be written to" in called.err
