@@ -124,6 +124,9 @@ def _signals_interrupt() -> Iterator[None]:
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+        # Python remembers an interrupt that left an ``exec`` of text, as dataclasses use, although it was caught, and
+        # kills ``python -m`` by SIGINT at its end: until the next one.
+        exec("")  # noqa: S102
 
 
 def _signal_again(lost: sys.UnraisableHookArgs) -> None:

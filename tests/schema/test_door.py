@@ -162,3 +162,34 @@ def test_a_signal_that_comes_while_python_clears_something_away_is_not_lost(how:
     assert told.stdout == "goes on\n"
     assert told.returncode == code
     assert "Traceback" not in told.stderr
+
+
+_CAUGHT = """
+import click
+from schema import door
+
+@click.command()
+def command():
+    try:
+        exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)\\nwhile True: pass")
+    except KeyboardInterrupt:
+        print("caught")
+
+door.run(command, name="farm", arguments=[])
+"""
+
+
+def test_an_interrupt_in_generated_code_that_a_command_caught_does_not_decide_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "caught.py").write_text(_CAUGHT)
+
+    told = subprocess.run(
+        [sys.executable, "-m", "caught"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=15,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+    )
+
+    assert (told.returncode, told.stdout) == (0, "caught\n"), told.stderr
