@@ -12,8 +12,9 @@ from master import audit, operate, requests, wishes
 from master.cli.farm import writing
 from master.cli.steering import dry_run
 from schema import names
-from schema.door import Door, Group, Release, answer, answer_json, as_json, for_platform, pass_door, release
+from schema.door import Door, Group, answer, answer_json, as_json, for_platform, pass_door
 from schema.errors import UsageError
+from schema.names import Release, release
 from schema.platforms import Platform
 from schema.states import BuildPolicy
 
