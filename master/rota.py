@@ -38,5 +38,6 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("rescore", turns.rescore, tick_s),
         ("scope", turns.scope, tick_s),
         ("demand", turns.demand, _DEMAND_S),
+        ("orders", turns.orders, tick_s),
     ):
         loops.add(name, turn, pause_s=pause_s)

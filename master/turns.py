@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from master import closure, crash, needs, ripen, sweep, watch
+from master import closure, crash, needs, orders, ripen, sweep, watch
 from master.feed import reconcile
 from master.hearing import Hearing
 from master.keep import watchdog
@@ -106,6 +106,12 @@ class Turns:
     def demand(self) -> None:
         """Request what clients asked the index for."""
         self._parts.asked.turn(self._database)
+
+    def orders(self) -> None:
+        """Do what people asked for in a browser or over the API."""
+        parts = self._parts
+        if orders.turn(self._database, snapshot=parts.snapshot, settings=self._settings):
+            self._loops.wake("dispatch", "watch")
 
     def render(self) -> None:
         """Render pages that changed."""

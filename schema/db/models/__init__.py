@@ -3,11 +3,13 @@
 from schema.db.models.base import Base, Instant
 from schema.db.models.builds import Attempt, Build, BuildCount, BuildMaterial, RuleCount, WhatWorked
 from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node
+from schema.db.models.people import ApiToken, LoginFailure, LoginSession, Order, PinnedRecipe, User
 from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
 from schema.db.models.wheels import Canary, DirtyPage, Repeat, Wheel, WheelAnatomy
 
 __all__ = [
     "Alarm",
+    "ApiToken",
     "Attempt",
     "AuditEntry",
     "Base",
@@ -20,13 +22,18 @@ __all__ = [
     "HostKey",
     "Instant",
     "Leadership",
+    "LoginFailure",
+    "LoginSession",
     "Mark",
     "Node",
+    "Order",
+    "PinnedRecipe",
     "Project",
     "Repeat",
     "Request",
     "RuleCount",
     "UpstreamFile",
+    "User",
     "WhatWorked",
     "Wheel",
     "WheelAnatomy",
