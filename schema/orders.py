@@ -5,7 +5,6 @@ An order is checked twice by the same code: when it is asked for, and when the m
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
@@ -115,12 +114,6 @@ class Priority(OfBuilds):
 
     points: Annotated[float, Meta(ge=-MOST_BOOST, le=MOST_BOOST)]
     reason: Reason = ""
-
-    def __post_init__(self) -> None:
-        """Check it."""
-        super(Priority, self).__post_init__()
-        if math.isnan(self.points):
-            raise UsageError("points: not a number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,11 +205,17 @@ class RedisSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSection:
-    """public_url: how people reach the farm, where that differs from host and port."""
+    """public_url: how people reach the farm, where that differs from host and port.
+
+    public_pages: whether anybody may read the pages; else all but the index need a login
+    logins: whether people can log in here and give orders; without, nothing but demand is ever written to the database
+    """
 
     host: str = "127.0.0.1"
     port: int = 8181
     public_url: str = ""
+    public_pages: bool = True
+    logins: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

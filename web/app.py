@@ -17,7 +17,11 @@ from schema.settings import Settings
 from web.database import Database
 from web.demand import DEMAND_PAUSE_S, Demands
 from web.index import Index
+from web.orders import pages_orders
 from web.pages import pages
+from web.people import guard, needs
+from web.people.account import account
+from web.people.entry import people
 from web.shown import FILTERS, inert
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _WHAT_HAPPENED = {
+    HTTPStatus.FORBIDDEN: "You may not do this, or the form was too old: go back, load the page again, and repeat it.",
     HTTPStatus.NOT_FOUND: "There is nothing at this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that kind of request.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "This is a fault of the farm; its log tells more. The index still works.",
@@ -54,7 +59,13 @@ def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) ->
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)
+    app.jinja_env.globals.update(logins=settings.web.logins)
     app.register_blueprint(pages)
+    guard.install(app)
+    if settings.web.logins:
+        app.register_blueprint(people)
+        app.register_blueprint(account)
+        app.register_blueprint(pages_orders)
     app.register_error_handler(HTTPException, _explain)
     app.register_error_handler(UnavailableError, _without_database)
     app.after_request(_secure)
@@ -67,6 +78,8 @@ def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) ->
     app.wsgi_app = Index(app.wsgi_app, settings.site, demands)  # type: ignore[assignment, method-assign]
     for folder in ("files", "constraints"):
         app.add_url_rule(f"/{folder}/<path:name>", endpoint=f"index.{folder}", build_only=True)
+    app.view_functions["static"] = needs.needs(None)(app.view_functions["static"])
+    needs.check(app)
     return app
 
 

@@ -18,6 +18,7 @@ from master.cli import (
     knowledge,
     machines,
     order,
+    people,
     processes,
     questions,
     rebuilding,
@@ -59,6 +60,7 @@ for part in (
     trust,
     wheelhouse,
     comparing,
+    people,
 ):
     part.add_to(farm)
 

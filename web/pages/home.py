@@ -8,9 +8,11 @@ from schema.db.health import open_alarms
 from web import queries
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 
 
 @pages.get("/")
+@needs("reader")
 def home() -> str:
     """What this farm serves, how to use it, and what it builds now."""
     with asked.database().reading() as session:

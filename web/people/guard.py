@@ -8,9 +8,9 @@ only its own pages have. Flask-WTF's would need a second, signed session beside 
 from __future__ import annotations
 
 import hmac
+import json
 from http import HTTPStatus
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, g, redirect, request, url_for
 from markupsafe import Markup
@@ -18,8 +18,7 @@ from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Response as AnyResponse
 
 from schema.people import Role
-from schema.settings import Settings
-from web.database import Database
+from web.pages.asked import database, settings
 from web.people import needs
 from web.people.cookie import is_over_tls
 from web.people.person import API, Person, UnknownTokenError, identify
@@ -62,23 +61,23 @@ def csrf() -> Markup:
 def own_path(text: str, *, otherwise: str) -> str:
     """*text* if it is a path of this server, to go on to after a form; nothing leads from here to somewhere else."""
     plain = text.startswith("/") and text.isprintable() and not any(char in text for char in "\\ ")
-    return text if plain and not text.startswith("//") and not urlsplit(text).netloc else otherwise
+    return text if plain and not text.startswith("//") else otherwise
 
 
 def _check() -> AnyResponse | None:
     g.person = None
     if request.endpoint is None:
         return None  # there is no such address
-    settings = cast("Settings", current_app.extensions["settings"])
+    farm = settings()
     need = needs.need_of(current_app.view_functions[request.endpoint]) or abort(HTTPStatus.FORBIDDEN)
-    if settings.web.logins and need != needs.Need(None) or request.path.startswith(API):
+    if farm.web.logins and (need.role is not None or request.path.startswith(API)):
         try:
-            g.person = identify(request, _database(), public_url=settings.public_url)
+            g.person = identify(request, database(), public_url=farm.public_url)
         except UnknownTokenError:
             abort(_unauthorised("the token is none of this farm's, was revoked, or has expired"))
     if request.method not in _READS:
         _refuse_forged(asking())
-    return _let_in(need, asking(), public=settings.web.public_pages)
+    return _let_in(need, asking(), public=farm.web.public_pages)
 
 
 def _let_in(need: needs.Need, person: Person | None, *, public: bool) -> AnyResponse | None:
@@ -87,7 +86,7 @@ def _let_in(need: needs.Need, person: Person | None, *, public: bool) -> AnyResp
     role = Role.VIEWER if need.role == needs.READER else need.role
     if person is None:
         return _ask_to_log_in()
-    if not person.may(cast("Role", role), need.scope):
+    if not person.may(role, need.scope):
         abort(HTTPStatus.FORBIDDEN)
     return None
 
@@ -98,7 +97,7 @@ def _refuse_forged(person: Person | None) -> None:
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None and site != "same-origin":
         abort(HTTPStatus.FORBIDDEN)
-    if site is None and origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+    if site is None and origin is not None and origin.partition("://")[2].lower() != request.host.lower():
         abort(HTTPStatus.FORBIDDEN)
     if person is not None:
         shown = request.headers.get(HEADER) or request.form.get(FIELD, "")
@@ -110,30 +109,24 @@ def _ask_to_log_in() -> AnyResponse:
     if request.path.startswith(API):
         return _unauthorised("this needs a token, or a session")
     here = request.full_path.rstrip("?") if request.method in _READS else ""
-    if not cast("Settings", current_app.extensions["settings"]).web.logins:
+    if not settings().web.logins:
         abort(HTTPStatus.FORBIDDEN)
     return redirect(url_for("people.log_in", next=here or None), HTTPStatus.SEE_OTHER)
 
 
-def _unauthorised(text: str) -> Response:
+def _unauthorised(text: str) -> AnyResponse:
     problem: dict[str, Any] = {"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": text}
-    made = current_app.json.response(problem)
-    made.status_code, made.mimetype = HTTPStatus.UNAUTHORIZED, "application/problem+json"
-    made.headers["WWW-Authenticate"] = 'Bearer realm="wheelfarm"'
-    return made
+    headers = {"WWW-Authenticate": 'Bearer realm="wheelfarm"'}
+    return Response(json.dumps(problem), HTTPStatus.UNAUTHORIZED, headers, content_type="application/problem+json")
 
 
 def _keep_private(response: Response) -> Response:
     """What a page says to one person is kept by no cache, and shown to nobody else."""
-    settings = cast("Settings", current_app.extensions["settings"])
+    farm = settings()
     if request.endpoint not in {None, "static"}:
         response.vary.add("Cookie")
     if asking() is not None:
         response.headers["Cache-Control"] = "no-store"
-    if is_over_tls(request, public_url=settings.public_url):
+    if is_over_tls(request, public_url=farm.public_url):
         response.headers.setdefault("Strict-Transport-Security", _HSTS)
     return response
-
-
-def _database() -> Database:
-    return cast("Database", current_app.extensions["database"])

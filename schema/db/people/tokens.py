@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from schema.db import audit
 from schema.db.models import ApiToken, User
@@ -68,13 +68,14 @@ def add(
     )
     session.add(made)
     session.flush()
-    _note(session, made, who=who, action="add-token")
+    _note(session, made, who=who, action="add")
     return made, text
 
 
 def usable(session: Session, user: User | None = None) -> Sequence[ApiToken]:
     """Those that were not revoked and have not expired, of *user* or of all, the newest first."""
-    found = select(ApiToken).where(ApiToken.revoked_at.is_(None), ApiToken.expires_at > now(session))
+    found = select(ApiToken).options(joinedload(ApiToken.user))
+    found = found.where(ApiToken.revoked_at.is_(None), ApiToken.expires_at > now(session))
     if user is not None:
         found = found.where(ApiToken.user_id == user.id)
     return session.scalars(found.order_by(ApiToken.id.desc())).all()
@@ -87,7 +88,7 @@ def revoke(session: Session, number: int, *, who: str, of: User | None = None) -
         raise UsageError(f"there is no token {number}", advice="wheelfarm token list names them")
     if found.revoked_at is None:
         found.revoked_at = now(session)
-        _note(session, found, who=who, action="revoke-token")
+        _note(session, found, who=who, action="revoke")
     return found
 
 
@@ -112,5 +113,5 @@ def note_use(session: Session, number: int) -> None:
 
 
 def _note(session: Session, token: ApiToken, *, who: str, action: str) -> None:
-    after = {"token": token.id, "label": token.label, "scopes": " ".join(token.scopes)}
-    audit.note(session, who=who, action=action, subject=f"user {token.user.name}", after=after)
+    after = {"user": token.user.name, "label": token.label, "scopes": " ".join(token.scopes)}
+    audit.note(session, who=who, action=action, subject=f"token {token.id}", after=after)

@@ -25,7 +25,7 @@ def add(session: Session, name: str, role: Role, *, password: str, who: str) -> 
             session.add(made)
     except IntegrityError:
         raise UsageError(f"there is a user {name} already", advice=f"wheelfarm user role {name} ROLE") from None
-    _note(session, made, who=who, action="add-user", after={"role": str(role)})
+    _note(session, made, who=who, action="add", after={"role": str(role)})
     return made
 
 
@@ -46,14 +46,14 @@ def set_role(session: Session, user: User, role: Role, *, who: str) -> None:
     """What *user* may do from now on; ends every session."""
     before, user.role = user.role, role
     end_sessions(session, user)
-    _note(session, user, who=who, action="set-role", before={"role": before}, after={"role": str(role)})
+    _note(session, user, who=who, action="role", before={"role": before}, after={"role": str(role)})
 
 
 def set_password(session: Session, user: User, password: str, *, who: str) -> None:
     """Another password; ends every session. Raise UsageError for one that is no good."""
     user.password = passwords.hashed(password, of=user.name)
     end_sessions(session, user)
-    _note(session, user, who=who, action="set-password")
+    _note(session, user, who=who, action="password")
 
 
 def set_totp(session: Session, user: User, secret: str, *, who: str) -> None:
@@ -62,7 +62,7 @@ def set_totp(session: Session, user: User, secret: str, *, who: str) -> None:
     if not secret:
         end_sessions(session, user)
     states = {"second factor": "on" if before else "off"}, {"second factor": "on" if secret else "off"}
-    _note(session, user, who=who, action="set-totp", before=states[0], after=states[1])
+    _note(session, user, who=who, action="totp", before=states[0], after=states[1])
 
 
 def disable(session: Session, user: User, *, who: str, disabled: bool = True) -> None:
@@ -70,7 +70,7 @@ def disable(session: Session, user: User, *, who: str, disabled: bool = True) ->
     before = user.disabled_at
     user.disabled_at = (before or now(session)) if disabled else None
     end_sessions(session, user)
-    action = "disable-user" if disabled else "enable-user"
+    action = "disable" if disabled else "enable"
     _note(session, user, who=who, action=action, before={"disabled": bool(before)}, after={"disabled": disabled})
 
 
