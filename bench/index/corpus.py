@@ -27,7 +27,7 @@ from tests import rows
 from tests.published import metadata_of, wheel_file
 
 PLATFORM = Platform.parse(rows.PLATFORM)
-SMALL, HEAVY, SIZED = "project-0007", "heavy", "sized"
+SMALL, HEAVY, SIZED = "project-0001", "heavy", "sized"
 PER_PROJECT = 10
 IN_HEAVY = 2000
 WHEEL_100_KB, WHEEL_20_MB = "sized-1.0-py3-none-any.whl", "sized-2.0-py3-none-any.whl"

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from urllib.parse import urljoin
 
 from bench.index.corpus import HEAVY, SIZED, SMALL, WHEEL_20_MB, WHEEL_100_KB
@@ -40,7 +41,7 @@ CELLS = (
     Cell(name="heavy page, HTML", project=HEAVY, headers=_HTML),
     Cell(name="304, small page", project=SMALL, headers=_PIP, again=True),
     Cell(name="root, JSON.gz", headers=_PIP),
-    Cell(name=".metadata", project=SMALL, file="project_0007-1.0-py3-none-any.whl", suffix=".metadata"),
+    Cell(name=".metadata", project=SMALL, file="project_0001-1.0-py3-none-any.whl", suffix=".metadata"),
     Cell(name="wheel of 100 kB", project=SIZED, file=WHEEL_100_KB),
     Cell(name="wheel of 20 MB", project=SIZED, file=WHEEL_20_MB),
 )
@@ -65,9 +66,9 @@ def measure(server: Running, cell: Cell, *, seconds: int) -> Figures | None:
     headers = dict(cell.headers)
     status, told, size = _once(url, headers)
     if cell.again:
-        if not told.get("ETag"):
+        if not told.get("etag"):
             return None
-        headers["If-None-Match"] = told["ETag"]
+        headers["If-None-Match"] = told["etag"]
         status, told, size = _once(url, headers)
     if status != (304 if cell.again else 200):
         return None
@@ -101,10 +102,14 @@ def _url(server: Running, cell: Cell) -> str | None:
 def _once(url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], int]:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers)), timeout=60) as answer:  # noqa: S310
-            return answer.status, dict(answer.headers), len(answer.read())
+            return answer.status, _lower(answer.headers), len(answer.read())
     except urllib.error.HTTPError as err:
         with err:
-            return err.code, dict(err.headers), 0
+            return err.code, _lower(err.headers), 0
+
+
+def _lower(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _wrk(url: str, headers: Mapping[str, str], *, seconds: int, connections: int) -> str:
