@@ -74,13 +74,6 @@ def _connect(node: Deployed, port: int) -> None:
         pass
 
 
-def test_it_upgrades_itself(node: Deployed) -> None:
-    dumped = node.machine.ssh("apt-config dump APT::Periodic; command -v unattended-upgrade").stdout
-
-    assert 'APT::Periodic::Unattended-Upgrade "1";' in dumped
-    assert "/usr/bin/unattended-upgrade" in dumped
-
-
 def test_no_password_is_told_and_only_root_reads_it(node: Deployed) -> None:
     url = (node.machine.root / "etc/wheelfarm/node-redis-url").read_text()
 
