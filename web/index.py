@@ -7,17 +7,17 @@ Flask, whose routing alone would cost several times what the answer does. What i
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
 from schema.errors import NotANameError
 from schema.names import project_name
-from web import accept, answer, files
+from web import accept, answer, files, picked
 from web.accept import Form
 from web.answer import Body
 from web.demand import Demands
+from web.picked import Filter
 from web.shelf import Leaf, Shelf
 
 if TYPE_CHECKING:
@@ -34,15 +34,12 @@ PLAIN, _PEM = "text/plain; charset=utf-8", "application/x-pem-file"
 
 VIEW = r"[a-z0-9]{1,40}-[a-z0-9_]{1,40}"
 _NAME = r"(?=[a-z0-9-]{1,200}/)[a-z0-9]+(?:-[a-z0-9]+)*"  # a file system takes 255 bytes
-_PAGE = re.compile(rf"/(?:({VIEW})/)?simple/(?:({_NAME})/)?")
+_PAGE = re.compile(rf"/({picked.FILTERS})(?:({VIEW})/)?simple/(?:({_NAME})/)?")
 WHEEL = r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl"
 _FILE = re.compile(rf"/files/(?=.{{1,255}}\Z)({WHEEL})(\.metadata|\.provenance)?")
 _TEXT = re.compile(rf"/(constraints/{VIEW}-[a-z0-9]{{1,40}}\.txt|authority\.pem)")
-_OURS = re.compile(r"/(?:[a-z0-9]+-[a-z0-9_]+/+)?simple(?:/.*)?|/(?:files|constraints)/.*", re.DOTALL)
-
-_REMEMBERED_CHARS = 300  # of a header; the installers that there are send shorter ones
-_form = lru_cache(maxsize=64)(accept.form)
-_suffixes = lru_cache(maxsize=64)(accept.suffixes)
+_BEFORE = r"(?:age/+[^/]*/+)?(?:reproducible/+)?(?:tested/+)?(?:[a-z0-9]+-[a-z0-9_]+/+)?"
+_OURS = re.compile(rf"/{_BEFORE}simple(?:/.*)?|/(?:files|constraints)/.*", re.DOTALL)
 
 
 class Index:
@@ -75,24 +72,28 @@ class Index:
 
     def _page(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """The list of projects, or the files of one; ``Accept`` or ``?format=`` says in which form."""
-        view, name = match.groups()
-        form = _asked_form(environ)
+        filters, view, name = match.groups()
+        form = accept.asked_form(environ)
         if form is None:
             said = "this page comes as: " + ", ".join(Form) + "\n"
             vary = "Vary", PAGE_CACHING[1]
             return answer.text(environ, start, "406 Not Acceptable", said, vary)
-        file = f"{match[0]}index.{'json' if form is Form.JSON else 'html'}"
-        if leaf := self._smallest(environ, file, form):
-            return _send(environ, start, leaf)
-        if name and self._demands:
+        folder = match[0][1 + len(filters) :]
+        if filters and name:
+            leaf = self._picked(environ, f"{folder}index.json", form, Filter.of(filters, view or ""))
+        else:  # the list of projects is that of the whole view
+            leaf = self._smallest(environ, f"{folder}index.{'json' if form is Form.JSON else 'html'}", form)
+        if leaf:
+            return leaf.send(environ, start)
+        if name and self._demands and not (filters and self._shelf.has(f"{folder}index.json")):
             self._demands.count(name, view or "")
         return answer.nothing(environ, start, "project")
 
     def _text(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """What is held back on a platform, or the certificate that every signature of this farm ends in."""
         is_certificate = match[1].endswith(".pem")
-        if leaf := self._smallest(environ, match[0], _PEM if is_certificate else PLAIN):
-            return _send(environ, start, leaf)
+        if leaf := self._smallest(environ, match[0][1:], _PEM if is_certificate else PLAIN):
+            return leaf.send(environ, start)
         what = "certificate" if is_certificate else "platform"
         return answer.nothing(environ, start, what)
 
@@ -102,16 +103,28 @@ class Index:
         if not match[2]:
             found = files.send(environ, start, self._shelf.folder + match[0])
         elif leaf := self._shelf.read(match[0][1:], SIDECARS[match[2]], caching=_FILE_CACHING):
-            found = _send(environ, start, leaf)
+            found = leaf.send(environ, start)
         return answer.nothing(environ, start, "file") if found is None else found
 
     def _smallest(self, environ: WSGIEnvironment, path: str, content_type: str) -> Leaf | None:
         """A page in the best of the encodings that the client takes and that there are."""
-        for suffix in _suffixes_for(environ):
-            name, encoding = f"{path[1:]}{suffix}", _ENCODINGS[suffix]
+        for suffix in accept.asked_suffixes(environ):
+            name, encoding = path + suffix, _ENCODINGS[suffix]
             if leaf := self._shelf.read(name, content_type, encoding=encoding, caching=PAGE_CACHING):
                 return leaf
         return None
+
+    def _picked(self, environ: WSGIEnvironment, path: str, form: Form, chosen: Filter) -> Leaf | None:
+        """What a filter leaves of a project's page."""
+        encoding = "gzip" if ".gz" in accept.asked_suffixes(environ) else ""
+        return self._shelf.made(
+            (path, chosen, form, encoding),
+            [path],
+            partial(picked.page, chosen=chosen, form=form, packed=bool(encoding)),
+            form,
+            encoding=encoding,
+            caching=PAGE_CACHING,
+        )
 
     def _misspelt(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
         """Send another spelling to the right one (I-01, I-02); 404 for what can be none."""
@@ -133,29 +146,6 @@ class Index:
         if not _PAGE.fullmatch(target) or target == path:
             return answer.nothing(environ, start, "project")
         return answer.elsewhere(environ, start, target)
-
-
-def _send(environ: WSGIEnvironment, start: StartResponse, leaf: Leaf) -> Body:
-    """A small file as a whole; 304 for who has it already."""
-    if answer.has_it(environ, leaf.etag):
-        start("304 Not Modified", leaf.unchanged)
-        return []
-    start("200 OK", leaf.headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [leaf.data]
-
-
-def _asked_form(environ: WSGIEnvironment) -> Form | None:
-    if query := environ.get("QUERY_STRING"):
-        asked = parse_qs(query, keep_blank_values=True).get("format")
-        if asked:
-            return accept.named_form(asked[0])
-    header = environ.get("HTTP_ACCEPT", "")
-    return _form(header) if len(header) < _REMEMBERED_CHARS else accept.form(header)
-
-
-def _suffixes_for(environ: WSGIEnvironment) -> tuple[str, ...]:
-    header = environ.get("HTTP_ACCEPT_ENCODING", "")
-    return _suffixes(header) if len(header) < _REMEMBERED_CHARS else accept.suffixes(header)
 
 
 def _normalised(name: str) -> str:

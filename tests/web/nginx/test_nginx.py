@@ -156,9 +156,22 @@ def test_ranges_are_answered(wanted: str, status: int, pair: Pair) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/simple/Mixed.Name/", "/simple/demo", "/simple/nothing/", "/files/nothing.whl", "/authority.pem", "/healthz",
-     "/simple/demo/?format=image/png", "/constraints/debian10-x86_64-cp37.txt", "/simple/demo/index.json", "/.new-x"],
-)  # fmt: skip
+    [
+        "/simple/Mixed.Name/",
+        "/simple/demo",
+        "/simple/nothing/",
+        "/files/nothing.whl",
+        "/authority.pem",
+        "/healthz",
+        "/simple/demo/?format=image/png",
+        "/age/1d/simple/",
+        "/age/1d/simple/demo/",
+        f"/tested/{HERE.view}/simple/demo/",
+        "/constraints/debian10-x86_64-cp37.txt",
+        "/simple/demo/index.json",
+        "/.new-x",
+    ],
+)
 def test_the_rest_is_answered_by_the_front_end(path: str, pair: Pair) -> None:
     served, made = pair.both(path, accept=PIP)
 
