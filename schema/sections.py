@@ -205,11 +205,16 @@ class RedisSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSection:
-    """public_url: how people reach the farm, where that differs from host and port."""
+    """The front-end.
+
+    public_url: how people reach the farm, where that differs from host and port
+    merged: whether it lists the upstream's files beside the farm's in a view of their own
+    """
 
     host: str = "127.0.0.1"
     port: int = 8181
     public_url: str = ""
+    merged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

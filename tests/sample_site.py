@@ -10,7 +10,7 @@ from flask import Flask
 from master.site import Site
 from master.store import Store
 from schema.db import migrate
-from schema.db.models import Repeat, Wheel
+from schema.db.models import Wheel
 from schema.db.session import engine, transaction
 from schema.platforms import Platform, this_machine
 from schema.states import BuildState
@@ -63,9 +63,7 @@ def make(folder: Path, public_url: str) -> Path:
         failed = {"version": "2.0", "platform": str(HERE), "state": BuildState.FAILED, "reason": "no gcc"}
         rows.build(session, published.project(session, "held"), **failed)
         for filename, verdict in REPEATED.items():
-            build_id = session.get_one(Wheel, filename).build_id
-            again = rows.build(session, published.project(session, filename.partition("-")[0]), build_number=-1)
-            session.add(Repeat(build_id=build_id, again_id=again.id, verdict=verdict))
+            published.repeat(session, session.get_one(Wheel, filename), verdict)
         session.flush()
         site.rebuild(session)
     site.place_authority("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")

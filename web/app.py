@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from schema.errors import UnavailableError
 from schema.settings import Settings
+from web.copies import Copies
 from web.database import Database
 from web.demand import DEMAND_PAUSE_S, Demands
 from web.index import Index
@@ -63,8 +64,9 @@ def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) ->
         views = {platform.view for platform in settings.farm.platforms}
         demands = Demands(settings.database_url, views=views, pause_s=demand_pause_s)
     app.extensions["demand"] = demands
+    copies = Copies(settings, settings.upstream_pages) if settings.web.merged else None
     # The index answers first; Flask knows its addresses only to write links to them.
-    app.wsgi_app = Index(app.wsgi_app, settings.site, demands)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = Index(app.wsgi_app, settings.site, demands, copies)  # type: ignore[assignment, method-assign]
     for folder in ("files", "constraints"):
         app.add_url_rule(f"/{folder}/<path:name>", endpoint=f"index.{folder}", build_only=True)
     return app

@@ -7,15 +7,19 @@ Flask, whose routing alone would cost several times what the answer does. What i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schema.errors import NotANameError
+from packaging.utils import NormalizedName
+
+from schema.errors import NotANameError, SettingsError, UnknownProjectError, UpstreamError
 from schema.names import project_name
-from web import accept, answer, files, picked
+from web import accept, answer, files, merging, picked
 from web.accept import Form
 from web.answer import Body
+from web.copies import Copies
 from web.demand import Demands
 from web.picked import Filter
 from web.shelf import Leaf, Shelf
@@ -34,11 +38,11 @@ PLAIN, _PEM = "text/plain; charset=utf-8", "application/x-pem-file"
 
 VIEW = r"[a-z0-9]{1,40}-[a-z0-9_]{1,40}"
 _NAME = r"(?=[a-z0-9-]{1,200}/)[a-z0-9]+(?:-[a-z0-9]+)*"  # a file system takes 255 bytes
-_PAGE = re.compile(rf"/({picked.FILTERS})(?:({VIEW})/)?simple/(?:({_NAME})/)?")
+_PAGE = re.compile(rf"/({picked.FILTERS})(?:({VIEW})/)?(merged/)?simple/(?:({_NAME})/)?")
 WHEEL = r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl"
 _FILE = re.compile(rf"/files/(?=.{{1,255}}\Z)({WHEEL})(\.metadata|\.provenance)?")
 _TEXT = re.compile(rf"/(constraints/{VIEW}-[a-z0-9]{{1,40}}\.txt|authority\.pem)")
-_BEFORE = r"(?:age/+[^/]*/+)?(?:reproducible/+)?(?:tested/+)?(?:[a-z0-9]+-[a-z0-9_]+/+)?"
+_BEFORE = r"(?:age/+[^/]*/+)?(?:reproducible/+)?(?:tested/+)?(?:[a-z0-9]+-[a-z0-9_]+/+)?(?:merged/+)?"
 _OURS = re.compile(rf"/{_BEFORE}simple(?:/.*)?|/(?:files|constraints)/.*", re.DOTALL)
 
 
@@ -46,12 +50,16 @@ class Index:
     """Answers for the index from the *site* (a folder), and hands everything else to *rest*.
 
     demands: told of each project's page that is not there; nothing waits for it
+    copies: the upstream's pages, for the merge view; None: there is no such view
     """
 
-    def __init__(self, rest: WSGIApplication, site: Path, demands: Demands | None = None) -> None:
+    def __init__(
+        self, rest: WSGIApplication, site: Path, demands: Demands | None = None, copies: Copies | None = None
+    ) -> None:
         self._rest = rest
         self._shelf = Shelf(site)
         self._demands = demands
+        self._copies = copies
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
         """One request (PEP 3333)."""
@@ -72,21 +80,26 @@ class Index:
 
     def _page(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """The list of projects, or the files of one; ``Accept`` or ``?format=`` says in which form."""
-        filters, view, name = match.groups()
+        filters, view, merged, name = match.groups()
         form = accept.asked_form(environ)
         if form is None:
             said = "this page comes as: " + ", ".join(Form) + "\n"
             vary = "Vary", PAGE_CACHING[1]
             return answer.text(environ, start, "406 Not Acceptable", said, vary)
-        folder = match[0][1 + len(filters) :]
-        if filters and name:
-            leaf = self._picked(environ, f"{folder}index.json", form, Filter.of(filters, view or ""))
+        place = f"{view}/simple/" if view else "simple/"
+        if name:
+            place += f"{name}/"
+        if name and merged:
+            chosen = Filter.of(filters, view or "", climb=filters.count("/") + 1)
+            return self._merged(environ, start, NormalizedName(name), place, form, chosen)
+        if name and filters:
+            leaf = self._picked(environ, f"{place}index.json", form, Filter.of(filters, view or ""))
         else:  # the list of projects is that of the whole view
-            leaf = self._smallest(environ, f"{folder}index.{'json' if form is Form.JSON else 'html'}", form)
+            leaf = self._smallest(environ, f"{place}index.{'json' if form is Form.JSON else 'html'}", form)
         if leaf:
             return leaf.send(environ, start)
-        if name and self._demands and not (filters and self._shelf.has(f"{folder}index.json")):
-            self._demands.count(name, view or "")
+        if name and not (filters and self._shelf.has(f"{place}index.json")):
+            self._count(name, view)
         return answer.nothing(environ, start, "project")
 
     def _text(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
@@ -116,15 +129,48 @@ class Index:
 
     def _picked(self, environ: WSGIEnvironment, path: str, form: Form, chosen: Filter) -> Leaf | None:
         """What a filter leaves of a project's page."""
-        encoding = "gzip" if ".gz" in accept.asked_suffixes(environ) else ""
-        return self._shelf.made(
-            (path, chosen, form, encoding),
-            [path],
-            partial(picked.page, chosen=chosen, form=form, packed=bool(encoding)),
-            form,
-            encoding=encoding,
-            caching=PAGE_CACHING,
-        )
+        packed = _takes_gzip(environ)
+        make = partial(picked.page, chosen=chosen, form=form, packed=packed)
+        return self._made(make, form, path, packed=packed, key=(chosen,))
+
+    def _merged(  # noqa: PLR0917 - private, and called once
+        self,
+        environ: WSGIEnvironment,
+        start: StartResponse,
+        name: NormalizedName,
+        place: str,
+        form: Form,
+        chosen: Filter,
+    ) -> Body:
+        """The upstream's files beside ours; 404 where the upstream has no such project, whatever we have (S-10)."""
+        if self._copies is None:
+            return answer.nothing(environ, start, "view")
+        try:
+            copy = self._copies.page(name)
+        except UnknownProjectError:
+            return answer.nothing(environ, start, "project")
+        except (UpstreamError, SettingsError):
+            return answer.later(environ, start, "the upstream does not give its page now, and no copy is here\n")
+        ours, packed = f"{place}index.json", _takes_gzip(environ)
+        if not self._shelf.has(ours):
+            self._count(name, chosen.view)
+        make = partial(merging.page, name=name, chosen=chosen, form=form, packed=packed)
+        leaf = self._made(make, form, ours, str(copy), packed=packed, key=(chosen, "merged"))
+        if leaf is None:  # the copy had to make room just now
+            return answer.later(environ, start, "the copy of the upstream's page is gone again\n")
+        return leaf.send(environ, start)
+
+    def _made(
+        self, make: Callable[..., bytes | None], form: Form, *sources: str, packed: bool, key: tuple[object, ...]
+    ) -> Leaf | None:
+        encoding = "gzip" if packed else ""
+        key = (*sources, form, encoding, *key)
+        return self._shelf.made(key, sources, make, form, encoding=encoding, caching=PAGE_CACHING)
+
+    def _count(self, name: str, view: str | None) -> None:
+        """Somebody wanted what we have not."""
+        if self._demands:
+            self._demands.count(name, view or "")
 
     def _misspelt(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
         """Send another spelling to the right one (I-01, I-02); 404 for what can be none."""
@@ -146,6 +192,10 @@ class Index:
         if not _PAGE.fullmatch(target) or target == path:
             return answer.nothing(environ, start, "project")
         return answer.elsewhere(environ, start, target)
+
+
+def _takes_gzip(environ: WSGIEnvironment) -> bool:
+    return ".gz" in accept.asked_suffixes(environ)
 
 
 def _normalised(name: str) -> str:

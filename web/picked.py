@@ -41,13 +41,13 @@ class Filter:
     tested: bool = False
 
     @classmethod
-    def of(cls, filters: str, view: str) -> Self:
+    def of(cls, filters: str, view: str, *, climb: int | None = None) -> Self:
         """The one that a path names, such as ``age/7d/tested/``, matched by FILTERS."""
         words = filters.split("/")
         days = int(words[1].removesuffix("d")) if words[0] == "age" else 0
         before = (datetime.now(UTC).date() - timedelta(days=days)).isoformat() if days else ""
         return cls(
-            climb=filters.count("/"),
+            climb=filters.count("/") if climb is None else climb,
             view=view,
             before=before,
             reproducible="reproducible" in words,

@@ -87,13 +87,14 @@ class Shelf:
         encoding: str = "",
         caching: Sequence[str],
     ) -> Leaf | None:
-        """What *make* makes of the contents of *sources* (names), kept for as long as they stay the same.
+        """What *make* makes of the contents of *sources*, kept for as long as they stay the same.
 
+        sources: names, or absolute paths
         make: given the bytes of each source, None for one that is not there; None: there is no such page
         key: all that decides about the page beside its sources; encoding, caching: as above
         """
         # Looked at before they are read: what changes in between counts as changed the next time.
-        paths = [f"{self.folder}/{name}" for name in sources]
+        paths = [os.path.join(self.folder, name) for name in sources]  # noqa: PTH118 - as above
         marks = tuple(map(_mark_of, paths))
         with self._lock:
             found = self._kept.get(key)

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 
 from master.site import Site
 from master.store import Store
-from schema.db.models import Repeat
 from schema.db.session import transaction
 from schema.platforms import Platform
 from tests import published, rows, zstd
@@ -102,9 +101,7 @@ def test_a_page_says_what_came_of_building_a_wheel_once_more(
     verdict: str, session: Session, store: Store, site: Site, tmp_path: Path
 ) -> None:
     row = published.publish(session, store, published.wheel_file(tmp_path, "demo", "1.0"))
-    repeat = Repeat(build_id=row.build_id, again_id=rows.build(session, row.project, build_number=-1).id)
-    session.add(repeat)
-    session.flush()
+    repeat = published.repeat(session, row)
     site.render(session, row.project_id)
     before = page(site, "simple/demo")["files"][0]["_wheelfarm"]["repeated"]
 
