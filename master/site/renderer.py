@@ -75,16 +75,19 @@ class Site:
         return Lists(self.views, self.platforms)
 
     def write_lists(self, lists: Lists) -> None:
-        """Write the list of projects of each view, and what is held back on each platform, where that changed."""
+        """Write those that changed of the views' lists of projects, and of what is held back on the platforms."""
         for view in self.views:
-            folder = tree.folder(self.folder / view.path)
-            names = lists.names(view)
-            tree.write_compressed(folder / "index.json", write.root_json(names))
-            tree.write_compressed(folder / "index.html", write.root_html(names))
-            tree.sync(folder)
+            if view in lists.changed:
+                folder, names = tree.folder(self.folder / view.path), lists.names(view)
+                tree.write_compressed(folder / "index.json", write.root_json(names))
+                tree.write_compressed(folder / "index.html", write.root_html(names))
+                tree.sync(folder)
+                lists.changed.remove(view)
         folder = tree.folder(self.folder / "constraints")
         for platform in self.platforms:
-            tree.write_compressed(folder / f"{platform}.txt", constraints.text(platform, lists.held(platform)))
+            if platform in lists.changed:
+                tree.write_compressed(folder / f"{platform}.txt", constraints.text(platform, lists.held(platform)))
+                lists.changed.remove(platform)
         tree.sync(folder)
 
     def place_authority(self, certificate_pem: str) -> None:
