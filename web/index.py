@@ -21,6 +21,7 @@ from web.accept import Form
 from web.answer import Body
 from web.copies import Copies
 from web.demand import Demands
+from web.downloads import Downloads
 from web.picked import Filter
 from web.shelf import Leaf, Shelf
 
@@ -51,15 +52,22 @@ class Index:
 
     demands: told of each project's page that is not there; nothing waits for it
     copies: the upstream's pages, for the merge view; None: there is no such view
+    downloads: told of each wheel that is sent
     """
 
     def __init__(
-        self, rest: WSGIApplication, site: Path, demands: Demands | None = None, copies: Copies | None = None
+        self,
+        rest: WSGIApplication,
+        site: Path,
+        demands: Demands | None = None,
+        copies: Copies | None = None,
+        downloads: Downloads | None = None,
     ) -> None:
         self._rest = rest
         self._shelf = Shelf(site)
         self._demands = demands
         self._copies = copies
+        self._downloads = downloads
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
         """One request (PEP 3333)."""
@@ -115,6 +123,8 @@ class Index:
         found: Body | None = None
         if not match[2]:
             found = files.send(environ, start, self._shelf.folder + match[0])
+            if found is not None and self._downloads:
+                self._downloads.count(environ, match[1])
         elif leaf := self._shelf.read(match[0][1:], SIDECARS[match[2]], caching=_FILE_CACHING):
             found = leaf.send(environ, start)
         return answer.nothing(environ, start, "file") if found is None else found
