@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from packaging.utils import NormalizedName
 
 from schema.errors import NotANameError, SettingsError, UnknownProjectError, UpstreamError
 from schema.names import project_name
-from web import accept, answer, files, merging, picked
+from web import accept, answer, files, legacy, merging, picked
 from web.accept import Form
 from web.answer import Body
 from web.copies import Copies
@@ -43,8 +44,9 @@ _PAGE = re.compile(rf"/({picked.FILTERS})(?:({VIEW})/)?(merged/)?simple/(?:({_NA
 WHEEL = r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl"
 _FILE = re.compile(rf"/files/(?=.{{1,255}}\Z)({WHEEL})(\.metadata|\.provenance)?")
 _TEXT = re.compile(rf"/(constraints/{VIEW}-[a-z0-9]{{1,40}}\.txt|authority\.pem)")
+_LEGACY = re.compile(rf"/(?:({VIEW})/)?pypi/(?=[a-z0-9-]{{1,200}}/)([a-z0-9]+(?:-[a-z0-9]+)*)/json")
 _BEFORE = r"(?:age/+[^/]*/+)?(?:reproducible/+)?(?:tested/+)?(?:[a-z0-9]+-[a-z0-9_]+/+)?(?:merged/+)?"
-_OURS = re.compile(rf"/{_BEFORE}simple(?:/.*)?|/(?:files|constraints)/.*", re.DOTALL)
+_OURS = re.compile(rf"/{_BEFORE}simple(?:/.*)?|/(?:files|packages|constraints)/.*", re.DOTALL)
 
 
 class Index:
@@ -78,6 +80,8 @@ class Index:
             respond = self._file
         elif match := _TEXT.fullmatch(path):
             respond = self._text
+        elif match := _LEGACY.fullmatch(path):
+            respond = self._legacy
         else:
             return self._misspelt(environ, start)
         method = environ["REQUEST_METHOD"]
@@ -117,6 +121,18 @@ class Index:
             return leaf.send(environ, start)
         what = "certificate" if is_certificate else "platform"
         return answer.nothing(environ, start, what)
+
+    def _legacy(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
+        """A project as bandersnatch wants it."""
+        view, name = match.groups()
+        path = f"{view}/simple/{name}/index.json" if view else f"simple/{name}/index.json"
+        serial = self._shelf.written_at(path)
+        make = partial(legacy.page, serial=serial)
+        leaf = self._shelf.made(("legacy", path, serial), [path], make, "application/json", caching=PAGE_CACHING)
+        if leaf is None:
+            return answer.nothing(environ, start, "project")
+        headers = [*leaf.headers, ("X-PyPI-Last-Serial", str(serial))]
+        return replace(leaf, headers=headers).send(environ, start)
 
     def _file(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """A wheel, its METADATA or its provenance; such a name never means other bytes (I-22)."""
@@ -190,6 +206,7 @@ class Index:
         if not _OURS.fullmatch(path):
             return self._rest(environ, start)
         tidy = re.sub("/{2,}", "/", path)
+        tidy = re.sub("^/packages/", "/files/", tidy)  # as the legacy pages name them
         is_page = not tidy.startswith(("/files/", "/constraints/"))
         if is_page and not tidy.endswith("/"):
             tidy += "/"

@@ -73,6 +73,11 @@ class Shelf:
         self._keep(key, mark, leaf)
         return leaf
 
+    def written_at(self, name: str) -> int:
+        """The second since 1970 in which the file *name* was written last; 0 if there is none."""
+        mark = _mark_of(f"{self.folder}/{name}")
+        return mark[2] // 10**9 if mark else 0
+
     def has(self, name: str) -> bool:
         """Whether there is a file *name*."""
         return bool(_mark_of(f"{self.folder}/{name}"))
