@@ -33,7 +33,7 @@ class Accepted:
     def end_attempt(self, session: Session, build: Build) -> None:
         """Note that the attempt gave a wheel, and what can be learnt from it for the next builds."""
         attempt = builds.attempt_of(session, self.lease)
-        builds.end_attempt(attempt, at=self.result.finished_at, outcome=AttemptOutcome.BUILT)
+        builds.end_attempt(session, attempt, at=self.result.finished_at, outcome=AttemptOutcome.BUILT)
         builds.keep_details(attempt, self.result)
         rule_counts.count(session, attempt, self.result)
         scoring.learn(session, build, self.result.resources, built=True)

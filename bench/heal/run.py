@@ -25,12 +25,12 @@ from builder import images
 from builder.log import Log
 from builder.workshop import Workshop
 from master.pages import Listed, Page
-from master.recipes import rules_for
 from master.upstream import Upstream
 from schema.errors import JobError, NodeError
 from schema.jobs import BuildJob, Sdist
 from schema.names import Sha256
 from schema.platforms import Platform
+from schema.recipe_files import rules_for
 from schema.recipes import Rule, applicable, combined, remedies
 from schema.settings import Settings
 
