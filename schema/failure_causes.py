@@ -36,7 +36,7 @@ _NEEDS = re.compile(r"needs (?P<name>[A-Za-z0-9][\w.-]{0,100})")
 _PARTICULARS = (
     (re.compile(r"(?:[A-Za-z]:)?[\w.~+-]*/[\w./~+-]*"), "PATH"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{7,64}\b"), "HEX"),
-    (re.compile(r"\b[\w-]+\.(?:c|cc|cpp|cxx|h|hpp|py|pyx|f|f90|rs|o|so)(?::\d+)*\b"), "FILE"),
+    (re.compile(r"\b[\w-]+\.(?:c|cc|cpp|cxx|h|hpp|py|pyx|f|f90|rs)(?::\d+)+\b"), "FILE"),
     (re.compile(r"\d+(?:\.\d+)*"), "N"),
 )
 

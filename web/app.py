@@ -17,6 +17,7 @@ from schema.settings import Settings
 from web.database import Database
 from web.demand import DEMAND_PAUSE_S, Demands
 from web.index import Index
+from web.live import Live
 from web.pages import pages
 from web.shown import FILTERS, inert
 
@@ -51,6 +52,7 @@ def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) ->
     app.config.update(SEND_FILE_MAX_AGE_DEFAULT=_STATIC_CACHING_S, MAX_CONTENT_LENGTH=_REQUEST_BYTES)
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url)
+    app.extensions["live"] = Live()
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)

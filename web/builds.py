@@ -87,9 +87,7 @@ class BuildPage:
     @property
     def tries(self) -> list[ShownTry]:
         """Of the attempt; none where it was tried once, with nothing but its recipe."""
-        found = [made for item in _listed(self.attempt.tries if self.attempt else []) if (made := _try(item))]
-        shown = [_shown(number, made) for number, made in enumerate(found, 1)]
-        return shown if len(shown) > 1 or any(item.added for item in shown) else []
+        return tries(self.attempt) if self.attempt else []
 
     @property
     def materials(self) -> list[Material]:
@@ -139,6 +137,13 @@ def build_page(session: Session, build_id: int, *, fence: int | None, rules: Rul
         repeat=repeats.of(session, build_id),
         score=scoring.explain(session, build, now=now(session)) if build.state in scoring.SCORED else (),
     )
+
+
+def tries(attempt: Attempt) -> list[ShownTry]:
+    """Of *attempt*; none where it was tried once, with nothing but its recipe."""
+    found = [made for item in _listed(attempt.tries) if (made := _try(item))]
+    shown = [_shown(number, made) for number, made in enumerate(found, 1)]
+    return shown if len(shown) > 1 or any(item.added for item in shown) else []
 
 
 def materials(attempt: Attempt) -> list[Material]:

@@ -3,6 +3,7 @@
 
 const PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 30000;
+const POLL_MS = 10000;
 
 function addCopyButtons() {
   if (!navigator.clipboard) return; // browsers have it on https and on this machine only
@@ -94,7 +95,28 @@ async function follow(log) {
   }
 }
 
+// While a page that is sent its news (htmx, server-sent events) gets none, because too many listen or the server is
+// away, it asks for itself from time to time, and takes over the parts that would have been sent.
+function pollWhileNothingIsSent() {
+  let open = false;
+  document.body.addEventListener("htmx:sseOpen", () => { open = true; });
+  document.body.addEventListener("htmx:sseError", () => { open = false; });
+  setInterval(async () => {
+    if (open || document.hidden) return;
+    try {
+      const answer = await fetch(location.href, { cache: "no-store" });
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const part of document.querySelectorAll("[sse-swap]")) {
+        const news = page.getElementById(part.id);
+        if (news && news.innerHTML !== part.innerHTML) part.replaceChildren(...news.childNodes);
+      }
+    } catch { /* the next turn may do better */ }
+  }, POLL_MS);
+}
+
 addCopyButtons();
+if (document.querySelector("[sse-connect]")) pollWhileNothingIsSent();
 const log = document.querySelector("[data-progress]");
 if (log) follow(log);
 else if (document.getElementById("log")) document.getElementById("log").scrollTop = document.getElementById("log").scrollHeight;

@@ -31,7 +31,14 @@ EVERY_PAGE = [
     "/farm/",
     "/audit/",
     "/wheel/cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl/",
+    "/queue/",
+    "/failures/",
+    "/failures/1/",
+    "/platforms/",
+    "/recipes/",
 ]
+# They say what the farm is set to, which no database knows.
+WITHOUT_DATABASE = ["/install/", "/settings/"]
 
 
 def _text(client: FlaskClient, path: str, *, status: int = 200) -> str:
@@ -59,7 +66,8 @@ def test_home_says_what_there_is_and_how_to_use_it(client: FlaskClient) -> None:
     text = _text(client, "/")
 
     assert "Wheels 3 " in text
-    assert "Projects 2 " in text
+    assert "To do 2 " in text
+    assert "Nodes 2 of 3 " in text
     assert "pip install --extra-index-url http://localhost/debian12-x86_64/simple/ NAME" in text
     assert "uv pip install --index-strategy unsafe-best-match" in text
     assert '[[tool.poetry.source]] name = "farm" url = "http://localhost/debian12-x86_64/simple/"' in text
@@ -398,6 +406,8 @@ def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, datab
             "canaries",
             "repeats",
             "dirty_pages",
+            "failures",
+            "unsorted_failures",
             "builds",
             "requests",
             "upstream_files",
@@ -412,7 +422,9 @@ def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, datab
 
 
 @pytest.mark.usefixtures("farm")
-@pytest.mark.parametrize("path", [*EVERY_PAGE, "/static/style.css", "/nothing", "/healthz", "/simple/nothing/"])
+@pytest.mark.parametrize(
+    "path", [*EVERY_PAGE, *WITHOUT_DATABASE, "/static/style.css", "/nothing", "/healthz", "/simple/nothing/"]
+)
 def test_every_answer_carries_the_security_headers(client: FlaskClient, path: str) -> None:
     headers = client.get(path, buffered=True).headers
 
@@ -423,7 +435,7 @@ def test_every_answer_carries_the_security_headers(client: FlaskClient, path: st
 
 
 @pytest.mark.usefixtures("farm")
-@pytest.mark.parametrize("path", EVERY_PAGE)
+@pytest.mark.parametrize("path", [*EVERY_PAGE, *WITHOUT_DATABASE])
 def test_the_pages_write_nothing_and_take_no_posts(client: FlaskClient, path: str) -> None:
     assert client.post(path).status_code == 405
     assert client.head(path).status_code == client.get(path).status_code

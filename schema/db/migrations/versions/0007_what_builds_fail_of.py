@@ -57,6 +57,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("build_id", name=op.f("pk_unsorted_failures")),
     )
     op.execute("INSERT INTO unsorted_failures (build_id, revision) SELECT id, 1 FROM builds WHERE state = 'failed'")
+    here = sa.text("removed_at IS NULL")
+    op.create_index(
+        "ix_wheels_newest", "wheels", ["published_at", "filename"], sqlite_where=here, postgresql_where=here
+    )
     op.create_table(
         "hour_counts",
         sa.Column("hour", Instant(), nullable=False),
