@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from master import builds, rule_counts
+from master import builds, cures, rule_counts
 from schema.db import scoring
 from schema.db.models import Build
 from schema.jobs import BuildResult, Lease
@@ -36,4 +36,5 @@ class Accepted:
         builds.end_attempt(session, attempt, at=self.result.finished_at, outcome=AttemptOutcome.BUILT)
         builds.keep_details(attempt, self.result)
         rule_counts.count(session, attempt, self.result)
+        cures.learn(session, self.result.tries)
         scoring.learn(session, build, self.result.resources, built=True)

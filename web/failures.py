@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db.models import Attempt, Build, Failure, FailureCluster
+from schema.db.models import Attempt, Build, Cure, Failure, FailureCluster
 from schema.db.why.failures import advice
 from schema.db.why.reasons import Actor
 from schema.db.why.surroundings import Rules
@@ -49,11 +51,15 @@ _NO_SOURCE_ADVICE = "Only a release with a source distribution can help."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """A cluster, and the newest build in it. share: of the most downloads on the page, in percent."""
+    """A cluster, and the newest build in it.
+
+    share: of the most downloads on the page, in percent; cure: what mended the same in other builds, None: nothing did
+    """
 
     cluster: FailureCluster
     sample: Build | None
     share: int = 0
+    cure: Cure | None = None
 
     @property
     def title(self) -> str:
@@ -88,12 +94,20 @@ class Ranked:
         return f"wheelfarm-node packages --{kind} {self.cluster.subject}" if kind in _ASKED else ""
 
     @property
+    def actions(self) -> dict[str, Any]:
+        """What to add to a recipe, as it mended other builds; nothing where nobody knows."""
+        return dict(self.cure.actions) if self.cure else {}
+
+    @property
     def recipe(self) -> str:
-        """The beginning of a rule that a person can end; "" where a rule can not help."""
-        if not self.question:
+        """A rule for a recipe's file, whole or to be ended by a person; "" where a rule can not help."""
+        actions = self.actions or ({"debian_packages": ["PACKAGE"]} if self.question else {})
+        if not actions:
             return ""
-        why = f"{self.title[0].lower()}{self.title[1:]}"
-        return f'[[rule]]\nid = "needs"\nwhy = "{why}"\ndebian_packages = ["PACKAGE"]'
+        # A text, number, list or truth value of JSON is one of TOML, too.
+        lines = [f"{name} = {json.dumps(value)}" for name, value in actions.items()]
+        why = json.dumps(f"{self.title[0].lower()}{self.title[1:]}", ensure_ascii=False)
+        return "\n".join(["[[rule]]", 'id = "needs"', f"why = {why}", *lines])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +159,11 @@ def cluster_page(session: Session, cluster_id: int, *, before: int = 0, rules: R
     sample = _samples(session, [cluster_id]).get(cluster_id)
     attempt = _attempt(session, sample)
     return ClusterPage(
-        ranked=Ranked(cluster=cluster, sample=sample),
+        ranked=Ranked(
+            cluster=cluster,
+            sample=sample,
+            cure=session.get(Cure, (cluster.failure_class, cluster.kind, cluster.subject)),
+        ),
         builds=shown_with(session, builds, rules=rules),
         before=ids[PAGE - 1] if len(ids) > PAGE else 0,
         tries=tries(attempt) if attempt else (),

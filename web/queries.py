@@ -38,6 +38,12 @@ class Crew:
     builds: list[Shown] = field(default_factory=list)
 
     @property
+    def images(self) -> list[str]:
+        """Those that it builds in: only what its self-test has passed is offered."""
+        offered = self.node.platforms if isinstance(self.node.platforms, list) else []
+        return sorted({str(name).rpartition("-")[0] for name in offered} - {""})
+
+    @property
     def busy(self) -> int:
         """Slots in use."""
         return sum(item.build.state == BuildState.LEASED for item in self.builds)

@@ -2,7 +2,7 @@
 
 from schema.db.models.base import Base, Instant
 from schema.db.models.builds import Attempt, Build, BuildCount, BuildMaterial, RuleCount, WhatWorked
-from schema.db.models.failures import Failure, FailureCluster, HourCount, UnsortedFailure
+from schema.db.models.failures import Cure, Failure, FailureCluster, HourCount, UnsortedFailure
 from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node
 from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
 from schema.db.models.wheels import Canary, DirtyPage, Repeat, Wheel, WheelAnatomy
@@ -16,6 +16,7 @@ __all__ = [
     "BuildCount",
     "BuildMaterial",
     "Canary",
+    "Cure",
     "Demand",
     "DirtyPage",
     "Failure",

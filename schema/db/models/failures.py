@@ -60,6 +60,22 @@ class UnsortedFailure(Base):
     revision: Mapped[int] = mapped_column(default=1)
 
 
+class Cure(Base):
+    """What last mended a cause, in a build that gave a wheel (``master.cures``).
+
+    actions: as a rule of a recipe has them; builds: so many were mended, by this or by what was known before
+    """
+
+    __tablename__ = "cures"
+
+    failure_class: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    subject: Mapped[Name] = mapped_column(primary_key=True)
+    actions: Mapped[Data]
+    builds: Mapped[int] = mapped_column(default=1)
+    cured_at: Mapped[Moment]
+
+
 class HourCount(Base):
     """How many attempts ended in an hour on a platform, and how (``schema.db.hours``).
 

@@ -1,4 +1,4 @@
-"""what builds fail of, in clusters, and how many attempts end how in each hour."""
+"""what builds fail of, in clusters, what mended it before, and how many attempts end how in each hour."""
 
 from __future__ import annotations
 
@@ -57,6 +57,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("build_id", name=op.f("pk_unsorted_failures")),
     )
     op.execute("INSERT INTO unsorted_failures (build_id, revision) SELECT id, 1 FROM builds WHERE state = 'failed'")
+    op.create_table(
+        "cures",
+        sa.Column("failure_class", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("actions", sa.JSON(), nullable=False),
+        sa.Column("builds", sa.Integer(), nullable=False),
+        sa.Column("cured_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("failure_class", "kind", "subject", name=op.f("pk_cures")),
+    )
     here = sa.text("removed_at IS NULL")
     op.create_index(
         "ix_wheels_newest", "wheels", ["published_at", "filename"], sqlite_where=here, postgresql_where=here
