@@ -18,6 +18,7 @@ from bench.index.corpus import HEAVY, PLATFORM, SMALL, Corpus
 from bench.index.servers import Running
 from master import builds
 from master.loops import Loop
+from master.site.listing import Listing
 from master.site.marked import Marked
 from schema.db.models import Project
 from schema.db.session import engine, transaction
@@ -71,7 +72,8 @@ def shares(each: Sequence[float]) -> tuple[float, float]:
 def _rendering(made: Corpus) -> Iterator[Loop]:
     """The master's loop that renders what is marked, woken by whoever publishes."""
     snapshot = engine(str(made.database.url), read_only=True)
-    marked = Marked(site=made.site, snapshot=snapshot, database=made.database, unfenced=made.database)
+    listing = Listing(site=made.site, snapshot=snapshot)
+    marked = Marked(site=made.site, listing=listing, snapshot=snapshot, database=made.database, unfenced=made.database)
     while marked.turn():
         pass
     loop = Loop("render", marked.turn, pause_s=_TICK_S)
