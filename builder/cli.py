@@ -19,7 +19,6 @@ from schema.attest.authority import NodeKey
 from schema.door import (
     Door,
     Group,
-    Release,
     answer,
     answer_json,
     as_json,
@@ -27,14 +26,13 @@ from schema.door import (
     for_platform,
     pass_door,
     progress,
-    release,
     settings_file,
 )
 from schema.door import run as run_command
 from schema.errors import UsageError, WireError
 from schema.jobs import BuildJob
 from schema.missing import MissingKind
-from schema.names import node_name, project_name
+from schema.names import Release, node_name, project_name, release
 from schema.platforms import DEBIAN_ARCHITECTURES, Platform
 from schema.printable import printable
 

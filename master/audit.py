@@ -1,55 +1,21 @@
-"""The audit trail: each thing that a person has the farm do leaves a row, written with the change itself."""
+"""The audit trail as the command line writes it: ``note``, and who the person is that runs this process."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import socket
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy.orm import Session
+from schema.db.audit import note
 
-from schema.db.models import AuditEntry
-from schema.db.session import now
-from schema.printable import one_line
+__all__ = ["FARM", "note", "person"]
 
 # The subject of what concerns the farm as a whole.
 FARM = "farm"
 
 _LOGIN = Path("/proc/self/loginuid")
 _NOBODY_LOGGED_IN = 2**32 - 1
-_WHO_CHARACTERS = 255
-_REASON_CHARACTERS = 1000
-
-
-def note(
-    session: Session,
-    *,
-    who: str,
-    action: str,
-    subject: str,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-    reason: str = "",
-) -> None:
-    """Add an entry to the transaction that makes the change.
-
-    subject: ``build 12``, ``node pi4``, ``project numpy``, ``list NAME`` or ``farm``
-    before, after: of what changed, as plain data
-    """
-    session.add(
-        AuditEntry(
-            at=now(session),
-            who=one_line(who, limit=_WHO_CHARACTERS),
-            action=action,
-            subject=one_line(subject, limit=_WHO_CHARACTERS),
-            before=dict(before or {}),
-            after=dict(after or {}),
-            reason=one_line(reason, limit=_REASON_CHARACTERS),
-        )
-    )
 
 
 def person() -> str:

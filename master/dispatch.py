@@ -14,7 +14,7 @@ from packaging.version import Version
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from master import builds, canaries, repeats, rule_counts, what_worked
+from master import builds, canaries, pinned, repeats, rule_counts, what_worked
 from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
@@ -147,7 +147,9 @@ class Dispatcher:
             builds.move(session, build, BuildState.HELD, reason=f"{FAULTY_RECIPE}{err}")
             return None
         version, platform = Version(item.version), Platform.parse(item.platform)
-        from_the_start = applicable(rules, version=version, platform=platform, today=today)
+        from_the_start = list(applicable(rules, version=version, platform=platform, today=today))
+        if tried := pinned.rule_for(session, item.project_id, item.project, version, platform):
+            from_the_start.append(tried)
         if forbidden := ruled_out(from_the_start):
             builds.move(session, session.get_one(Build, item.id), BuildState.FAILED, reason=f"{RULED_OUT}{forbidden}")
             return None

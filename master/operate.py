@@ -1,20 +1,56 @@
-"""What people have the farm do with releases and nodes: rebuild, remove, drain …; each leaves a row of audit."""
+"""What people have the farm do with releases and nodes: request, rebuild, drain …; each leaves a row of audit."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from master import audit, builds, rebuilds, repeats, undecided
+from master import audit, builds, rebuilds, repeats, requests, undecided
+from master.wishes import Wish
+from schema import names
 from schema.causes import REMOVED
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.session import now
 from schema.errors import UsageError
 from schema.names import NodeName
 from schema.platforms import Platform
-from schema.states import GONE, BuildState, NodeState
+from schema.sections import FarmSection
+from schema.states import GONE, BuildPolicy, BuildState, NodeState
+
+
+def request(
+    session: Session,
+    wish: Wish,
+    *,
+    platforms: Sequence[Platform],
+    policy: BuildPolicy | None,
+    farm: FarmSection,
+    who: str,
+) -> None:
+    """Ask for a project, and for all that its wheels need.
+
+    platforms: () for those of the wish, else all that the farm builds for; policy: None for that of the wish, else the
+    farm's
+    """
+    requests.add(
+        session,
+        wish.requirement,
+        platforms=platforms or wish.platforms,
+        farm_platforms=farm.platforms,
+        policy=policy or wish.build or farm.build,
+        dependencies=wish.dependencies or farm.build,
+    )
+    audit.note(
+        session,
+        who=who,
+        action="request",
+        subject=f"project {names.project_name(wish.requirement.name)}",
+        after={"requirement": str(wish.requirement), "platforms": [str(item) for item in platforms]},
+    )
 
 
 def rebuild(

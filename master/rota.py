@@ -43,5 +43,6 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("demand", turns.demand, _DEMAND_S),
         ("failures", turns.failures, _FAILURES_S),
         ("hours", turns.hours, _HOURS_S),
+        ("orders", turns.orders, tick_s),
     ):
         loops.add(name, turn, pause_s=pause_s)

@@ -19,9 +19,8 @@ from schema.db.models import Build
 from schema.db.session import now
 from schema.errors import UsageError
 from schema.jobs import Lease
+from schema.score import MOST_BOOST
 from schema.states import OPEN_STATES, AttemptOutcome, BuildState, FailureClass
-
-MOST_BOOST = 1_000_000.0
 
 _RUNNING = frozenset({BuildState.LEASED, BuildState.COLLECTING})
 _MAY_BE_HELD = frozenset({BuildState.WAITING, BuildState.QUEUED, BuildState.FAILED, BuildState.POISONED})

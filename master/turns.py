@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from master import closure, crash, failures, needs, ripen, sweep, watch
+from master import closure, crash, failures, needs, orders, ripen, sweep, watch
 from master.feed import reconcile
 from master.hearing import Hearing
 from master.keep import watchdog
@@ -117,6 +117,12 @@ class Turns:
         """Note how much is left to do."""
         with transaction(self._database) as session:
             hours.sample(session)
+
+    def orders(self) -> None:
+        """Do what people asked for in a browser or over the API."""
+        parts = self._parts
+        if orders.turn(self._database, snapshot=parts.snapshot, settings=self._settings):
+            self._loops.wake("dispatch", "watch")
 
     def render(self) -> None:
         """Render pages that changed."""

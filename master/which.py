@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from packaging.utils import NormalizedName
-from packaging.version import Version
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from master import builds
 from schema.db.models import Build, Project
 from schema.errors import UsageError
+from schema.names import Release
 from schema.platforms import Platform
-
-Release = tuple[NormalizedName, Version | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

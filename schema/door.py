@@ -15,10 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 import click
-from packaging.utils import NormalizedName
-from packaging.version import Version
 
-from schema import names
 from schema.errors import FarmError
 from schema.platforms import Platform
 from schema.printable import one_line, printable
@@ -35,9 +32,6 @@ Exit codes:
   2    wrong usage or settings
   3    Redis or the database cannot be reached
   130  interrupted"""
-
-
-Release = tuple[NormalizedName, Version | None]
 
 
 class Group(click.Group):
@@ -78,12 +72,6 @@ settings_file = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="The settings file; else $WHEELFARM_SETTINGS, ./farm.toml, /etc/wheelfarm/farm.toml, or the defaults.",
 )
-
-
-def release(text: str) -> Release:
-    """The name and version of ``NAME`` or ``NAME==VERSION``; raise UsageError."""
-    name, separator, version = text.partition("==")
-    return names.project_name(name.strip()), names.version(version.strip()) if separator else None
 
 
 def run(command: click.Command, *, name: str, arguments: Sequence[str] | None = None) -> NoReturn:

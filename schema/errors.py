@@ -23,6 +23,7 @@ Every error that the farm raises on purpose.
   - UnreachableError           a machine does not answer over SSH now; what it holds stays there
   - UnavailableError           3  Redis or the database cannot be reached
     · RefusedError             Redis is there, but not for us: certificate, user, password or rights are wrong
+  - BusyError                  the farm has too much to do just now; asked again later
   - TrustError                 a signature, certificate or statement does not hold
     · SignatureError           there is no signature of the farm's that holds: nobody said what it says
     · HostKeyError             a machine shows another SSH host key than the one that was accepted
@@ -202,6 +203,10 @@ class UnavailableError(FarmError):
     """Redis or the database cannot be reached."""
 
     exit_code = 3
+
+
+class BusyError(FarmError):
+    """The farm has too much to do just now; ask again later."""
 
 
 class RefusedError(UnavailableError):

@@ -18,8 +18,10 @@ from schema.errors import NotANameError, UsageError
 
 Sha256 = NewType("Sha256", str)  # 64 lower-case hex digits
 NodeName = NewType("NodeName", str)
+Release = tuple[NormalizedName, Version | None]  # without a version: all of them
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LARGEST = 2**63 - 1
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -88,3 +90,18 @@ def version(text: str) -> Version:
         return Version(text)
     except InvalidVersion as err:
         raise UsageError(f"not a version: {text!r}") from err
+
+
+def release(text: str) -> Release:
+    """The name and version of ``NAME`` or ``NAME==VERSION``; raise UsageError."""
+    name, separator, number = text.partition("==")
+    return project_name(name.strip()), version(number.strip()) if separator else None
+
+
+def some(text: str) -> int | Release:
+    """What builds a person means: a build's number, or what ``release`` takes; raise UsageError."""
+    if not text.isdecimal():
+        return release(text)
+    if not 0 < int(text) <= _LARGEST:
+        raise UsageError(f"there is no build {text}", advice="wheelfarm builds lists them")
+    return int(text)

@@ -250,7 +250,8 @@ _TERMS: Final[dict[str, Callable[[Any], Any]]] = {
     "after": rule_keys.failure_classes,
     "log": rule_keys.log,
 }
-KEYS: Final = frozenset(_TERMS) | frozenset(_ACTIONS)
+ACTIONS: Final = frozenset(_ACTIONS)
+KEYS: Final = frozenset(_TERMS) | ACTIONS
 
 
 def _read(data: Json, parsers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ ORIGINS: Final = ("person", "list", "demand", "dependency", "scope", "repeat")
 # Stored scores measure age at this moment: before it, where builds are concerned, so the term is negative.
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
+# What people may add to a score, or take from it.
+MOST_BOOST: Final = 1_000_000.0
+
 _MOST_RELEASES = 10
 _MOST_FAILURES = 5
 _HALF_S = 600.0

@@ -212,6 +212,9 @@ class WebSection:
     public_url: how people reach the farm, where that differs from host and port
     merged: whether it lists the upstream's files beside the farm's in a view of their own
     downloads: whether it counts them
+    public_pages: whether anybody may read the pages; else all but the index need a login
+    logins: whether people can log in here and give orders; without, nothing but downloads and demand is ever written to
+    the database
     """
 
     host: str = "127.0.0.1"
@@ -219,6 +222,8 @@ class WebSection:
     public_url: str = ""
     merged: bool = True
     downloads: bool = True
+    public_pages: bool = True
+    logins: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

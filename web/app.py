@@ -20,7 +20,11 @@ from web.demand import Demands
 from web.downloads import Downloads
 from web.index import Index
 from web.live import Live
+from web.orders import pages_orders
 from web.pages import pages
+from web.people import guard, needs
+from web.people.account import account
+from web.people.entry import people
 from web.shown import FILTERS, inert
 from web.tally import PAUSE_S
 
@@ -40,6 +44,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _WHAT_HAPPENED = {
+    HTTPStatus.FORBIDDEN: "You may not do this, or the form was too old: go back, load the page again, and repeat it.",
     HTTPStatus.NOT_FOUND: "There is nothing at this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that kind of request.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "This is a fault of the farm; its log tells more. The index still works.",
@@ -59,7 +64,13 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)
+    app.jinja_env.globals.update(logins=settings.web.logins)
     app.register_blueprint(pages)
+    guard.install(app)
+    if settings.web.logins:
+        app.register_blueprint(people)
+        app.register_blueprint(account)
+        app.register_blueprint(pages_orders)
     app.register_error_handler(HTTPException, _explain)
     app.register_error_handler(UnavailableError, _without_database)
     app.after_request(_secure)
@@ -77,6 +88,8 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     app.wsgi_app = Index(app.wsgi_app, settings.site, demands, copies, downloads)  # type: ignore[assignment, method-assign]
     for folder in ("files", "constraints"):
         app.add_url_rule(f"/{folder}/<path:name>", endpoint=f"index.{folder}", build_only=True)
+    app.view_functions["static"] = needs.needs(None)(app.view_functions["static"])
+    needs.check(app)
     return app
 
 

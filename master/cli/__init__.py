@@ -19,6 +19,7 @@ from master.cli import (
     knowledge,
     machines,
     order,
+    people,
     processes,
     questions,
     rebuilding,
@@ -61,6 +62,7 @@ for part in (
     trust,
     wheelhouse,
     comparing,
+    people,
 ):
     part.add_to(farm)
 

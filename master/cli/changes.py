@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from master import audit, operate, requests, wishes
+from master import audit, operate, wishes
 from master.cli.farm import writing
 from master.cli.steering import dry_run
 from schema import names
-from schema.door import Door, Group, Release, answer, answer_json, as_json, for_platform, pass_door, release
+from schema.door import Door, Group, answer, answer_json, as_json, for_platform, pass_door
 from schema.errors import UsageError
+from schema.names import Release, release
 from schema.platforms import Platform
 from schema.states import BuildPolicy
 
@@ -65,20 +66,13 @@ def request(
     who = audit.person()
     with writing(settings) as session:
         for item in wanted:
-            requests.add(
+            operate.request(
                 session,
-                item.requirement,
-                platforms=named or item.platforms,
-                farm_platforms=settings.farm.platforms,
-                policy=BuildPolicy(policy) if policy else item.build or settings.farm.build,
-                dependencies=item.dependencies or settings.farm.build,
-            )
-            audit.note(
-                session,
+                item,
+                platforms=named,
+                policy=BuildPolicy(policy) if policy else None,
+                farm=settings.farm,
                 who=who,
-                action="request",
-                subject=f"project {names.project_name(item.requirement.name)}",
-                after={"requirement": str(item.requirement), "platforms": [str(each) for each in named]},
             )
     told = [str(item.requirement) for item in wanted]
     answer_json({"requested": told}) if as_json else answer(

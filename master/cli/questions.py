@@ -23,7 +23,6 @@ from schema.db.why.surroundings import Rules
 from schema.door import (
     Door,
     Group,
-    Release,
     answer,
     answer_json,
     as_json,
@@ -31,9 +30,9 @@ from schema.door import (
     for_platform,
     pass_door,
     progress,
-    release,
 )
 from schema.errors import UsageError
+from schema.names import Release, release
 from schema.platforms import Platform
 from schema.printable import one_line, printable
 from schema.settings import Settings

@@ -17,8 +17,9 @@ from master.cli.steering import dry_run, tell
 from master.main_job import python
 from master.originals import Original
 from schema.db.models import Build
-from schema.door import Door, Group, Release, answer, answer_json, as_json, for_platform, pass_door, release
+from schema.door import Door, Group, answer, answer_json, as_json, for_platform, pass_door
 from schema.errors import NodeError, UsageError
+from schema.names import Release, release
 from schema.platforms import Platform
 
 

@@ -14,25 +14,17 @@ from master import audit as trail
 from master import steer
 from master.cli.farm import reading, writing
 from master.cli.questions import moment
-from master.which import Release, Which
+from master.which import Which
+from schema import names
 from schema.db import audit as entries
 from schema.db.models import AuditEntry, Build
-from schema.door import Door, Group, answer, answer_json, as_json, columns, for_platform, pass_door, release
+from schema.door import Door, Group, answer, answer_json, as_json, columns, for_platform, pass_door
 from schema.errors import UsageError
+from schema.names import Release
 from schema.platforms import Platform
-
-_LARGEST = 2**63 - 1
 
 dry_run = click.option("--dry-run", is_flag=True, help="Only show it.")
 for_reason = click.option("--reason", default="", help="Kept in the audit trail, and told to whoever asks why.")
-
-
-def _one(text: str) -> int | Release:
-    if not text.isdecimal():
-        return release(text)
-    if not 0 < int(text) <= _LARGEST:
-        raise UsageError(f"there is no build {text}", advice="wheelfarm builds lists them")
-    return int(text)
 
 
 def _points(text: str) -> float:
@@ -42,7 +34,7 @@ def _points(text: str) -> float:
     return float(text)
 
 
-some = click.argument("some", nargs=-1, required=True, type=_one, metavar="BUILD|NAME[==VERSION]...")
+some = click.argument("some", nargs=-1, required=True, type=names.some, metavar="BUILD|NAME[==VERSION]...")
 
 
 @click.command()

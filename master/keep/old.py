@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from master import marks
 from schema.db import downloads
-from schema.db.models import Alarm, Attempt, Demand, Mark
+from schema.db.models import Alarm, Attempt, Demand, LoginFailure, LoginSession, Mark, Order
 from schema.db.session import now
 from schema.sections import KeepSection
 from schema.states import AttemptOutcome
@@ -19,6 +19,8 @@ from schema.states import AttemptOutcome
 _AT_ONCE = 500
 _DEMANDS = timedelta(days=30)
 _ALARMS = timedelta(days=365)
+_FAILURES = timedelta(days=1)
+_ORDERS = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,10 @@ def fold_downloads(session: Session, keep: KeepSection) -> bool:
 
 
 def forget_rows(session: Session) -> None:
-    """Demands that nobody repeated, and alarms that ended long ago: both tables are small."""
+    """Demands that nobody repeated, alarms and logins that ended, orders done long ago: all these tables are small."""
     moment = now(session)
     session.execute(delete(Demand).where(Demand.asked_at < moment - _DEMANDS))
     session.execute(delete(Alarm).where(Alarm.ended_at < moment - _ALARMS))
+    session.execute(delete(LoginSession).where(LoginSession.until < moment))
+    session.execute(delete(LoginFailure).where(LoginFailure.since < moment - _FAILURES))
+    session.execute(delete(Order).where(Order.asked_at < moment - _ORDERS, Order.outcome.is_not(None)))

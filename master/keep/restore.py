@@ -19,7 +19,7 @@ from master.leader import who_leads
 from master.site import Site
 from master.store import Store
 from schema.db import migrate
-from schema.db.models import Build, Leadership
+from schema.db.models import Build, Leadership, LoginSession
 from schema.db.session import engine, transaction
 from schema.errors import UnavailableError, UsageError
 from schema.names import Sha256
@@ -111,9 +111,13 @@ def _restore(
 
 
 def give_back(database: Engine) -> int:
-    """No node works for a farm that was just restored: queue what the backup says is being built, and blame nobody."""
+    """No node works for a farm that was just restored: queue what the backup says is being built, and blame nobody.
+
+    Nobody is logged in, either.
+    """
     with transaction(database) as session:
         session.execute(delete(Leadership))
+        session.execute(delete(LoginSession))  # who logged out since the backup stays logged out
         held = session.scalars(select(Build).where(Build.leased_to.is_not(None)).order_by(Build.id)).all()
         for build in held:
             builds.give_back(session, build, why="the farm was restored from a backup", blame=False)

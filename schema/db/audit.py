@@ -1,4 +1,7 @@
-"""What people had the farm do, for whoever reads it: rows are only ever added to the trail, by ``master.audit``."""
+"""The audit trail: each thing that a person has the farm do leaves a row, written with the change itself.
+
+Rows are only ever added.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,39 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from schema.db.models import AuditEntry
+from schema.db.session import now
 from schema.printable import one_line
+
+_WHO_CHARACTERS = 255
+_REASON_CHARACTERS = 1000
+
+
+def note(
+    session: Session,
+    *,
+    who: str,
+    action: str,
+    subject: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> None:
+    """Add an entry to the transaction that makes the change.
+
+    subject: ``build 12``, ``node pi4``, ``project numpy``, ``list NAME`` or ``farm``
+    before, after: of what changed, as plain data
+    """
+    session.add(
+        AuditEntry(
+            at=now(session),
+            who=one_line(who, limit=_WHO_CHARACTERS),
+            action=action,
+            subject=one_line(subject, limit=_WHO_CHARACTERS),
+            before=dict(before or {}),
+            after=dict(after or {}),
+            reason=one_line(reason, limit=_REASON_CHARACTERS),
+        )
+    )
 
 
 def entries(

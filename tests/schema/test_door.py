@@ -103,21 +103,6 @@ def test_a_table_is_aligned_and_never_breaks_a_row() -> None:
     assert text.splitlines() == ["NAME    WHY", "a       one two␛[31m", "longer  -"]
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "version"), [("Flask", "flask", None), ("zope.interface==5.0rc1", "zope-interface", "5.0rc1")]
-)
-def test_a_release_is_a_name_with_or_without_a_version(text: str, name: str, version: str | None) -> None:
-    found_name, found_version = door.release(text)
-
-    assert (found_name, str(found_version) if found_version else None) == (name, version)
-
-
-@pytest.mark.parametrize("text", ["", "-x", "a b", "flask==", "flask==one", "flask=1"])
-def test_what_is_no_release_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError):
-        door.release(text)
-
-
 def test_each_command_tells_its_exit_codes() -> None:
     @click.group(cls=door.Group)
     def group() -> None: ...

@@ -13,12 +13,14 @@ from web import logs, queries
 from web.builds import BuildPage, build_page
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 
 _TAIL_BYTES = 64 * 1024
 _LIVE_TAIL_BYTES = 32 * 1024
 
 
 @pages.get("/builds/")
+@needs("reader")
 def builds() -> str:
     """The latest builds, by state and platform."""
     state, platform = asked.text("state"), asked.text("platform")
@@ -41,6 +43,7 @@ def builds() -> str:
 
 
 @pages.get("/build/<int:build_id>/")
+@needs("reader")
 def build(build_id: int) -> str:
     """One build: state, steps, attempts, environment, materials, log."""
     page = _build_page(build_id)
@@ -50,6 +53,7 @@ def build(build_id: int) -> str:
 
 
 @pages.get("/build/<int:build_id>/progress.json")
+@needs("reader")
 def progress(build_id: int) -> Response:
     """How a running build gets on, and the end of its log; bounded, and inert."""
     page = _build_page(build_id)
@@ -70,6 +74,7 @@ def progress(build_id: int) -> Response:
 
 
 @pages.get("/build/<int:build_id>/log")
+@needs("reader")
 def log(build_id: int) -> Response:
     """The whole log as it is, for saving: a browser shows none of it (T26)."""
     page = _build_page(build_id)

@@ -16,6 +16,7 @@ from web.live import RETRY_S, Fragments, Live
 from web.overview import overview
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 
 
 def _overview(session: Session, rules: Rules) -> dict[str, Any]:
@@ -39,6 +40,7 @@ _TOPICS: dict[str, tuple[Callable[[Session, Rules], dict[str, Any]], tuple[str, 
 
 
 @pages.get("/events")
+@needs("reader")
 def events() -> Response:
     """Fragments of the page *topic* whenever they change; 503 where too many listen already: then the page polls."""
     topic = request.args.get("topic", "")

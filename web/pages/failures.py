@@ -11,9 +11,11 @@ from schema.states import FailureClass
 from web.failures import cluster_page, ranking
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 
 
 @pages.get("/failures/")
+@needs("reader")
 def failures() -> str:
     """Causes, those that keep most downloads from a wheel first."""
     chosen = asked.text("class")
@@ -26,6 +28,7 @@ def failures() -> str:
 
 
 @pages.get("/failures/<int:cluster_id>/")
+@needs("reader")
 def failure(cluster_id: int) -> str:
     """One cause: what helps, and the builds that failed of it."""
     if cluster_id >= 2**31:

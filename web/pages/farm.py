@@ -12,9 +12,11 @@ from web import farm as farms
 from web import queries
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 
 
 @pages.get("/nodes/")
+@needs("reader")
 def nodes() -> str:
     """The machines that build."""
     with asked.database().reading() as session:
@@ -23,6 +25,7 @@ def nodes() -> str:
 
 
 @pages.get("/farm/")
+@needs("reader")
 def farm() -> str:
     """How the farm itself does: alarms, long walks, counts, what people did."""
     with asked.database().reading() as session:
@@ -31,6 +34,7 @@ def farm() -> str:
 
 
 @pages.get("/audit/")
+@needs("reader")
 def audit() -> str:
     """What people had the farm do."""
     subject = asked.text("subject")
@@ -42,6 +46,7 @@ def audit() -> str:
 
 
 @pages.get("/healthz")
+@needs(None)
 def health() -> tuple[Response, int]:
     """Whether this front-end can read the database: 200 or 503."""
     try:

@@ -9,9 +9,11 @@ from schema.names import project_name
 from web.overview import overview
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 
 
 @pages.get("/")
+@needs("reader")
 def home() -> str:
     """How to use the farm, what it did today, what is stuck, and what it does now."""
     with asked.database().reading() as session:
@@ -20,6 +22,7 @@ def home() -> str:
 
 
 @pages.get("/install/")
+@needs("reader")
 def install() -> str:
     """The lines that make an installer use the farm, for the machine that the reader is at."""
     name = _name(asked.text("name"))

@@ -9,9 +9,11 @@ from flask import abort, current_app, render_template
 from web import knowledge
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 
 
 @pages.get("/recipes/")
+@needs("reader")
 def recipes() -> str:
     """The rules of recipes, and what came of each."""
     with asked.database().reading() as session:
@@ -20,6 +22,7 @@ def recipes() -> str:
 
 
 @pages.get("/settings/")
+@needs("viewer")
 def settings() -> str:
     """The settings as the farm sees them, without what is secret; for administrators, where people log in."""
     may = current_app.jinja_env.globals.get("may")

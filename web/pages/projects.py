@@ -15,9 +15,11 @@ from web import queries
 from web.matrix import ROWS, project_page
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 
 
 @pages.get("/search")
+@needs("reader")
 def search() -> str:
     """Projects by name; all of them where nothing is asked for."""
     text = asked.text("q").strip()[:200]
@@ -27,6 +29,7 @@ def search() -> str:
 
 
 @pages.get("/project/<name>/")
+@needs("reader")
 def project(name: str) -> str | AnyResponse | tuple[str, int]:
     """Versions by platforms; another spelling of the name is sent to the normalised one (I-01)."""
     try:
@@ -51,6 +54,7 @@ def project(name: str) -> str | AnyResponse | tuple[str, int]:
 
 
 @pages.get("/project/<name>/portability.json")
+@needs("reader")
 def portability(name: str) -> Response:
     """How each of a project's wheels fared in images that it was not built in: file name → verdicts."""
     with asked.database().reading() as session:

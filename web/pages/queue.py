@@ -6,11 +6,13 @@ from flask import render_template
 
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 from web.platforms import platforms_page
 from web.queue import queue_page
 
 
 @pages.get("/queue/")
+@needs("reader")
 def queue() -> str:
     """What waits for a node, in order, with the score of each build."""
     with asked.database().reading() as session:
@@ -19,6 +21,7 @@ def queue() -> str:
 
 
 @pages.get("/platforms/")
+@needs("reader")
 def platforms() -> str:
     """Each platform with its nodes, and how its builds stand."""
     with asked.database().reading() as session:

@@ -8,16 +8,19 @@ from flask import Response, abort, jsonify, render_template
 
 from web.pages import asked
 from web.pages.asked import pages
+from web.people.needs import needs
 from web.wheels import WheelPage, wheel_page
 
 
 @pages.get("/wheel/<filename>/")
+@needs("reader")
 def wheel(filename: str) -> str:
     """What is in a wheel, what it needs, and where it can run."""
     return render_template("wheel.html", page=_wheel_page(filename))
 
 
 @pages.get("/wheel/<filename>/anatomy.json")
+@needs("reader")
 def wheel_anatomy(filename: str) -> Response:
     """The same for scripts: what ``wheelfarm anatomy --json`` says; 404 where the wheel was not examined yet."""
     page = _wheel_page(filename)

@@ -5,11 +5,13 @@ from schema.db.models.builds import Attempt, Build, BuildCount, BuildMaterial, R
 from schema.db.models.downloads import Download
 from schema.db.models.failures import Cure, Failure, FailureCluster, HourCount, UnsortedFailure
 from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node
+from schema.db.models.people import ApiToken, LoginFailure, LoginSession, Order, PinnedRecipe, User
 from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
 from schema.db.models.wheels import Canary, DirtyPage, Repeat, Wheel, WheelAnatomy
 
 __all__ = [
     "Alarm",
+    "ApiToken",
     "Attempt",
     "AuditEntry",
     "Base",
@@ -27,14 +29,19 @@ __all__ = [
     "HourCount",
     "Instant",
     "Leadership",
+    "LoginFailure",
+    "LoginSession",
     "Mark",
     "Node",
+    "Order",
+    "PinnedRecipe",
     "Project",
     "Repeat",
     "Request",
     "RuleCount",
     "UnsortedFailure",
     "UpstreamFile",
+    "User",
     "WhatWorked",
     "Wheel",
     "WheelAnatomy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from master.cli import farm
 from master.store import Store
 from schema.attest.authority import NodeKey
 from schema.db.models import Wheel
+from schema.db.people import tokens, users
 from schema.db.session import engine, transaction
 from schema.names import NodeName, Sha256
+from schema.people import Role, Scope
 from schema.settings import Settings
 from schema.states import BuildState
 from tests import published, rows
@@ -22,9 +25,12 @@ from tests.sshd import Sshd
 
 Call = Callable[..., Any]
 
+_WORDS = "correct horse battery staple"
+
 READS_ONLY = {
     "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "downloads", "feed", "lock", "log",
-    "metrics", "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status", "verify",
+    "metrics", "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status",
+    "token list", "user list", "verify",
     "web nginx-config", "why",
 }  # fmt: skip
 
@@ -61,6 +67,13 @@ AUDITED: dict[str, tuple[list[str], str]] = {
     "restore": (["{folder}/backup", "--force"], "farm"),
     "retry": (["failed"], "build {failed}"),
     "scrub": ([], "farm"),
+    "token add": (["ada", "ci"], "token {next_token}"),
+    "token revoke": (["{token}"], "token {token}"),
+    "user add": (["bob", "--role", "viewer"], "user bob"),
+    "user disable": (["ada"], "user ada"),
+    "user password": (["ada"], "user ada"),
+    "user role": (["ada", "operator"], "user ada"),
+    "user totp": (["ada", "--off"], "user ada"),
 }
 
 
@@ -68,6 +81,7 @@ AUDITED: dict[str, tuple[list[str], str]] = {
 def things(settings: Settings, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A build in each state that people do something about, a node, the request of another, and a Redis."""
     monkeypatch.setenv("WHEELFARM_REDIS_URL", redis_url)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{_WORDS}\n"))
     database = engine(settings.database_url)
     with transaction(database) as session:
         states = (BuildState.QUEUED, BuildState.HELD, BuildState.FAILED, BuildState.PUBLISHED, BuildState.QUEUED)
@@ -85,6 +99,9 @@ def things(settings: Settings, tmp_path: Path, redis_url: str, monkeypatch: pyte
         rows.wheel(session, made["published"], **dict(zip(keys, map(Sha256, digests), strict=True)))
         found: dict[str, Any] = {name: build.id for name, build in made.items()}
         assert session.query(Wheel).count() == 1
+        ada = users.add(session, "ada", Role.ADMIN, password=_WORDS, who="ada@host")
+        made_token, _ = tokens.add(session, ada, "old", [Scope.READ], days=1, who="ada@host")
+        found |= {"token": made_token.id, "next_token": made_token.id + 1}
     database.dispose()
     key = NodeKey.create(tmp_path / "keys", NodeName("n2"))
     (tmp_path / "keys" / "node.csr").write_text(key.csr_pem())

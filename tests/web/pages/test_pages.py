@@ -412,6 +412,7 @@ def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, datab
             "requests",
             "upstream_files",
             "what_worked",
+            "pinned_recipes",
             "projects",
             "nodes",
         ):

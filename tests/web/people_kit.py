@@ -1,0 +1,38 @@
+"""A person at a browser, for tests: logs in, and fills in forms with what the page gave it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+GOOD, BAD = "correct horse battery staple", "wrong"
+_FIELD = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What a browser does with pages and forms; SAME tells that a form was on one of our own pages."""
+
+    client: FlaskClient
+
+    def log_in(self, name: str, password: str = GOOD, code: str = "", **options: str) -> TestResponse:
+        form = {"name": name, "password": password, "code": code, **options}
+        return self.client.post("/login", data=form, headers=SAME)
+
+    def post(self, path: str, *, page: str = "/account/", **fields: str) -> TestResponse:
+        """Send a form that stood on *page*."""
+        return self.client.post(path, data={"csrf": self.token(page), **fields}, headers=SAME)
+
+    def token(self, page: str = "/account/") -> str:
+        found = _FIELD.search(self.client.get(page).text)
+        return found[1] if found else ""
+
+    @property
+    def is_known(self) -> bool:
+        return self.client.get("/account/").status_code == 200
+
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
