@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
-from flask import abort, current_app, render_template
+from flask import render_template
 
 from web import knowledge
 from web.pages import asked
@@ -22,10 +20,7 @@ def recipes() -> str:
 
 
 @pages.get("/settings/")
-@needs("viewer")
+@needs("admin")
 def settings() -> str:
-    """The settings as the farm sees them, without what is secret; for administrators, where people log in."""
-    may = current_app.jinja_env.globals.get("may")
-    if callable(may) and not may("admin"):
-        abort(HTTPStatus.FORBIDDEN)
+    """The settings as the farm sees them, without what is secret."""
     return render_template("settings.html", sections=knowledge.settings(asked.settings()))
