@@ -9,6 +9,8 @@ from master.turns import Turns
 
 _DEMAND_S = 5.0
 _ABI_S = 30.0
+_FAILURES_S = 5.0
+_HOURS_S = 60.0
 
 
 def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
@@ -28,6 +30,7 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("hear", inbox.hear, tick_s),
         ("collect", inbox.collect, 0.01),
         ("render", turns.render, tick_s),
+        ("lists", parts.listing.turn, tick_s),
         ("pages", parts.pages.turn, 1.0),
         ("room", parts.room.look, 5.0),
         ("scrub", parts.scrubber.turn, 5.0),
@@ -38,6 +41,8 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("rescore", turns.rescore, tick_s),
         ("scope", turns.scope, tick_s),
         ("demand", turns.demand, _DEMAND_S),
+        ("failures", turns.failures, _FAILURES_S),
+        ("hours", turns.hours, _HOURS_S),
         ("orders", turns.orders, tick_s),
     ):
         loops.add(name, turn, pause_s=pause_s)

@@ -16,9 +16,12 @@ from schema.errors import UnavailableError
 from schema.settings import Settings
 from web.api import api
 from web.api.problems import of_exception, problem
+from web.copies import Copies
 from web.database import Database
-from web.demand import DEMAND_PAUSE_S, Demands
+from web.demand import Demands
+from web.downloads import Downloads
 from web.index import Index
+from web.live import Live
 from web.orders import pages_orders
 from web.pages import pages
 from web.people import guard, needs
@@ -26,6 +29,7 @@ from web.people.account import account
 from web.people.entry import people
 from web.people.person import API
 from web.shown import FILTERS, inert
+from web.tally import PAUSE_S
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +54,16 @@ _WHAT_HAPPENED = {
 }
 
 
-def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) -> Flask:
+def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     """The WSGI application; it opens nothing before the first request.
 
-    demand_pause_s: how often what is asked for in vain is written down
+    tally_pause_s: how often it is written down what was downloaded, and what was asked for in vain
     """
     app = Flask("web")
     app.config.update(SEND_FILE_MAX_AGE_DEFAULT=_STATIC_CACHING_S, MAX_CONTENT_LENGTH=_REQUEST_BYTES)
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url)
+    app.extensions["live"] = Live()
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)
@@ -76,10 +81,15 @@ def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) ->
     demands: Demands | None = None
     if settings.watch.demand:
         views = {platform.view for platform in settings.farm.platforms}
-        demands = Demands(settings.database_url, views=views, pause_s=demand_pause_s)
+        demands = Demands(settings.database_url, views=views, pause_s=tally_pause_s)
     app.extensions["demand"] = demands
+    downloads: Downloads | None = None
+    if settings.web.downloads:
+        downloads = Downloads(settings.database_url, pause_s=tally_pause_s)
+    app.extensions["downloads"] = downloads
+    copies = Copies(settings, settings.upstream_pages) if settings.web.merged else None
     # The index answers first; Flask knows its addresses only to write links to them.
-    app.wsgi_app = Index(app.wsgi_app, settings.site, demands)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = Index(app.wsgi_app, settings.site, demands, copies, downloads)  # type: ignore[assignment, method-assign]
     for folder in ("files", "constraints"):
         app.add_url_rule(f"/{folder}/<path:name>", endpoint=f"index.{folder}", build_only=True)
     app.view_functions["static"] = needs.needs(None)(app.view_functions["static"])

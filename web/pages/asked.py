@@ -30,10 +30,12 @@ def rules() -> Rules:
 
 
 def how_to(*, name: str) -> dict[str, Any]:
-    """The views to choose from, the one that is chosen, and its install lines."""
+    """The views to choose from, the one that is chosen, the one that fits the reader's machine, and install lines."""
     views = install.views(settings().farm.platforms)
-    chosen = next((view for view in views if view.name == request.args.get("view")), views[0])
-    return {"views": views, "chosen": chosen, "ways": install.ways(base(), chosen, name=name)}
+    named = next((view for view in views if view.name == request.args.get("view")), None)
+    found = install.fitting(views, request.headers.get("User-Agent", ""))
+    chosen = named or found or views[0]
+    return {"views": views, "chosen": chosen, "found": found, "ways": install.ways(base(), chosen, name=name)}
 
 
 def base() -> str:

@@ -48,7 +48,8 @@ def build(build_id: int) -> str:
     """One build: state, steps, attempts, environment, materials, log."""
     page = _build_page(build_id)
     tail = logs.tail(_log_of(page), limit_bytes=_TAIL_BYTES) if page.attempt else None
-    return render_template("build.html", page=page, tail=tail, base=asked.base())
+    parts = logs.sections(tail.text) if tail and not page.is_open else []
+    return render_template("build.html", page=page, tail=tail, parts=parts, base=asked.base())
 
 
 @pages.get("/build/<int:build_id>/progress.json")

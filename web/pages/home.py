@@ -1,11 +1,12 @@
-"""The first page."""
+"""The first page, and how to use the farm."""
 
 from __future__ import annotations
 
 from flask import render_template
 
-from schema.db.health import open_alarms
-from web import queries
+from schema.errors import NotANameError
+from schema.names import project_name
+from web.overview import overview
 from web.pages import asked
 from web.pages.asked import pages
 from web.people.needs import needs
@@ -14,8 +15,23 @@ from web.people.needs import needs
 @pages.get("/")
 @needs("reader")
 def home() -> str:
-    """What this farm serves, how to use it, and what it builds now."""
+    """How to use the farm, what it did today, what is stuck, and what it does now."""
     with asked.database().reading() as session:
-        found = queries.overview(session, rules=asked.rules())
-        alarms = open_alarms(session)
-    return render_template("home.html", farm=found, alarms=alarms, **asked.how_to(name="NAME"))
+        found = overview(session, rules=asked.rules())
+    return render_template("home.html", farm=found, **asked.how_to(name="NAME"))
+
+
+@pages.get("/install/")
+@needs("reader")
+def install() -> str:
+    """The lines that make an installer use the farm, for the machine that the reader is at."""
+    name = _name(asked.text("name"))
+    return render_template("install.html", name=name, **asked.how_to(name=name))
+
+
+def _name(text: str) -> str:
+    """Only a project's name: the page shows commands that people paste."""
+    try:
+        return project_name(text)
+    except NotANameError:
+        return "NAME"

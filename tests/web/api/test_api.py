@@ -27,7 +27,7 @@ Programs = Callable[..., Program]
 
 SHOWN = [
     "/status", "/projects", "/projects/cffi", "/builds", "/builds/1", "/builds/1/log", "/nodes", "/alarms", "/audit",
-    "/wheels", "/me", "/orders",
+    "/wheels", "/me", "/orders", "/failures", "/queue", "/platforms", "/recipes",
 ]  # fmt: skip
 
 
