@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from schema import orders
 from schema.db.models import Order
@@ -26,6 +26,10 @@ def ask(session: Session, order: orders.Order, *, who: str) -> Order:
 
 
 def latest(session: Session, *, limit: int, before: int = 0) -> list[Order]:
-    """The newest first; before: the number to go on below, 0 for the newest."""
-    wanted = select(Order).order_by(Order.id.desc()).limit(limit)
+    """The newest first, without what was told to them and their results, which may be long.
+
+    before: the number to go on below, 0 for the newest
+    """
+    wanted = select(Order).options(defer(Order.arguments, raiseload=True), defer(Order.result, raiseload=True))
+    wanted = wanted.order_by(Order.id.desc()).limit(limit)
     return list(session.scalars(wanted.where(Order.id < before) if before else wanted))

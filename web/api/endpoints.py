@@ -93,8 +93,7 @@ def endpoint(
     ENDPOINTS.append(made)
     needs(role, scope=scope)(view)
 
-    @needs(role, scope=scope)
-    @functools.wraps(view)
+    @functools.wraps(view)  # with what it needs
     def answer(**path: Any) -> Response:  # noqa: ANN401 - as the rule's converters make them
         try:
             found = view(**path, **_sent(made))
