@@ -16,11 +16,11 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from master import builds, undecided
-from master.pages import File, Listed, Page
 from master.withdraw import withdraw
 from schema.db.models import Build, Project, UpstreamFile, Wheel
 from schema.errors import UpstreamError
 from schema.names import Sha256
+from schema.simple.read import File, Listed, Page
 from schema.states import BuildState
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session, joinedload
 
 from master import plan, requests, undecided
 from master.catalogue import listed_files
-from master.pages import File
 from master.resolve import built
 from master.store import Store
 from master.upstream import Upstream
@@ -32,6 +31,7 @@ from schema.errors import StoreError, UpstreamError, UsageError
 from schema.names import Sha256
 from schema.platforms import Platform
 from schema.printable import one_line
+from schema.simple.read import File
 from schema.states import BuildPolicy, BuildState
 
 log = logging.getLogger(__name__)

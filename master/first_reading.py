@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Table, bindparam, update
 from sqlalchemy.orm import Session
 
-from master.pages import Entry, Listed, Page
 from schema.db import bulk
 from schema.db.models import Project, UpstreamFile
+from schema.simple.read import Entry, Listed, Page
 
 _FILES: Table = UpstreamFile.__table__  # type: ignore[assignment]
 _COLUMNS = ("project_id", "seen_at", *Entry._fields)

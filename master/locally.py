@@ -13,7 +13,6 @@ from urllib.parse import urljoin
 from packaging.utils import canonicalize_name
 
 from master.originals import Original
-from master.pages import Listed, Page
 from master.upstream import Upstream
 from schema.attest.claims import BuiltFrom
 from schema.errors import StoreError, UpstreamError, WireError
@@ -21,6 +20,7 @@ from schema.jobs import BuildJob, BuildResult, FarmWheel, Material, Sdist
 from schema.platforms import Platform
 from schema.printable import one_line
 from schema.settings import Settings
+from schema.simple.read import Listed, Page
 from schema.wheels.comparing import Comparison, Verdict, compare
 
 log = logging.getLogger(__name__)

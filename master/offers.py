@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from master import plan
 from master.catalogue import listed_files
-from master.pages import File
 from master.plan import Choice
 from master.resolve import built
 from master.site.shown import offered
@@ -22,6 +21,7 @@ from master.withdraw import blocked_by
 from schema.db.models import Project, Wheel
 from schema.names import Sha256
 from schema.platforms import Platform
+from schema.simple.read import File
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from master.store import Store
-from master.transport import Transport
 from master.verify import home_of, verify
 from schema import fields
 from schema.attest.report import Report
@@ -20,6 +19,7 @@ from schema.db.models import Wheel
 from schema.errors import StoreError, UpstreamError, UsageError, WheelRejectedError
 from schema.names import Sha256
 from schema.settings import Settings
+from schema.transport import Transport
 from schema.wheels import filename
 
 _WITHIN_S = 900.0

@@ -22,6 +22,7 @@ from master.outboxes import Reach
 from master.planner import Planner
 from master.reader import Reader
 from master.site import Site
+from master.site.listing import Listing
 from master.site.marked import Marked
 from master.site.walk import Walk
 from master.store import Store
@@ -46,6 +47,7 @@ class Parts:
     unfenced: Engine
     store: Store
     site: Site
+    listing: Listing
     marked: Marked
     pages: Walk
     upstream: Upstream
@@ -70,6 +72,7 @@ class Parts:
         store, upstream = Store(settings.store), Upstream.from_settings(settings)
         snapshot, unfenced = engine(settings.database_url, read_only=True), engine(settings.database_url)
         site = Site(settings.site, store, settings.public_url, settings.farm.platforms)
+        listing = Listing(site=site, snapshot=snapshot)
         shelf = Shelf(database=database, store=store, site=settings.site)
         return cls(
             settings=settings,
@@ -78,7 +81,8 @@ class Parts:
             unfenced=unfenced,
             store=store,
             site=site,
-            marked=Marked(site=site, snapshot=snapshot, database=database, unfenced=unfenced),
+            listing=listing,
+            marked=Marked(site=site, listing=listing, snapshot=snapshot, database=database, unfenced=unfenced),
             pages=Walk(site=site, public_url=settings.public_url, database=database, lost=not site.is_there),
             upstream=upstream,
             reader=Reader(settings),

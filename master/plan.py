@@ -15,8 +15,8 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from master.pages import File
 from schema.platforms import Platform
+from schema.simple.read import File
 from schema.states import BuildPolicy
 
 

@@ -21,7 +21,6 @@ from sqlalchemy.orm import Session, joinedload
 from master import adjust, plan
 from master.adjust import Wish, uploaded_at
 from master.catalogue import listed_files
-from master.pages import File
 from master.plan import Built, Choice, Decision, Verdict
 from master.requests import stronger
 from master.withdraw import blocked_by, withdraw_lost
@@ -33,6 +32,7 @@ from schema.db.models import Build, Project, Request, UpstreamFile, Wheel
 from schema.errors import SettingsError, UnknownPlatformError
 from schema.platforms import Platform
 from schema.recipes import Rule, applicable, ruled_out
+from schema.simple.read import File
 from schema.states import BuildPolicy, BuildState
 
 log = logging.getLogger(__name__)

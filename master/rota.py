@@ -30,6 +30,7 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("hear", inbox.hear, tick_s),
         ("collect", inbox.collect, 0.01),
         ("render", turns.render, tick_s),
+        ("lists", parts.listing.turn, tick_s),
         ("pages", parts.pages.turn, 1.0),
         ("room", parts.room.look, 5.0),
         ("scrub", parts.scrubber.turn, 5.0),

@@ -19,11 +19,11 @@ from packaging.version import Version
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 from resolvelib.structs import RequirementInformation
 
-from master.pages import File
 from master.plan import is_pinned
 from master.sources import Sources
 from schema.errors import UnsolvableError
 from schema.printable import one_line
+from schema.simple.read import File
 
 _MOST_CAUSES = 10
 

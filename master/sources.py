@@ -8,7 +8,6 @@ from packaging.utils import NormalizedName
 from sqlalchemy import Engine, select
 
 from master.offers import Offers
-from master.pages import File, parsed
 from master.store import Store
 from master.upstream import NotModified, Upstream
 from master.wheel_metadata import Needs, needs
@@ -16,6 +15,7 @@ from schema.db.models import Project
 from schema.db.session import transaction
 from schema.errors import StoreError, UnknownProjectError
 from schema.platforms import Platform
+from schema.simple.read import File, parsed
 
 
 class Sources:

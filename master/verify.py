@@ -8,7 +8,6 @@ from urllib.parse import quote, urlsplit
 
 from packaging.utils import parse_wheel_filename
 
-from master.transport import Transport
 from schema.attest import strict_json
 from schema.attest import verify as signatures
 from schema.attest.report import Report
@@ -16,6 +15,7 @@ from schema.errors import FarmError, TrustError, UpstreamError, UsageError
 from schema.names import sha256_of
 from schema.platforms import Platform
 from schema.settings import Settings
+from schema.transport import Transport
 
 _PROVENANCE_LIMIT_BYTES = 16 * 2**20
 _AUTHORITY_LIMIT_BYTES = 64 * 2**10

@@ -150,6 +150,7 @@ class KeepSection:
     scrub_s: each stored file is read and compared with its digest once in this time
     logs_s, failed_logs_s: of attempts that ended in a wheel, and of others
     orphans_s: files in the store that nothing names; removed_s: files of wheels that were withdrawn or removed
+    downloads_s: it is known so long which day and which installer a download was of; after that, its month
     free_bytes: no build is given out while the farm's disk has less; it goes on at one and a half times that
     """
 
@@ -158,6 +159,7 @@ class KeepSection:
     failed_logs_s: float = 90 * 86400.0
     orphans_s: float = 86400.0
     removed_s: float = 30 * 86400.0
+    downloads_s: float = 180 * 86400.0
     free_bytes: int = 2 * 2**30
 
 
@@ -205,11 +207,18 @@ class RedisSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSection:
-    """public_url: how people reach the farm, where that differs from host and port."""
+    """The front-end.
+
+    public_url: how people reach the farm, where that differs from host and port
+    merged: whether it lists the upstream's files beside the farm's in a view of their own
+    downloads: whether it counts them
+    """
 
     host: str = "127.0.0.1"
     port: int = 8181
     public_url: str = ""
+    merged: bool = True
+    downloads: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,11 @@ class Settings:
         return self.farm.home / "site"
 
     @property
+    def upstream_pages(self) -> Path:
+        """Copies of the upstream's pages that the front-end keeps for its merge view."""
+        return self.farm.home / "upstream-pages"
+
+    @property
     def logs(self) -> Path:
         """The logs of builds, ``<build>/<fence>.log``."""
         return self.farm.home / "logs"

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from master import builds
 from master.site import Site
 from master.store import Store
-from schema.db.models import Build, Project, UpstreamFile, Wheel
+from schema.db.models import Build, Project, Repeat, UpstreamFile, Wheel
 from schema.db.session import now
 from schema.states import BuildState
 from tests import rows
@@ -91,6 +91,15 @@ def publish(
         requires_python=_requires_python(metadata),
         published_at=PUBLISHED_AT,
     )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def repeat(session: Session, wheel: Wheel, verdict: str | None = None) -> Repeat:
+    """The wheel's build, done once more, and what came of it."""
+    again = _published_build(session, wheel.project, wheel.version, wheel.build.platform)
+    row = Repeat(build_id=wheel.build_id, again_id=again.id, verdict=verdict)
     session.add(row)
     session.flush()
     return row

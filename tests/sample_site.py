@@ -22,6 +22,7 @@ PLATFORMS = (HERE, Platform.parse("debian13-riscv64-cp313"))
 NATIVE_TAG = f"{HERE.python}-{HERE.python}-linux_{HERE.arch}"
 YANKED_BECAUSE = 'broken: "really" <&>'
 BIG_BYTES = 3_000_000
+REPEATED = {"big-1.0-py3-none-any.whl": "equivalent", "old-1.0-py3-none-any.whl": "differs"}
 
 # name, version, and what makes it special
 _WHEELS: tuple[tuple[str, str, dict[str, object]], ...] = (
@@ -52,14 +53,17 @@ def make(folder: Path, public_url: str) -> Path:
     migrate.upgrade(database)
     with transaction(database) as session:
         for name, version, special in _WHEELS:
-            published.publish(session, store, published.wheel_file(source, name, version, **special))  # type: ignore[arg-type]
+            wheel = published.wheel_file(source, name, version, **special)  # type: ignore[arg-type]
+            published.publish(session, store, wheel, platform=str(HERE))
         native = published.wheel_file(source, "native", "1.0", tag=NATIVE_TAG)
-        published.publish(session, store, native, view=HERE.view)
+        published.publish(session, store, native, view=HERE.view, platform=str(HERE))
         session.get_one(Wheel, "demo-1.1-py3-none-any.whl").yanked = YANKED_BECAUSE
         published.project(session, "old").status = "archived"
         published.project(session, "bad").status = "quarantined"
         failed = {"version": "2.0", "platform": str(HERE), "state": BuildState.FAILED, "reason": "no gcc"}
         rows.build(session, published.project(session, "held"), **failed)
+        for filename, verdict in REPEATED.items():
+            published.repeat(session, session.get_one(Wheel, filename), verdict)
         session.flush()
         site.rebuild(session)
     site.place_authority("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")

@@ -53,12 +53,15 @@ def main(context: click.Context, settings_file: Path | None, host: str | None, p
 @click.option("--listen", default="80", show_default=True)
 @click.option("--certificate", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path))
+@click.option("--log", "log_file", type=click.Path(path_type=Path))
 @click.pass_obj
-def nginx_config(settings: Settings, listen: str, certificate: Path | None, key: Path | None) -> None:
+def nginx_config(
+    settings: Settings, listen: str, certificate: Path | None, key: Path | None, log_file: Path | None
+) -> None:
     """Write an nginx configuration."""
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key belong together")
-    door.answer(nginx.config(settings, listen=listen, certificate=certificate, key=key))
+    door.answer(nginx.config(settings, listen=listen, certificate=certificate, key=key, log=log_file))
 
 
 def _serve(settings: Settings, *, workers: int) -> None:

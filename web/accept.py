@@ -8,6 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_REMEMBERED_CHARS = 300  # of a header; the installers that there are send shorter ones
 
 
 class Form(StrEnum):
@@ -48,6 +56,22 @@ class _Range:
         if self.value == f"{form.partition('/')[0]}/*":
             return _ANY_OF_TYPE
         return _ANY if self.value in {"*/*", "*"} else None
+
+
+def asked_form(environ: WSGIEnvironment) -> Form | None:
+    """The form that a request wants, by ``?format=`` or by its Accept; None if it takes none of ours (I-07: 406)."""
+    if query := environ.get("QUERY_STRING"):
+        asked = parse_qs(query, keep_blank_values=True).get("format")
+        if asked:
+            return named_form(asked[0])
+    header = environ.get("HTTP_ACCEPT", "")
+    return _form(header) if len(header) < _REMEMBERED_CHARS else form(header)
+
+
+def asked_suffixes(environ: WSGIEnvironment) -> tuple[str, ...]:
+    """``suffixes`` of a request."""
+    header = environ.get("HTTP_ACCEPT_ENCODING", "")
+    return _suffixes(header) if len(header) < _REMEMBERED_CHARS else suffixes(header)
 
 
 def form(accept: str | None) -> Form | None:
@@ -112,3 +136,7 @@ def _weight(text: str) -> float | None:
     except ValueError:
         return None
     return q if 0.0 <= q <= 1.0 else None
+
+
+_form = lru_cache(maxsize=64)(form)
+_suffixes = lru_cache(maxsize=64)(suffixes)

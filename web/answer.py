@@ -34,6 +34,11 @@ def nothing(environ: WSGIEnvironment, start: StartResponse, what: str) -> Body:
     return text(environ, start, "404 Not Found", f"no such {what} here\n", ("Cache-Control", "no-cache"))
 
 
+def later(environ: WSGIEnvironment, start: StartResponse, said: str) -> Body:
+    """503: an installer tries again, or says that it could not ask."""
+    return text(environ, start, "503 Service Unavailable", said, ("Retry-After", "15"), ("Cache-Control", "no-cache"))
+
+
 def elsewhere(environ: WSGIEnvironment, start: StartResponse, path: str) -> Body:
     """A permanent redirect to another path of this server, without scheme and host (I-26); the query stays."""
     query = quote(environ.get("QUERY_STRING", ""), safe="%&=?/:;+$,@!~*'()[]", encoding="latin-1")

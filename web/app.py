@@ -14,12 +14,15 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from schema.errors import UnavailableError
 from schema.settings import Settings
+from web.copies import Copies
 from web.database import Database
-from web.demand import DEMAND_PAUSE_S, Demands
+from web.demand import Demands
+from web.downloads import Downloads
 from web.index import Index
 from web.live import Live
 from web.pages import pages
 from web.shown import FILTERS, inert
+from web.tally import PAUSE_S
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +46,10 @@ _WHAT_HAPPENED = {
 }
 
 
-def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) -> Flask:
+def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     """The WSGI application; it opens nothing before the first request.
 
-    demand_pause_s: how often what is asked for in vain is written down
+    tally_pause_s: how often it is written down what was downloaded, and what was asked for in vain
     """
     app = Flask("web")
     app.config.update(SEND_FILE_MAX_AGE_DEFAULT=_STATIC_CACHING_S, MAX_CONTENT_LENGTH=_REQUEST_BYTES)
@@ -63,10 +66,15 @@ def create_app(settings: Settings, *, demand_pause_s: float = DEMAND_PAUSE_S) ->
     demands: Demands | None = None
     if settings.watch.demand:
         views = {platform.view for platform in settings.farm.platforms}
-        demands = Demands(settings.database_url, views=views, pause_s=demand_pause_s)
+        demands = Demands(settings.database_url, views=views, pause_s=tally_pause_s)
     app.extensions["demand"] = demands
+    downloads: Downloads | None = None
+    if settings.web.downloads:
+        downloads = Downloads(settings.database_url, pause_s=tally_pause_s)
+    app.extensions["downloads"] = downloads
+    copies = Copies(settings, settings.upstream_pages) if settings.web.merged else None
     # The index answers first; Flask knows its addresses only to write links to them.
-    app.wsgi_app = Index(app.wsgi_app, settings.site, demands)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = Index(app.wsgi_app, settings.site, demands, copies, downloads)  # type: ignore[assignment, method-assign]
     for folder in ("files", "constraints"):
         app.add_url_rule(f"/{folder}/<path:name>", endpoint=f"index.{folder}", build_only=True)
     return app

@@ -7,17 +7,23 @@ Flask, whose routing alone would cost several times what the answer does. What i
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
-from schema.errors import NotANameError
+from packaging.utils import NormalizedName
+
+from schema.errors import NotANameError, SettingsError, UnknownProjectError, UpstreamError
 from schema.names import project_name
-from web import accept, answer, files
+from web import accept, answer, files, legacy, merging, picked
 from web.accept import Form
 from web.answer import Body
+from web.copies import Copies
 from web.demand import Demands
+from web.downloads import Downloads
+from web.picked import Filter
 from web.shelf import Leaf, Shelf
 
 if TYPE_CHECKING:
@@ -34,27 +40,36 @@ PLAIN, _PEM = "text/plain; charset=utf-8", "application/x-pem-file"
 
 VIEW = r"[a-z0-9]{1,40}-[a-z0-9_]{1,40}"
 _NAME = r"(?=[a-z0-9-]{1,200}/)[a-z0-9]+(?:-[a-z0-9]+)*"  # a file system takes 255 bytes
-_PAGE = re.compile(rf"/(?:({VIEW})/)?simple/(?:({_NAME})/)?")
+_PAGE = re.compile(rf"/({picked.FILTERS})(?:({VIEW})/)?(merged/)?simple/(?:({_NAME})/)?")
 WHEEL = r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl"
 _FILE = re.compile(rf"/files/(?=.{{1,255}}\Z)({WHEEL})(\.metadata|\.provenance)?")
 _TEXT = re.compile(rf"/(constraints/{VIEW}-[a-z0-9]{{1,40}}\.txt|authority\.pem)")
-_OURS = re.compile(r"/(?:[a-z0-9]+-[a-z0-9_]+/+)?simple(?:/.*)?|/(?:files|constraints)/.*", re.DOTALL)
-
-_REMEMBERED_CHARS = 300  # of a header; the installers that there are send shorter ones
-_form = lru_cache(maxsize=64)(accept.form)
-_suffixes = lru_cache(maxsize=64)(accept.suffixes)
+_LEGACY = re.compile(rf"/(?:({VIEW})/)?pypi/(?=[a-z0-9-]{{1,200}}/)([a-z0-9]+(?:-[a-z0-9]+)*)/json")
+_BEFORE = r"(?:age/+[^/]*/+)?(?:reproducible/+)?(?:tested/+)?(?:[a-z0-9]+-[a-z0-9_]+/+)?(?:merged/+)?"
+_OURS = re.compile(rf"/{_BEFORE}simple(?:/.*)?|/(?:files|packages|constraints)/.*", re.DOTALL)
 
 
 class Index:
     """Answers for the index from the *site* (a folder), and hands everything else to *rest*.
 
     demands: told of each project's page that is not there; nothing waits for it
+    copies: the upstream's pages, for the merge view; None: there is no such view
+    downloads: told of each wheel that is sent
     """
 
-    def __init__(self, rest: WSGIApplication, site: Path, demands: Demands | None = None) -> None:
+    def __init__(
+        self,
+        rest: WSGIApplication,
+        site: Path,
+        demands: Demands | None = None,
+        copies: Copies | None = None,
+        downloads: Downloads | None = None,
+    ) -> None:
         self._rest = rest
         self._shelf = Shelf(site)
         self._demands = demands
+        self._copies = copies
+        self._downloads = downloads
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
         """One request (PEP 3333)."""
@@ -65,6 +80,8 @@ class Index:
             respond = self._file
         elif match := _TEXT.fullmatch(path):
             respond = self._text
+        elif match := _LEGACY.fullmatch(path):
+            respond = self._legacy
         else:
             return self._misspelt(environ, start)
         method = environ["REQUEST_METHOD"]
@@ -75,43 +92,111 @@ class Index:
 
     def _page(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """The list of projects, or the files of one; ``Accept`` or ``?format=`` says in which form."""
-        view, name = match.groups()
-        form = _asked_form(environ)
+        filters, view, merged, name = match.groups()
+        form = accept.asked_form(environ)
         if form is None:
             said = "this page comes as: " + ", ".join(Form) + "\n"
             vary = "Vary", PAGE_CACHING[1]
             return answer.text(environ, start, "406 Not Acceptable", said, vary)
-        file = f"{match[0]}index.{'json' if form is Form.JSON else 'html'}"
-        if leaf := self._smallest(environ, file, form):
-            return _send(environ, start, leaf)
-        if name and self._demands:
-            self._demands.count(name, view or "")
+        place = f"{view}/simple/" if view else "simple/"
+        if name:
+            place += f"{name}/"
+        if name and merged:
+            chosen = Filter.of(filters, view or "", climb=filters.count("/") + 1)
+            return self._merged(environ, start, NormalizedName(name), place, form, chosen)
+        if name and filters:
+            leaf = self._picked(environ, f"{place}index.json", form, Filter.of(filters, view or ""))
+        else:  # the list of projects is that of the whole view
+            leaf = self._smallest(environ, f"{place}index.{'json' if form is Form.JSON else 'html'}", form)
+        if leaf:
+            return leaf.send(environ, start)
+        if name and not (filters and self._shelf.has(f"{place}index.json")):
+            self._count(name, view)
         return answer.nothing(environ, start, "project")
 
     def _text(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """What is held back on a platform, or the certificate that every signature of this farm ends in."""
         is_certificate = match[1].endswith(".pem")
-        if leaf := self._smallest(environ, match[0], _PEM if is_certificate else PLAIN):
-            return _send(environ, start, leaf)
+        if leaf := self._smallest(environ, match[0][1:], _PEM if is_certificate else PLAIN):
+            return leaf.send(environ, start)
         what = "certificate" if is_certificate else "platform"
         return answer.nothing(environ, start, what)
+
+    def _legacy(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
+        """A project as bandersnatch wants it."""
+        view, name = match.groups()
+        path = f"{view}/simple/{name}/index.json" if view else f"simple/{name}/index.json"
+        serial = self._shelf.written_at(path)
+        make = partial(legacy.page, serial=serial)
+        leaf = self._shelf.made(("legacy", path, serial), [path], make, "application/json", caching=PAGE_CACHING)
+        if leaf is None:
+            return answer.nothing(environ, start, "project")
+        headers = [*leaf.headers, ("X-PyPI-Last-Serial", str(serial))]
+        return replace(leaf, headers=headers).send(environ, start)
 
     def _file(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """A wheel, its METADATA or its provenance; such a name never means other bytes (I-22)."""
         found: Body | None = None
         if not match[2]:
             found = files.send(environ, start, self._shelf.folder + match[0])
+            if found is not None and self._downloads:
+                self._downloads.count(environ, match[1])
         elif leaf := self._shelf.read(match[0][1:], SIDECARS[match[2]], caching=_FILE_CACHING):
-            found = _send(environ, start, leaf)
+            found = leaf.send(environ, start)
         return answer.nothing(environ, start, "file") if found is None else found
 
     def _smallest(self, environ: WSGIEnvironment, path: str, content_type: str) -> Leaf | None:
         """A page in the best of the encodings that the client takes and that there are."""
-        for suffix in _suffixes_for(environ):
-            name, encoding = f"{path[1:]}{suffix}", _ENCODINGS[suffix]
+        for suffix in accept.asked_suffixes(environ):
+            name, encoding = path + suffix, _ENCODINGS[suffix]
             if leaf := self._shelf.read(name, content_type, encoding=encoding, caching=PAGE_CACHING):
                 return leaf
         return None
+
+    def _picked(self, environ: WSGIEnvironment, path: str, form: Form, chosen: Filter) -> Leaf | None:
+        """What a filter leaves of a project's page."""
+        packed = _takes_gzip(environ)
+        make = partial(picked.page, chosen=chosen, form=form, packed=packed)
+        return self._made(make, form, path, packed=packed, key=(chosen,))
+
+    def _merged(  # noqa: PLR0917 - private, and called once
+        self,
+        environ: WSGIEnvironment,
+        start: StartResponse,
+        name: NormalizedName,
+        place: str,
+        form: Form,
+        chosen: Filter,
+    ) -> Body:
+        """The upstream's files beside ours; 404 where the upstream has no such project, whatever we have (S-10)."""
+        if self._copies is None:
+            return answer.nothing(environ, start, "view")
+        try:
+            copy = self._copies.page(name)
+        except UnknownProjectError:
+            return answer.nothing(environ, start, "project")
+        except (UpstreamError, SettingsError):
+            return answer.later(environ, start, "the upstream does not give its page now, and no copy is here\n")
+        ours, packed = f"{place}index.json", _takes_gzip(environ)
+        if not self._shelf.has(ours):
+            self._count(name, chosen.view)
+        make = partial(merging.page, name=name, chosen=chosen, form=form, packed=packed)
+        leaf = self._made(make, form, ours, str(copy), packed=packed, key=(chosen, "merged"))
+        if leaf is None:  # the copy had to make room just now
+            return answer.later(environ, start, "the copy of the upstream's page is gone again\n")
+        return leaf.send(environ, start)
+
+    def _made(
+        self, make: Callable[..., bytes | None], form: Form, *sources: str, packed: bool, key: tuple[object, ...]
+    ) -> Leaf | None:
+        encoding = "gzip" if packed else ""
+        key = (*sources, form, encoding, *key)
+        return self._shelf.made(key, sources, make, form, encoding=encoding, caching=PAGE_CACHING)
+
+    def _count(self, name: str, view: str | None) -> None:
+        """Somebody wanted what we have not."""
+        if self._demands:
+            self._demands.count(name, view or "")
 
     def _misspelt(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
         """Send another spelling to the right one (I-01, I-02); 404 for what can be none."""
@@ -121,6 +206,7 @@ class Index:
         if not _OURS.fullmatch(path):
             return self._rest(environ, start)
         tidy = re.sub("/{2,}", "/", path)
+        tidy = re.sub("^/packages/", "/files/", tidy)  # as the legacy pages name them
         is_page = not tidy.startswith(("/files/", "/constraints/"))
         if is_page and not tidy.endswith("/"):
             tidy += "/"
@@ -135,27 +221,8 @@ class Index:
         return answer.elsewhere(environ, start, target)
 
 
-def _send(environ: WSGIEnvironment, start: StartResponse, leaf: Leaf) -> Body:
-    """A small file as a whole; 304 for who has it already."""
-    if answer.has_it(environ, leaf.etag):
-        start("304 Not Modified", leaf.unchanged)
-        return []
-    start("200 OK", leaf.headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [leaf.data]
-
-
-def _asked_form(environ: WSGIEnvironment) -> Form | None:
-    if query := environ.get("QUERY_STRING"):
-        asked = parse_qs(query, keep_blank_values=True).get("format")
-        if asked:
-            return accept.named_form(asked[0])
-    header = environ.get("HTTP_ACCEPT", "")
-    return _form(header) if len(header) < _REMEMBERED_CHARS else accept.form(header)
-
-
-def _suffixes_for(environ: WSGIEnvironment) -> tuple[str, ...]:
-    header = environ.get("HTTP_ACCEPT_ENCODING", "")
-    return _suffixes(header) if len(header) < _REMEMBERED_CHARS else accept.suffixes(header)
+def _takes_gzip(environ: WSGIEnvironment) -> bool:
+    return ".gz" in accept.asked_suffixes(environ)
 
 
 def _normalised(name: str) -> str:

@@ -18,14 +18,22 @@ _SAFE = re.compile(r"[^\s\"'\\$;{}]+( [^\s\"'\\$;{}]+)*")  # nothing that means 
 _LISTEN = re.compile(r"[A-Za-z0-9.:\[\]]+")
 
 
-def config(settings: Settings, *, listen: str, certificate: Path | None = None, key: Path | None = None) -> str:
+def config(
+    settings: Settings,
+    *,
+    listen: str,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    log: Path | None = None,
+) -> str:
     """A complete ``server``, to be included in nginx's ``http``.
 
-    listen: a port, or an address with one. Raise SettingsError for what cannot stand in such a file.
+    listen: a port, or an address with one; log: where it notes each wheel that it sends; None: nowhere
+    Raise SettingsError for what cannot stand in such a file.
     """
     if not _LISTEN.fullmatch(listen):
         raise SettingsError(f"--listen {listen!r}: not a port, nor an address with one (127.0.0.1:8080, [::]:80)")
-    paths = {"site": settings.site.absolute(), "certificate": certificate, "key": key}
+    paths = {"site": settings.site.absolute(), "certificate": certificate, "key": key, "log": log}
     for name, path in paths.items():
         if path is not None and not _SAFE.fullmatch(str(path)):
             raise SettingsError(f"{name}: {str(path)!r} has a character that means something to nginx; move it")

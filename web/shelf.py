@@ -1,16 +1,23 @@
-"""Small files of the rendered site, kept ready to be sent for as long as they stay the same on disk."""
+"""Small files of the rendered site, and pages made of them, kept ready to be sent while those stay as they are."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from web.answer import SECURITY, Headers
+from web import answer
+from web.answer import SECURITY, Body, Headers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_Mark = tuple[object, ...]
 
 _ROOM_BYTES = 32 * 2**20
 _BESIDE_BYTES = 2048  # about what a leaf takes beside its data
@@ -25,6 +32,14 @@ class Leaf:
     headers: Headers
     unchanged: Headers
 
+    def send(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
+        """All of it; 304 for who has it already."""
+        if answer.has_it(environ, self.etag):
+            start("304 Not Modified", self.unchanged)
+            return []
+        start("200 OK", self.headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.data]
+
 
 class Shelf:
     """Reads files below *folder*; at most *room_bytes* of them stay in memory, the longest unused go first."""
@@ -32,7 +47,7 @@ class Shelf:
     def __init__(self, folder: Path, *, room_bytes: int = _ROOM_BYTES) -> None:
         self.folder = str(folder.absolute())
         self._room_bytes = room_bytes
-        self._kept: OrderedDict[tuple[str, str], tuple[tuple[int, ...], Leaf]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[_Mark, Leaf | None]] = OrderedDict()
         self._kept_bytes = 0
         self._lock = Lock()
 
@@ -58,7 +73,45 @@ class Shelf:
         self._keep(key, mark, leaf)
         return leaf
 
-    def _keep(self, key: tuple[str, str], mark: tuple[int, ...], leaf: Leaf) -> None:
+    def written_at(self, name: str) -> int:
+        """The second since 1970 in which the file *name* was written last; 0 if there is none."""
+        mark = _mark_of(f"{self.folder}/{name}")
+        return mark[2] // 10**9 if mark else 0
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file *name*."""
+        return bool(_mark_of(f"{self.folder}/{name}"))
+
+    def made(
+        self,
+        key: Hashable,
+        sources: Sequence[str],
+        make: Callable[..., bytes | None],
+        content_type: str,
+        *,
+        encoding: str = "",
+        caching: Sequence[str],
+    ) -> Leaf | None:
+        """What *make* makes of the contents of *sources*, kept for as long as they stay the same.
+
+        sources: names, or absolute paths
+        make: given the bytes of each source, None for one that is not there; None: there is no such page
+        key: all that decides about the page beside its sources; encoding, caching: as above
+        """
+        # Looked at before they are read: what changes in between counts as changed the next time.
+        paths = [os.path.join(self.folder, name) for name in sources]  # noqa: PTH118 - as above
+        marks = tuple(map(_mark_of, paths))
+        with self._lock:
+            found = self._kept.get(key)
+            if found and found[0] == marks:
+                self._kept.move_to_end(key)
+                return found[1]
+        data = make(*map(_content, paths))
+        leaf = None if data is None else _leaf(data, content_type, encoding, caching)
+        self._keep(key, marks, leaf)
+        return leaf
+
+    def _keep(self, key: Hashable, mark: _Mark, leaf: Leaf | None) -> None:
         if _size(leaf) > self._room_bytes // 4:
             return
         with self._lock:
@@ -84,10 +137,24 @@ def _leaf(data: bytes, content_type: str, encoding: str, caching: Sequence[str])
     return Leaf(data=data, etag=etag, headers=headers, unchanged=unchanged)
 
 
-def _size(leaf: Leaf) -> int:
-    return len(leaf.data) + _BESIDE_BYTES
+def _size(leaf: Leaf | None) -> int:
+    return _BESIDE_BYTES + (len(leaf.data) if leaf else 0)
 
 
 def _mark(stat: os.stat_result) -> tuple[int, ...]:
     """A rename puts another inode in place; with size and time this tells every change apart."""
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _mark_of(path: str) -> tuple[int, ...]:
+    try:
+        return _mark(os.stat(path))  # noqa: PTH116 - as above
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -24,7 +24,6 @@ from builder import build as building
 from builder import images
 from builder.log import Log
 from builder.workshop import Workshop
-from master.pages import Listed, Page
 from master.upstream import Upstream
 from schema.errors import JobError, NodeError
 from schema.jobs import BuildJob, Sdist
@@ -33,6 +32,7 @@ from schema.platforms import Platform
 from schema.recipe_files import rules_for
 from schema.recipes import Rule, applicable, combined, remedies
 from schema.settings import Settings
+from schema.simple.read import Listed, Page
 
 _PLATFORM = "debian12-{arch}-cp311"
 _FIRST_UID = 64800

@@ -26,6 +26,7 @@ from schema.redis_url import address
 from schema.settings import Settings, find
 
 _A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_A_LOG = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -128,13 +129,15 @@ def web(context: click.Context, door: Door, *, host: str | None, port: int | Non
 @click.option("--listen", default="80", show_default=True, help="A port, or an address with one: 127.0.0.1:8080.")
 @click.option("--certificate", type=_A_FILE, help="For TLS: the certificate with its chain, in PEM.")
 @click.option("--key", type=_A_FILE, help="For TLS: its private key.")
-def nginx_config(listen: str, certificate: Path | None, key: Path | None) -> None:
+@click.option("--log", type=_A_LOG, help="Where it notes each wheel it sends, for wheelfarm import-downloads.")
+def nginx_config(listen: str, certificate: Path | None, key: Path | None, log: Path | None) -> None:
     """Print a configuration for nginx, which then serves pages and wheels without Python.
 
     What is dynamic or not there it asks the front-end for. Into a file in /etc/nginx/conf.d with it.
     """
-    tls = [f"--{name}={path.absolute()}" for name, path in (("certificate", certificate), ("key", key)) if path]
-    become(python("web", "nginx-config", f"--listen={listen}", *tls))
+    paths = {"certificate": certificate, "key": key, "log": log}
+    given = [f"--{name}={path.absolute()}" for name, path in paths.items() if path]
+    become(python("web", "nginx-config", f"--listen={listen}", *given))
 
 
 web.add_command(nginx_config)

@@ -9,11 +9,11 @@ import ijson
 from packaging.utils import NormalizedName
 
 from master.feed.news import Batch, Event, NoFeedError, Position
-from master.pages import JSON_TYPE
 from master.upstream import Upstream, serial_in
 from schema import names
 from schema.errors import NotANameError, UpstreamError
 from schema.printable import one_line
+from schema.simple.read import JSON_TYPE
 
 _LIMIT_BYTES = 256 * 2**20
 _MOST_PROJECTS = 5_000_000

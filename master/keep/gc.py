@@ -70,6 +70,8 @@ class Collector:
             yield from self._walk_logs(walk, remove=True)
         with transaction(self.database) as session:
             old.forget_rows(session)
+        while self._fold():
+            pass
 
     def turn(self) -> bool:
         """The master's share: a 256th of the store each time, and a batch of logs; say whether there was work to do.
@@ -89,7 +91,12 @@ class Collector:
             if place == len(PREFIXES) - 1:
                 old.forget_rows(session)
             _advance(session, place, removed)
+        self._fold()
         return True
+
+    def _fold(self) -> bool:
+        with transaction(self.database) as session:
+            return old.fold_downloads(session, self.keep)
 
     def _unneeded(self, prefix: str) -> list[Sha256]:
         """What is old enough, and named by no wheel, or only by one that was removed long ago."""

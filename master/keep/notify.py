@@ -27,11 +27,11 @@ import urllib3
 from sqlalchemy import Engine
 from urllib3.exceptions import HTTPError
 
-from master.guard import Guard, watched_pools
 from master.keep import alarms
 from schema.db.models import Alarm
 from schema.db.session import transaction
 from schema.errors import FarmError, SettingsError
+from schema.guard import Guard, watched_pools
 from schema.printable import one_line
 from schema.sections import AlarmsSection
 

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from master import marks
+from schema.db import downloads
 from schema.db.models import Alarm, Attempt, Demand, Mark
 from schema.db.session import now
 from schema.sections import KeepSection
@@ -67,6 +68,11 @@ def logs(session: Session, walk: LogWalk, keep: KeepSection, *, after: int | Non
 def passed(session: Session, walk: LogWalk, end: int) -> None:
     """Remember that the walk has come to attempt *end*."""
     marks.at(session, walk.mark).cursor = str(end)
+
+
+def fold_downloads(session: Session, keep: KeepSection) -> bool:
+    """Fold one more old day of downloads into its month; False if there was none."""
+    return bool(downloads.fold(session, before=(now(session) - timedelta(seconds=keep.downloads_s)).date()))
 
 
 def forget_rows(session: Session) -> None:

@@ -5,6 +5,7 @@ To read all of it grows with the farm, so that is done once; afterwards a change
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -19,16 +20,20 @@ from schema.platforms import Platform
 
 
 class Lists:
-    """Of *views*, which projects have a page there; of *platforms*, what is held back."""
+    """Of *views*, which projects have a page there; of *platforms*, what is held back.
+
+    changed: those of which it says something else than was written down; whoever writes takes them out
+    """
 
     def __init__(self, views: Sequence[View], platforms: Sequence[Platform]) -> None:
         self.was_read = False
-        self._names: dict[View, set[str]] = {view: set() for view in views}
+        self.changed: set[View | Platform] = set()
+        self._names: dict[View, list[str]] = {view: [] for view in views}  # sorted
         self._held: dict[Platform, dict[str, HeldBack]] = {platform: {} for platform in platforms}
 
-    def names(self, view: View) -> list[str]:
+    def names(self, view: View) -> Sequence[str]:
         """The projects that have a page in *view*, sorted."""
-        return sorted(self._names[view])
+        return self._names[view]
 
     def held(self, platform: Platform) -> list[HeldBack]:
         """What is held back on *platform*, sorted by name."""
@@ -36,10 +41,12 @@ class Lists:
 
     def read(self, session: Session) -> None:
         """All of it."""
-        self._names = names_by_view(session, list(self._names))
+        shown = names_by_view(session, list(self._names))
+        self._names = {view: sorted(names) for view, names in shown.items()}
         self._held = {
             platform: {item.name: item for item in constraints.held_back(session, platform)} for platform in self._held
         }
+        self.changed = {*self._names, *self._held}
         self.was_read = True
 
     def renew(self, session: Session, projects: Collection[int]) -> bool:
@@ -50,16 +57,22 @@ class Lists:
         # All of it is read before any of it is taken over: what broke off here must count as a change the next time.
         shown = names_by_view(session, list(self._names), projects)
         held = {platform: constraints.held_back(session, platform, projects) for platform in self._held}
-        changed = [self._show(view, names, found) for view, found in shown.items()]
-        changed += [self._hold_back(platform, names, found) for platform, found in held.items()]
-        return any(changed)
+        changed: set[View | Platform] = {view for view, found in shown.items() if self._show(view, names, found)}
+        changed.update(platform for platform, found in held.items() if self._hold_back(platform, names, found))
+        self.changed |= changed
+        return bool(changed)
 
     def _show(self, view: View, names: AbstractSet[str], shown: AbstractSet[str]) -> bool:
         """Of *names*, the view has those that are *shown*; whether that is a change."""
-        listed = self._names[view]
-        changed = names & listed != shown
-        listed -= names
-        listed |= shown
+        listed, changed = self._names[view], False
+        for name in names:
+            at = bisect_left(listed, name)
+            is_listed = at < len(listed) and listed[at] == name
+            if name in shown and not is_listed:
+                listed.insert(at, name)
+            elif name not in shown and is_listed:
+                del listed[at]
+            changed |= is_listed != (name in shown)
         return changed
 
     def _hold_back(self, platform: Platform, names: AbstractSet[str], found: Sequence[HeldBack]) -> bool:

@@ -1,13 +1,8 @@
-"""The pages as bytes: PEP 691 JSON and PEP 503 HTML at API version 1.4. The same wheels always give the same bytes.
-
-Everything is ASCII, so no page needs a charset beside its exact Content-Type (I-04).
-"""
+"""What a project's page says of the farm's wheels, as plain data that ``schema.simple.write`` makes bytes of."""
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +11,13 @@ from urllib.parse import quote
 from packaging.version import Version
 
 from schema.db.models import Project, Wheel
+from schema.platforms import Platform
+from schema.portability import Fate, Verdict
+from schema.repeats import Repeated
+from schema.simple.write import API_VERSION, PROVED
 
-API_VERSION = "1.4"
+# Raised with every change of what a page says: then each page is rendered anew.
+EDITION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,70 +32,52 @@ class Place:
     provenance: str
 
 
-def project_json(project: Project, wheels: Sequence[Wheel], place: Place) -> bytes:
-    """The JSON form of a project's page; never ``dist-info-metadata``, which crashes pip 22.3 to 23.1 (I-16)."""
-    page = {
+def project_page(
+    project: Project, wheels: Sequence[Wheel], place: Place, repeated: Mapping[int, Repeated]
+) -> dict[str, Any]:
+    """A project's page; never with ``dist-info-metadata``, which crashes pip 22.3 to 23.1 (I-16).
+
+    repeated: build → what came of building it once more
+    """
+    return {
         "meta": {"api-version": API_VERSION},
         "name": project.name,
         "project-status": _status(project),
         "versions": [str(version) for version in sorted({Version(wheel.version) for wheel in wheels})],
-        "files": [_file(wheel, place) for wheel in wheels],
+        "files": [_file(wheel, place, repeated) for wheel in wheels],
     }
-    return _json(page)
 
 
-def project_html(project: Project, wheels: Sequence[Wheel], place: Place) -> bytes:
-    """The HTML form of the same page."""
-    status = _status(project)
-    metas = "".join(
-        f'<meta name="pypi:project-status{suffix}" content="{html.escape(status[key])}">\n'
-        for suffix, key in (("", "status"), ("-reason", "reason"))
-        if key in status
-    )
-    return _html(f"Links for {project.name}", metas, (_anchor(wheel, place) for wheel in wheels))
-
-
-def root_json(names: Iterable[str]) -> bytes:
-    """The JSON form of the list of projects (I-25)."""
-    return _json({"meta": {"api-version": API_VERSION}, "projects": [{"name": name} for name in names]})
-
-
-def root_html(names: Iterable[str]) -> bytes:
-    """The HTML form of the list of projects."""
-    return _html("Simple index", "", (f'<a href="{name}/">{name}</a>' for name in names))
-
-
-def _file(wheel: Wheel, place: Place) -> dict[str, Any]:
+def _file(wheel: Wheel, place: Place, repeated: Mapping[int, Repeated]) -> dict[str, Any]:
+    quoted = quote(wheel.filename, safe="")  # ``+`` of a local version and ``!`` of an epoch as %2B and %21 (trap 10)
     entry: dict[str, Any] = {
         "filename": wheel.filename,
-        "url": place.files + _quoted(wheel.filename),
+        "url": place.files + quoted,
         "hashes": {"sha256": wheel.sha256},
         "size": wheel.size_bytes,
         "upload-time": _instant(wheel.published_at),
         "core-metadata": {"sha256": wheel.metadata_sha256},
         "yanked": False if wheel.yanked is None else wheel.yanked or True,
-        "provenance": _provenance(wheel, place),
+        "provenance": f"{place.provenance}{quoted}.provenance",
     }
     if wheel.requires_python is not None:
         entry["requires-python"] = wheel.requires_python
+    entry[PROVED] = {"tested": _tested(wheel), "repeated": _repeated(wheel, repeated)}
     return entry
 
 
-def _anchor(wheel: Wheel, place: Place) -> str:
-    attributes = {
-        "href": f"{place.files}{_quoted(wheel.filename)}#sha256={wheel.sha256}",
-        "data-requires-python": wheel.requires_python,
-        "data-core-metadata": f"sha256={wheel.metadata_sha256}",
-        "data-dist-info-metadata": f"sha256={wheel.metadata_sha256}",  # pip before 23.2 knows no other name (PEP 714)
-        "data-yanked": wheel.yanked,
-        "data-provenance": _provenance(wheel, place),
-    }
-    text = " ".join(f'{name}="{html.escape(value)}"' for name, value in attributes.items() if value is not None)
-    return f"<a {text}>{html.escape(wheel.filename)}</a>"
+def _tested(wheel: Wheel) -> list[str]:
+    """The images that it was installed and imported in: that of its build, where all of them are, and others."""
+    verdicts = [Verdict.from_json(item) for item in wheel.portability]
+    others = {verdict.image for verdict in verdicts if verdict.fate is Fate.IMPORTED}
+    return sorted({Platform.parse(wheel.build.platform).view, *others})
 
 
-def _provenance(wheel: Wheel, place: Place) -> str:
-    return f"{place.provenance}{_quoted(wheel.filename)}.provenance"
+def _repeated(wheel: Wheel, repeated: Mapping[int, Repeated]) -> str | None:
+    """What came of building it once more; a rebuild that gave the very bytes counts as well."""
+    if verdict := repeated.get(wheel.build_id):
+        return verdict
+    return None if wheel.repeated is None else Repeated.IDENTICAL if wheel.repeated else Repeated.DIFFERS
 
 
 def _status(project: Project) -> dict[str, str]:
@@ -107,22 +89,3 @@ def _status(project: Project) -> dict[str, str]:
 def _instant(moment: datetime) -> str:
     """UTC with a Z and at most six decimals (I-13)."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def _quoted(filename: str) -> str:
-    """``+`` of a local version and ``!`` of an epoch as %2B and %21 (trap 10)."""
-    return quote(filename, safe="")
-
-
-def _json(page: dict[str, Any]) -> bytes:
-    return json.dumps(page, separators=(",", ":"), ensure_ascii=True).encode("ascii")
-
-
-def _html(title: str, metas: str, anchors: Iterable[str]) -> bytes:
-    lines = "".join(f"{anchor}<br>\n" for anchor in anchors)
-    text = (
-        "<!DOCTYPE html>\n<html>\n<head>\n"
-        f'<meta name="pypi:repository-version" content="{API_VERSION}">\n{metas}'
-        f"<title>{html.escape(title)}</title>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n{lines}</body>\n</html>\n"
-    )
-    return text.encode("ascii", "xmlcharrefreplace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import select
@@ -13,11 +13,13 @@ from master import crash
 from master.site import constraints, pages, tree
 from master.site.lists import Lists
 from master.site.pages import Place
-from master.site.shown import View, names_by_view, offered, views
+from master.site.shown import View, names_by_view, offered, verdicts, views
 from master.store import Store
 from schema.db.models import Project, Wheel
 from schema.names import Sha256
 from schema.platforms import Platform
+from schema.repeats import Repeated
+from schema.simple import write
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +59,12 @@ class Site:
         project = session.get_one(Project, project_id)
         tree.folder(self._files)
         wheels = [wheel for wheel in offered(session, project) if self._place(wheel)]
+        repeated = verdicts(session, project)
         tree.sync(self._files)
         crash.point("files-linked")
         for view in self.views:
-            self._render_page(project, [wheel for wheel in wheels if view.shows(wheel.tags, wheel.view)], view)
+            shown = [wheel for wheel in wheels if view.shows(wheel.tags, wheel.view)]
+            self._render_page(project, shown, view, repeated)
         keep = {wheel.filename for wheel in wheels}
         for filename in session.scalars(select(Wheel.filename).where(Wheel.project_id == project_id)):
             if filename not in keep:
@@ -71,16 +75,19 @@ class Site:
         return Lists(self.views, self.platforms)
 
     def write_lists(self, lists: Lists) -> None:
-        """Write the list of projects of each view, and what is held back on each platform, where that changed."""
+        """Write those that changed of the views' lists of projects, and of what is held back on the platforms."""
         for view in self.views:
-            folder = tree.folder(self.folder / view.path)
-            names = lists.names(view)
-            tree.write_compressed(folder / "index.json", pages.root_json(names))
-            tree.write_compressed(folder / "index.html", pages.root_html(names))
-            tree.sync(folder)
+            if view in lists.changed:
+                folder, names = tree.folder(self.folder / view.path), lists.names(view)
+                tree.write_compressed(folder / "index.json", write.root_json(names))
+                tree.write_compressed(folder / "index.html", write.root_html(names))
+                tree.sync(folder)
+                lists.changed.remove(view)
         folder = tree.folder(self.folder / "constraints")
         for platform in self.platforms:
-            tree.write_compressed(folder / f"{platform}.txt", constraints.text(platform, lists.held(platform)))
+            if platform in lists.changed:
+                tree.write_compressed(folder / f"{platform}.txt", constraints.text(platform, lists.held(platform)))
+                lists.changed.remove(platform)
         tree.sync(folder)
 
     def place_authority(self, certificate_pem: str) -> None:
@@ -107,7 +114,9 @@ class Site:
         tree.keep_only(self.folder / "constraints", texts)
         tree.keep_only(self.folder, {view.name or "simple" for view in self.views} | _BESIDE_VIEWS)
 
-    def _render_page(self, project: Project, wheels: Sequence[Wheel], view: View) -> None:
+    def _render_page(
+        self, project: Project, wheels: Sequence[Wheel], view: View, repeated: Mapping[int, Repeated]
+    ) -> None:
         folder = self.folder / view.path / project.name
         if not wheels:
             tree.remove_folder(folder)
@@ -115,9 +124,10 @@ class Site:
         place = Place(files="../" * (view.path.count("/") + 2) + "files/", provenance=self._files_url)
         tree.folder(folder)
         tree.keep_only(folder, _PAGES)  # nothing else but what a killed process left
-        changed = tree.write_compressed(folder / "index.json", pages.project_json(project, wheels, place))
+        page = pages.project_page(project, wheels, place, repeated)
+        changed = tree.write_compressed(folder / "index.json", write.project_json(page))
         crash.point("half-a-page-written")
-        changed |= tree.write_compressed(folder / "index.html", pages.project_html(project, wheels, place))
+        changed |= tree.write_compressed(folder / "index.html", write.project_html(page))
         if changed:
             tree.sync(folder)
             tree.sync(folder.parent)

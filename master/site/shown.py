@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from packaging.utils import BuildTag, parse_wheel_filename
 from packaging.version import Version
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
-from schema.db.models import Build, Project, UpstreamFile, Wheel
+from schema.db.models import Build, Project, Repeat, UpstreamFile, Wheel
 from schema.platforms import Platform
+from schema.repeats import Repeated
 
 # A project that the upstream hides or no longer has offers nothing here either (I-19, S-10).
 _HIDDEN_STATUSES = ("quarantined", "missing")
@@ -58,8 +59,19 @@ def offered(session: Session, project: Project) -> list[Wheel]:
         .join(Wheel.build)
         .outerjoin(Build.sdist)
         .where(Wheel.project_id == project.id, is_offered())
+        .options(contains_eager(Wheel.build))
     )
     return sorted(wheels, key=_order)
+
+
+def verdicts(session: Session, project: Project) -> dict[int, Repeated]:
+    """Build → what came of building it once more, of those of *project* where something did."""
+    asked = (
+        select(Repeat.build_id, Repeat.verdict)
+        .join(Build, Build.id == Repeat.build_id)
+        .where(Build.project_id == project.id)
+    )
+    return {build_id: Repeated(verdict) for build_id, verdict in session.execute(asked) if verdict is not None}
 
 
 def names_by_view(

@@ -14,6 +14,7 @@ from master.site import pages, tree
 from master.site.renderer import Site
 from schema.db.models import DirtyPage, Mark, Wheel
 from schema.db.session import now, transaction
+from schema.simple.write import API_VERSION
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Walk:
     @property
     def _fingerprint(self) -> str:
         depends = (
-            pages.API_VERSION,
+            f"{API_VERSION}, edition {pages.EDITION}",
             *tree.COMPRESSED,
             self.public_url,
             *sorted(str(platform) for platform in self.site.platforms),

@@ -17,12 +17,12 @@ import pytest
 import urllib3
 from packaging.utils import canonicalize_name
 
-from master.pages import Page
 from master.upstream import Upstream
 from schema.db.models import Attempt
 from schema.db.session import engine, transaction
 from schema.names import sha256_of
 from schema.settings import Settings, load
+from schema.simple.read import Page
 from tests.upstream import FakeUpstream
 from tests.whole_farm import Farm, clean_environment, run_client, view_url
 

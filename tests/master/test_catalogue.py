@@ -10,12 +10,12 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from master import builds, catalogue
-from master.pages import File, Listed, Page, file_version
 from master.withdraw import withdraw
 from schema.db.models import Attempt, Build, DirtyPage, Project, Request, UpstreamFile, Wheel
 from schema.db.session import transaction
 from schema.errors import UpstreamError
 from schema.names import Sha256
+from schema.simple.read import File, Listed, Page, file_version
 from schema.states import AttemptOutcome, BuildState
 from tests import rows
 

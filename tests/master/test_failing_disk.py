@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from master import builds
 from master.site import Site
+from master.site.listing import Listing
 from master.site.marked import Marked
 from master.store import Store
 from schema.db.session import engine, transaction
@@ -65,8 +66,13 @@ class _Way:
         self.shed = Shed(folder, database)
         store = self.shed.collector.store
         site = Site(folder / "site", store, "https://farm.example", [PLATFORM])
-        self.marked = Marked(site=site, snapshot=snapshot, database=database, unfenced=database)
+        self.listing = Listing(site=site, snapshot=snapshot)
+        self.marked = Marked(site=site, listing=self.listing, snapshot=snapshot, database=database, unfenced=database)
         self.folders = [store.folder, site.folder, self.shed.collector.logs, self.shed.outbox]
+
+    def turn(self) -> None:
+        self.marked.turn()
+        self.listing.turn()
 
     @property
     def store(self) -> Store:
@@ -121,7 +127,7 @@ def test_each_call_of_the_publish_failing_once_leads_to_one_wheel_with_the_right
             break
         failed += 1
     way.shed.collector.collect(N1, lease)
-    way.marked.turn()
+    way.turn()
 
     assert failed or kind in {"link", "unlink"}
     way.check(wheel)
@@ -133,7 +139,7 @@ def test_each_call_of_the_rendering_failing_once_leads_to_the_right_page(way: _W
     lease = way.shed.leased()
     way.shed.leave(lease, wheel)
     way.shed.collector.collect(N1, lease)
-    way.marked.turn()
+    way.turn()
 
     failed = 0
     for nth in range(1, _MOST_CALLS):
@@ -141,11 +147,11 @@ def test_each_call_of_the_rendering_failing_once_leads_to_the_right_page(way: _W
         with transaction(way.shed.database) as session:
             builds.touch_page(session, way.shed.project_id)
         with _failing(kind, way.folders, nth) as disk, suppress(StoreError, OSError):
-            way.marked.turn()
+            way.turn()
         if not disk.happened:
             break
         failed += 1
-        way.marked.turn()
+        way.turn()
         way.check(wheel)
 
     assert failed
@@ -168,11 +174,11 @@ def test_a_disk_with_room_for_so_many_pages_only_leads_to_the_same_once_there_is
             os.truncate(ballast, ballast.stat().st_size - pages * 4096)
             with suppress(StoreError):
                 way.shed.collector.collect(N1, lease)
-                way.marked.turn()
+                way.turn()
             assert [path for path in way.temporaries() if path.is_file()] == []
         disk.free()
         way.shed.collector.collect(N1, lease)
-        way.marked.turn()
+        way.turn()
 
         way.check(wheel)
     finally:

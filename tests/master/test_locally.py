@@ -11,7 +11,6 @@ import pytest
 
 from master.locally import Change, Rebuilt, changes, job_for, rebuild
 from master.originals import Original
-from master.pages import JSON_TYPE
 from schema.attest.claims import BuiltFrom
 from schema.attest.report import Report
 from schema.errors import StoreError, UpstreamError, WireError
@@ -19,6 +18,7 @@ from schema.jobs import BuildResult, Lease, Material, Outcome
 from schema.names import NodeName
 from schema.recipes import Recipe
 from schema.settings import Settings, load
+from schema.simple.read import JSON_TYPE
 from tests.signing import BYTES, PLATFORM, WHEEL, SigningFarm, sha256
 from tests.upstream import FakeUpstream
 

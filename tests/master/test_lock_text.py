@@ -14,10 +14,10 @@ from packaging.version import Version
 from master import lock_file, lock_text
 from master.lock import Lock
 from master.lock_text import Indexes
-from master.pages import File
 from master.solve import Pin
 from schema.names import Sha256
 from schema.platforms import Platform
+from schema.simple.read import File
 from schema.toml_file import read
 
 HERE = Platform.parse("debian12-x86_64-cp311")

@@ -14,10 +14,10 @@ from packaging.tags import Tag, parse_tag
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from master.pages import File
 from master.plan import Built, Decision, Verdict, choose, is_pinned, judge, serves
 from schema.names import Sha256
 from schema.platforms import Platform
+from schema.simple.read import File
 from schema.states import BuildPolicy
 
 BOOKWORM = Platform.parse("debian12-x86_64-cp311")

@@ -12,10 +12,10 @@ from sqlalchemy import Engine, select
 
 from master import readings, requests
 from master.catalogue import file_of
-from master.pages import Page
 from master.upstream import Upstream
 from schema.db.models import DirtyPage, Project, UpstreamFile
 from schema.db.session import transaction
+from schema.simple.read import Page
 from tests import rows
 from tests.looks import look_at_all
 from tests.upstream import FakeUpstream

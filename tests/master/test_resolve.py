@@ -12,11 +12,11 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from master import builds, catalogue, operate, requests, resolve, undecided
-from master.pages import Listed, Page, file_version
 from schema.db.models import Build, DirtyPage, Project, Request, UpstreamFile
 from schema.db.session import transaction
 from schema.names import Sha256
 from schema.platforms import Platform
+from schema.simple.read import Listed, Page, file_version
 from schema.states import BuildPolicy, BuildState
 from tests import rows
 

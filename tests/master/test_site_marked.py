@@ -13,6 +13,7 @@ from sqlalchemy import Engine, delete, select, update
 from master import builds
 from master.leader import Candidate, NotLeadingError
 from master.site import Site
+from master.site.listing import Listing
 from master.site.marked import Marked
 from master.site.walk import MARK, Walk
 from master.store import Store
@@ -40,7 +41,12 @@ def site(store: Store, tmp_path: Path) -> Site:
 
 @pytest.fixture
 def marked(site: Site, database: Engine, snapshot: Engine) -> Marked:
-    return Marked(site=site, snapshot=snapshot, database=database, unfenced=database)
+    return made(site, database, snapshot)
+
+
+def made(site: Site, database: Engine, snapshot: Engine, fenced: Engine | None = None) -> Marked:
+    listing = Listing(site=site, snapshot=snapshot)
+    return Marked(site=site, listing=listing, snapshot=snapshot, database=fenced or database, unfenced=database)
 
 
 @pytest.fixture
@@ -66,13 +72,6 @@ def _files(site: Site) -> dict[Path, int]:
     return {path: path.stat().st_ctime_ns for path in site.folder.rglob("*") if path.is_file()}
 
 
-def test_a_new_farm_has_its_empty_lists_at_once(marked: Marked, site: Site) -> None:
-    marked.turn()
-
-    assert (site.folder / "simple/index.json").is_file()
-    assert (site.folder / "constraints/debian12-x86_64-cp311.txt").is_file()
-
-
 def test_a_marked_page_is_rendered_and_its_mark_goes(
     marked: Marked, site: Site, database: Engine, publish: Publish
 ) -> None:
@@ -94,7 +93,7 @@ def test_a_page_that_was_rendered_after_another_master_took_over_is_marked_again
     term = candidate.take()
     assert term is not None
     fenced = term.engine(database.url.render_as_string(hide_password=False))
-    late = Marked(site=site, snapshot=snapshot, database=fenced, unfenced=database)
+    late = made(site, database, snapshot, fenced)
     with transaction(database) as session:
         builds.touch_page(session, project_id)
         session.execute(update(Leadership).values(until=now(session) - timedelta(seconds=1)))

@@ -80,9 +80,47 @@ def test_a_file_is_described_in_full(session: Session, store: Store, site: Site,
                 "yanked": False,
                 "provenance": "https://farm.example/files/demo-1.0-py3-none-any.whl.provenance",
                 "requires-python": ">=3.8,<4",
+                "_wheelfarm": {"tested": ["debian12-x86_64"], "repeated": None},
             }
         ],
     }
+
+
+def test_a_page_says_where_a_wheel_was_imported(session: Session, store: Store, site: Site, tmp_path: Path) -> None:
+    row = published.publish(session, store, published.wheel_file(tmp_path, "demo", "1.0"))
+    fates = {"debian13-aarch64": "imported", "debian11-x86_64": "loads", "debian13-x86_64": "broken"}
+    row.portability = [{"image": image, "fate": fate, "why": ""} for image, fate in fates.items()]
+
+    site.render(session, row.project_id)
+
+    assert page(site, "simple/demo")["files"][0]["_wheelfarm"]["tested"] == ["debian12-x86_64", "debian13-aarch64"]
+
+
+@pytest.mark.parametrize("verdict", ["identical", "equivalent", "differs", "not-repeated"])
+def test_a_page_says_what_came_of_building_a_wheel_once_more(
+    verdict: str, session: Session, store: Store, site: Site, tmp_path: Path
+) -> None:
+    row = published.publish(session, store, published.wheel_file(tmp_path, "demo", "1.0"))
+    repeat = published.repeat(session, row)
+    site.render(session, row.project_id)
+    before = page(site, "simple/demo")["files"][0]["_wheelfarm"]["repeated"]
+
+    repeat.verdict = verdict
+    site.render(session, row.project_id)
+
+    assert (before, page(site, "simple/demo")["files"][0]["_wheelfarm"]["repeated"]) == (None, verdict)
+
+
+@pytest.mark.parametrize(("repeated", "said"), [(True, "identical"), (False, "differs")])
+def test_a_rebuild_counts_as_building_it_once_more(
+    session: Session, store: Store, site: Site, tmp_path: Path, *, repeated: bool, said: str
+) -> None:
+    row = published.publish(session, store, published.wheel_file(tmp_path, "demo", "1.0"))
+    row.repeated = repeated
+
+    site.render(session, row.project_id)
+
+    assert page(site, "simple/demo")["files"][0]["_wheelfarm"]["repeated"] == said
 
 
 def test_html_says_the_same_as_json(session: Session, store: Store, site: Site, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
-from master.pages import Listed, Page
-from master.transport import Transport
 from master.upstream import NotModified, Upstream, user_agent
 from schema.errors import SettingsError, UnknownProjectError, UpstreamError
 from schema.sections import UpstreamSection
 from schema.settings import Settings
+from schema.simple.read import Listed, Page
+from schema.transport import Transport
 from tests.upstream import JSON, FakeUpstream, Fault, metadata_text
 
 DEMO = NormalizedName("demo")

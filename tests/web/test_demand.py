@@ -44,7 +44,7 @@ def app(tmp_path: Path, url: str, *, demand: bool = True) -> Flask:
         database=DatabaseSection(url=url),
         watch=WatchSection(demand=demand),
     )
-    return create_app(settings, demand_pause_s=3600)
+    return create_app(settings, tally_pause_s=3600)
 
 
 def test_a_page_that_is_not_there_is_demand_in_every_view(database: Engine, database_url: str, tmp_path: Path) -> None:
@@ -83,6 +83,21 @@ def test_a_page_that_is_there_is_no_demand(database: Engine, database_url: str, 
     made.extensions["demand"].flush()
 
     assert asked(database) == {}
+
+
+def test_what_a_filter_hides_is_no_demand_but_what_is_nowhere_is(
+    database: Engine, database_url: str, tmp_path: Path
+) -> None:
+    made = app(tmp_path, database_url)
+    page = tmp_path / "home" / "site" / "simple" / "numpy" / "index.json"
+    page.parent.mkdir(parents=True)
+    page.write_text('{"name":"numpy","files":[]}', encoding="utf-8")
+
+    for name in ("numpy", "scipy"):
+        assert made.test_client().get(f"/age/7d/simple/{name}/").status_code == 404
+    made.extensions["demand"].flush()
+
+    assert asked(database) == {("scipy", ""): 1}
 
 
 def test_where_the_settings_do_not_ask_for_it_nothing_is_counted(tmp_path: Path, database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from schema.db.models.base import Base, Instant
 from schema.db.models.builds import Attempt, Build, BuildCount, BuildMaterial, RuleCount, WhatWorked
+from schema.db.models.downloads import Download
 from schema.db.models.failures import Cure, Failure, FailureCluster, HourCount, UnsortedFailure
 from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node
 from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
@@ -19,6 +20,7 @@ __all__ = [
     "Cure",
     "Demand",
     "DirtyPage",
+    "Download",
     "Failure",
     "FailureCluster",
     "HostKey",

@@ -10,13 +10,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from builder.workshop import Workshop
-from master.pages import Page
 from master.upstream import Upstream
 from schema.jobs import BuildJob, Limits, Sdist
 from schema.platforms import Platform
 from schema.recipe_files import rules_for
 from schema.recipes import applicable, combined
 from schema.settings import Settings
+from schema.simple.read import Page
 from schema.wheels.examine import examine
 from tests.builder.pipeline.conftest import Attempts
 

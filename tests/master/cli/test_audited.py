@@ -23,14 +23,14 @@ from tests.sshd import Sshd
 Call = Callable[..., Any]
 
 READS_ONLY = {
-    "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "feed", "lock", "log", "metrics",
-    "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status", "verify",
+    "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "downloads", "feed", "lock", "log",
+    "metrics", "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status", "verify",
     "web nginx-config", "why",
 }  # fmt: skip
 
-# They run the farm's own processes or the other half's command, or do what a master does at its start; `run` itself is
-# noted when it asks for its list.
-PROCESSES = {"image", "master", "migrate", "run", "ssh-key", "web"}
+# They run the farm's own processes or the other half's command, or do what a master does at its start, or the front-end
+# all the time; `run` itself is noted when it asks for its list.
+PROCESSES = {"image", "import-downloads", "master", "migrate", "run", "ssh-key", "web"}
 
 # Command → what it is called with here, and what the entry is about.
 AUDITED: dict[str, tuple[list[str], str]] = {

@@ -29,6 +29,8 @@ from web.shelf import Shelf
         ("/files//plus-1.0%2Blocal.1-py3-none-any.whl", "/files/plus-1.0%2Blocal.1-py3-none-any.whl"),
         ("/constraints//debian12-x86_64-cp311.txt", "/constraints/debian12-x86_64-cp311.txt"),
         ("/files//demo-1.0-py3-none-any.whl", "/files/demo-1.0-py3-none-any.whl"),
+        ("/age/7d/simple/Mixed.Name", "/age/7d/simple/mixed-name/"),
+        ("/age/7d//tested/debian12-x86_64/simple//demo", "/age/7d/tested/debian12-x86_64/simple/demo/"),
     ],
 )
 @pytest.mark.parametrize("query", ["", "?format=text/html&x=a%20b"])
@@ -123,6 +125,7 @@ NAUGHTY = [
     "secret.txt",
 ]
 TEMPLATES = ["/simple/{}/", "/simple/{}", "/{}/simple/", "/{}/simple/demo/", "/files/{}", "/constraints/{}", "/{}"]
+TEMPLATES += ["/age/{}/simple/demo/", "/tested/simple/{}/"]
 
 
 @pytest.mark.parametrize("escaped", [False, True])
@@ -162,5 +165,5 @@ def test_the_shelf_forgets_the_longest_unused_first(tmp_path: Path) -> None:
     read = [shelf.read(str(number), "text/plain", caching=("no-cache", "")) for number in range(10)]
 
     assert [leaf.data[0] for leaf in read if leaf] == list(range(10))
-    assert [name for name, _ in shelf._kept] == ["6", "7", "8", "9"]
+    assert [key[0] for key in shelf._kept if isinstance(key, tuple)] == ["6", "7", "8", "9"]
     assert shelf._kept_bytes <= 20_000

@@ -14,10 +14,14 @@ from typing import Any
 
 import pytest
 import urllib3
+from sqlalchemy import Engine, select
 
+from master.download_log import take
+from schema.db.models import Download
+from schema.db.session import transaction
 from schema.errors import SettingsError
 from schema.settings import Settings, load
-from tests import sample_site, zstd
+from tests import rows, sample_site, zstd
 from tests.sample_site import HERE
 from tests.web.server import answers, command, free_port, started
 from web import nginx
@@ -43,11 +47,12 @@ http {{
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """nginx, and the front-end that it asks for what it cannot answer."""
+    """nginx, and the front-end that it asks for what it cannot answer; log: where nginx notes downloads."""
 
     nginx: str
     front: str
     site: Path
+    log: Path
 
     def both(self, path: str, *, method: str = "GET", **headers: str) -> list[Any]:
         return [ask(url + path, method=method, **headers) for url in (self.nginx, self.front)]
@@ -72,7 +77,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     file.write_text(f'[farm]\nhome = "var"\nplatforms = ["{HERE}"]\n', encoding="utf-8")
     with started(file) as front:
         listen = f"127.0.0.1:{free_port()}"
-        shown = [*command(file), f"--port={front.url.rpartition(':')[2]}", "nginx-config", f"--listen={listen}"]
+        options = [f"--listen={listen}", f"--log={folder}/downloads.log"]
+        shown = [*command(file), f"--port={front.url.rpartition(':')[2]}", "nginx-config", *options]
         (folder / "site.conf").write_text(subprocess.run(shown, check=True, capture_output=True, text=True).stdout)
         user = "user root;" if os.geteuid() == 0 else ""  # of the tests' folders, which others may not enter
         (folder / "main.conf").write_text(_MAIN.format(folder=folder, user=user))
@@ -85,7 +91,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
                     break
                 time.sleep(0.1)
             assert server.poll() is None, (folder / "error.log").read_text()
-            yield Pair(nginx=f"http://{listen}", front=front.url, site=site)
+            yield Pair(nginx=f"http://{listen}", front=front.url, site=site, log=folder / "downloads.log")
         finally:
             server.terminate()
             server.wait(20)
@@ -156,9 +162,22 @@ def test_ranges_are_answered(wanted: str, status: int, pair: Pair) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/simple/Mixed.Name/", "/simple/demo", "/simple/nothing/", "/files/nothing.whl", "/authority.pem", "/healthz",
-     "/simple/demo/?format=image/png", "/constraints/debian10-x86_64-cp37.txt", "/simple/demo/index.json", "/.new-x"],
-)  # fmt: skip
+    [
+        "/simple/Mixed.Name/",
+        "/simple/demo",
+        "/simple/nothing/",
+        "/files/nothing.whl",
+        "/authority.pem",
+        "/healthz",
+        "/simple/demo/?format=image/png",
+        "/age/1d/simple/",
+        "/age/1d/simple/demo/",
+        f"/tested/{HERE.view}/simple/demo/",
+        "/constraints/debian10-x86_64-cp37.txt",
+        "/simple/demo/index.json",
+        "/.new-x",
+    ],
+)
 def test_the_rest_is_answered_by_the_front_end(path: str, pair: Pair) -> None:
     served, made = pair.both(path, accept=PIP)
 
@@ -167,6 +186,25 @@ def test_the_rest_is_answered_by_the_front_end(path: str, pair: Pair) -> None:
         made.data,
         made.headers.get("Location"),
     )
+
+
+def test_its_log_of_downloads_is_one_that_the_farm_imports(pair: Pair, database: Engine) -> None:
+    version = {"sqlite": "26.2", "postgresql": "26.3"}[database.dialect.name]  # one log for both
+    agent = f"pip/{version} " + '{"cpu":"x86_64","distro":{"name":"Debian GNU/Linux","version":"12"},"python":"3.11.7"}'
+    name = BIG.rpartition("/")[2]
+    with transaction(database) as session:
+        rows.wheel(session, rows.build(session, rows.project(session, "big")))
+    take(database, pair.log)
+    ask(pair.nginx + BIG, user_agent=agent)
+    ask(pair.nginx + BIG, user_agent=agent, range="bytes=0-1")
+    ask(pair.nginx + BIG, user_agent=agent, method="HEAD")
+    ask(f"{pair.nginx}/simple/big/", user_agent=agent)
+
+    assert take(database, pair.log).downloads == 1
+    with transaction(database) as session:
+        told = session.scalars(select(Download).where(Download.version == version)).one()
+        assert (told.filename, told.version, told.distribution, told.count) == (name, version, "debian 12", 1)
+    assert "127.0.0.1" not in pair.log.read_text()
 
 
 def test_a_page_written_anew_is_seen_within_a_second_or_two(pair: Pair) -> None:

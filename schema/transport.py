@@ -20,8 +20,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from master.guard import Guard, watched_pools
 from schema.errors import SettingsError, UpstreamError
+from schema.guard import Guard, watched_pools
 
 _CHUNK = 64 * 2**10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

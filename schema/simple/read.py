@@ -20,9 +20,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from master.page_html import read_links
 from schema.errors import UpstreamError
 from schema.names import Sha256, sha256
+from schema.simple.links import read_links
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from master.pages import Listed, Page, file_version, parse
 from schema.errors import UpstreamError
+from schema.simple.read import Listed, Page, file_version, parse
 
 DEMO = NormalizedName("demo")
 URL = "https://index.example/simple/demo/"
