@@ -8,12 +8,14 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 
-from flask import Flask, Response, render_template, url_for
+from flask import Flask, Response, render_template, request, url_for
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from schema.errors import UnavailableError
 from schema.settings import Settings
+from web.api import api
+from web.api.problems import of_exception, problem
 from web.copies import Copies
 from web.database import Database
 from web.demand import Demands
@@ -25,6 +27,7 @@ from web.pages import pages
 from web.people import guard, needs
 from web.people.account import account
 from web.people.entry import people
+from web.people.person import API
 from web.shown import FILTERS, inert
 from web.tally import PAUSE_S
 
@@ -67,6 +70,7 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     app.jinja_env.globals.update(logins=settings.web.logins)
     app.register_blueprint(pages)
     guard.install(app)
+    app.register_blueprint(api)
     if settings.web.logins:
         app.register_blueprint(people)
         app.register_blueprint(account)
@@ -100,14 +104,18 @@ def _asset(name: str) -> str:
     return url_for("static", filename=name, v=digest)
 
 
-def _explain(err: HTTPException) -> tuple[str, int]:
+def _explain(err: HTTPException) -> tuple[str, int] | Response:
+    if request.path.startswith(API):
+        return of_exception(err)
     status = HTTPStatus(err.code or InternalServerError.code)
     text = _WHAT_HAPPENED.get(status, f"The farm cannot answer that ({status.phrase.lower()}).")
     return render_template("error.html", title=status.phrase, text=text), status
 
 
-def _without_database(err: UnavailableError) -> tuple[str, int, dict[str, str]]:
+def _without_database(err: UnavailableError) -> tuple[str, int, dict[str, str]] | Response:
     log.warning("a page could not be made: %s", err)
+    if request.path.startswith(API):
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer just now", {"Retry-After": "10"})
     text = "The farm's database does not answer just now. Installing still works: the index does not need it."
     page = render_template("error.html", title="No database", text=text)
     return page, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}

@@ -9,21 +9,8 @@ import pytest
 from schema import orders
 from schema.errors import UsageError
 from schema.people import Role, Scope, user_name
+from tests.order_examples import GOOD
 
-GOOD: dict[str, dict[str, Any]] = {
-    "request": {"requirement": "cffi>=1.17", "platforms": ["debian12-x86_64-cp311"]},
-    "rebuild": {"builds": "cffi==1.17.1"},
-    "retry": {"builds": "12"},
-    "hold": {"builds": "cffi", "reason": "it is broken"},
-    "release": {"builds": "12", "at_once": True},
-    "cancel": {"builds": "12"},
-    "priority": {"builds": "12", "points": -5.5},
-    "try-recipe": {"build": 12, "recipe": {"debian_packages": ["libffi-dev"], "jobs": 1}},
-    "node-drain": {"node": "pi4"},
-    "node-resume": {"node": "pi4"},
-    "node-quarantine": {"node": "pi4", "reason": "strange wheels"},
-    "coverage": {"text": "cffi\n", "platform": "debian12-x86_64-cp311"},
-}
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("format-disk", {}, "there is no order 'format-disk' .*request, rebuild"),
     ("hold", {}, "missing required field `builds`"),

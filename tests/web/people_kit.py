@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -36,3 +38,21 @@ class Visitor:
 
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A client of the API; with a token, or "" without."""
+
+    app: Flask
+    token: str
+
+    def get(self, path: str) -> TestResponse:
+        return self.app.test_client().get(f"/api/v1{path}", headers=self.headers)
+
+    def order(self, action: str, body: Any) -> TestResponse:
+        return self.app.test_client().post(f"/api/v1/orders/{action}", json=body, headers=self.headers)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}

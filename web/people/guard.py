@@ -81,7 +81,7 @@ def _check() -> AnyResponse | None:
 
 
 def _let_in(need: needs.Need, person: Person | None, *, public: bool) -> AnyResponse | None:
-    if need.role is None or (need.role == needs.READER and public and person is None):
+    if need.role is None or (need.role == needs.READER and public):
         return None
     role = Role.VIEWER if need.role == needs.READER else need.role
     if person is None:
