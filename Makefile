@@ -8,12 +8,13 @@
 # make bench-plan           what deciding about a project costs as the farm grows (ROWS=1000000: builds)
 # make bench-makespan       ten small C projects on two slots: how well the farm fills them
 # make bench-arm            the same sdists native, hybrid and wholly emulated; what an idle node takes of memory; SFTP beside plain sftp
-# make e2e-arm              two bare ARM machines, emulated, become nodes and build all that paramiko needs; takes hours
+# make bench-index          how fast the index answers beside nginx and other index servers (FILES=20000 ROUNDS_OF_ALL=3 SECONDS_EACH=2)
+# make e2e-arm              two bare ARM machines, emulated, become nodes and build all that paramiko needs; takes hours (ARM=armv7l: one)
 # make bench-heal           real projects built from the plain image: how many turn green without a person, by what
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan bench-heal bench-arm e2e-arm hostile
+.PHONY: run test chaos crash-points bench-master bench-plan bench-makespan bench-heal bench-arm bench-index e2e-arm hostile
 
 # The first Python that is new enough; empty where there is none.
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -51,14 +52,22 @@ bench-heal: .venv/.ready
 	@.venv/bin/wheelfarm image make debian12-$$(uname -m)
 	@exec .venv/bin/python -m bench.heal $(NAMES)
 
+FILES ?= 20000
+ROUNDS_OF_ALL ?= 3
+SECONDS_EACH ?= 2
+bench-index: .venv/.ready
+	@$(PYTHON) -m master.debian_packages run test bench
+	@exec .venv/bin/python -m bench.index $(FILES) $(ROUNDS_OF_ALL) $(SECONDS_EACH)
+
 bench-arm: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run test
 	@exec .venv/bin/python -m bench.arm $(NAMES)
 
+ARM ?= aarch64 armv7l
 # The newest releases of these that need no Rust, whose crates no sandbox may fetch
 e2e-arm: .venv/.ready
 	@$(PYTHON) -m master.debian_packages run test
-	@WHEELFARM_ARM='aarch64 armv7l' WHEELFARM_ARM_PROJECTS='paramiko invoke six pycparser cffi pynacl bcrypt==3.2.2 cryptography==3.3.2' \
+	@WHEELFARM_ARM='$(ARM)' WHEELFARM_ARM_PROJECTS='paramiko invoke six pycparser cffi pynacl bcrypt==3.2.2 cryptography==3.3.2' \
 		WHEELFARM_ARM_IMAGES=made WHEELFARM_ARM_PATIENCE_S=14400 .venv/bin/pytest -q -s tests/e2e/test_arm_hosts.py
 
 SEED ?= 1

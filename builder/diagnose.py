@@ -6,21 +6,16 @@ A limit that the build hit is told by the sandbox (``LimitExceededError``), not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from builder.plain import LINE_LIMIT, plain
-from builder.symptoms import SYMPTOMS, language_of
-from schema.missing import MOST_NAMED, Missing, MissingKind
+from schema.missing import Missing, MissingKind
 from schema.states import FailureClass
+from schema.symptoms import SYMPTOMS, named
 
 _MOST_CHARACTERS = 256 * 1024
 _SEARCHED = 2000  # characters of a line
 _KILLED = frozenset({-9, 137})
-# Of one kind in one log; a linker has one for each library.
-_MOST_COMPLAINTS = 100
-_BETWEEN = re.compile(r",? and |, ")
 
 # Best first: a compiler's complaint, Python's last word, whatever else looks like a reason.
 _TELLING = (
@@ -72,7 +67,7 @@ def _without_ours(lines: list[str]) -> list[str]:
 def _by_symptom(text: str, first_line: int) -> Failure | None:
     for symptom in SYMPTOMS:
         if match := symptom.pattern.search(text):
-            missing = (symptom.missing,) if symptom.missing else _named(symptom.pattern, text)
+            missing = named(symptom, text)
             failure_class = symptom.failure_class
             if missing and missing[0].kind is MissingKind.COMPILER:
                 failure_class = FailureClass.COMPILER
@@ -88,24 +83,6 @@ def _by_symptom(text: str, first_line: int) -> Failure | None:
 def _leading_ends(match: re.Match[str]) -> int:
     """So many characters of the match are blank: a pattern that begins with blanks may begin on the line before."""
     return len(match[0]) - len(match[0].lstrip())
-
-
-def _named(pattern: re.Pattern[str], text: str) -> tuple[Missing, ...]:
-    """What the complaints in these words name, each thing once."""
-    complaints = islice(pattern.finditer(text), _MOST_COMPLAINTS)
-    return tuple(dict.fromkeys(item for match in complaints for item in _caught(match)))[:MOST_NAMED]
-
-
-def _caught(match: re.Match[str]) -> Iterator[Missing]:
-    if (group := match.lastgroup) is None:
-        return
-    kind = MissingKind(group.replace("_", "-"))
-    # Only prose has several things in one sentence.
-    for name in _BETWEEN.split(match[group]) if kind is MissingKind.NAMED else [match[group]]:
-        language = language_of(name) if kind is MissingKind.PROGRAM else None
-        item = Missing.found(MissingKind.COMPILER, language) if language else Missing.found(kind, name.rstrip(".,;"))
-        if item is not None:
-            yield item
 
 
 def _around(text: str, match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from master import builds, rule_counts
+from master import builds, cures, rule_counts
 from schema.db import scoring
 from schema.db.models import Build
 from schema.jobs import BuildResult, Lease
@@ -33,7 +33,8 @@ class Accepted:
     def end_attempt(self, session: Session, build: Build) -> None:
         """Note that the attempt gave a wheel, and what can be learnt from it for the next builds."""
         attempt = builds.attempt_of(session, self.lease)
-        builds.end_attempt(attempt, at=self.result.finished_at, outcome=AttemptOutcome.BUILT)
+        builds.end_attempt(session, attempt, at=self.result.finished_at, outcome=AttemptOutcome.BUILT)
         builds.keep_details(attempt, self.result)
         rule_counts.count(session, attempt, self.result)
+        cures.learn(session, self.result.tries)
         scoring.learn(session, build, self.result.resources, built=True)

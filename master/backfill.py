@@ -13,7 +13,8 @@ from datetime import datetime
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from master import marks, recipes, undecided
+from master import marks, undecided
+from schema import recipe_files
 from schema.db.models import Mark, Project
 from schema.db.session import now as clock
 from schema.db.session import transaction
@@ -75,6 +76,6 @@ def fingerprint(settings: Settings) -> str:
     """
     watch = settings.watch
     cooldown = [watch.cooldown_s, sorted(watch.cooldown_exempt)]
-    decisive = [rule.to_json() for rule in recipes.decisive(settings.farm.recipes)]
+    decisive = [rule.to_json() for rule in recipe_files.decisive(settings.farm.recipes)]
     text = json.dumps([_RULES, sorted(map(str, settings.farm.platforms)), cooldown, decisive])
     return hashlib.sha256(text.encode()).hexdigest()

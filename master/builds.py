@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from master import crash, needs, repeats
+from master import crash, failures, needs, repeats
 from schema.causes import AGAIN_AFTER
 from schema.db import counts as build_counts
-from schema.db import scoring
+from schema.db import hours, scoring
 from schema.db.models import Attempt, Build, DirtyPage, Node
 from schema.db.session import insert as insert_into
 from schema.db.session import now
@@ -50,6 +50,8 @@ def insert(session: Session, build: Build) -> Build:
     session.flush()
     build_counts.note(session, build.platform, entered=build.state)
     touch_page(session, build.project_id)
+    if build.state == BuildState.FAILED:
+        failures.mark(session, build.id)
     return build
 
 
@@ -83,6 +85,8 @@ def move(
     moved = bool(result.rowcount)  # type: ignore[attr-defined]
     if moved:
         build_counts.note(session, build.platform, left=build.state, entered=to)
+        if BuildState.FAILED in {build.state, to}:
+            failures.mark(session, build.id)
         log.info("build %s: %s -> %s: %s", build.id, build.state, to, reason)
         session.refresh(build)
         touch_page(session, build.project_id)
@@ -150,6 +154,7 @@ def attempt_of(session: Session, item: Lease) -> Attempt:
 
 
 def end_attempt(
+    session: Session,
     attempt: Attempt,
     *,
     at: datetime,
@@ -157,12 +162,13 @@ def end_attempt(
     failure_class: FailureClass | None = None,
     message: str = "",
 ) -> None:
-    """Close the row of an attempt that still runs."""
+    """Close the row of an attempt that still runs, and count it."""
     if attempt.finished_at is None:
         attempt.finished_at = at
         attempt.outcome = outcome
         attempt.failure_class = failure_class
         attempt.message = message
+        hours.note(session, attempt.build.platform, failure_class or outcome)
 
 
 def give_back(session: Session, build: Build, *, why: str, blame: bool = True) -> None:
@@ -173,6 +179,7 @@ def give_back(session: Session, build: Build, *, why: str, blame: bool = True) -
     held = Lease(build_id=build.id, fence=build.fence)
     outcome = AttemptOutcome.LOST if blame else AttemptOutcome.CANCELLED
     end_attempt(
+        session,
         attempt_of(session, held),
         at=now(session),
         outcome=outcome,

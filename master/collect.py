@@ -205,7 +205,12 @@ class Collector:
         cancelled = result.outcome is Outcome.CANCELLED
         outcome = AttemptOutcome.CANCELLED if cancelled else AttemptOutcome.FAILED
         builds.end_attempt(
-            attempt, at=result.finished_at, outcome=outcome, failure_class=failure_class, message=result.message
+            session,
+            attempt,
+            at=result.finished_at,
+            outcome=outcome,
+            failure_class=failure_class,
+            message=result.message,
         )
         builds.keep_details(attempt, result)
         rule_counts.count(session, attempt, result)
@@ -234,6 +239,7 @@ class Collector:
             if build is None:
                 return
             builds.end_attempt(
+                session,
                 builds.attempt_of(session, lease),
                 at=now(session),
                 outcome=AttemptOutcome.FAILED,

@@ -23,7 +23,7 @@ _SYSTEM_PATH = ":".join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 class DebianPackage:
     """A package, and how to tell that the machine has what it gives.
 
-    needed_for: ``venv`` (to make .venv), ``run`` (to run a farm) or ``test`` (to test it)
+    needed_for: ``venv`` (to make .venv), ``run`` (to run a farm), ``test`` (to test it) or ``bench``
     otherwise: the farm's way without it; "" where it has none
     units: of systemd, that would open this machine to others; masked before the package is installed, and left so
     """
@@ -170,6 +170,12 @@ PACKAGES: tuple[DebianPackage, ...] = (
         needed_for="test",
         present=_program("nginx"),
         units=("nginx.service",),
+    ),
+    DebianPackage(
+        name="wrk",
+        why="make bench-index asks the index with it",
+        needed_for="bench",
+        present=_program("wrk"),
     ),
     DebianPackage(
         name="faketime",

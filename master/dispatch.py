@@ -14,10 +14,11 @@ from packaging.version import Version
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from master import builds, canaries, recipes, repeats, rule_counts, what_worked
+from master import builds, canaries, repeats, rule_counts, what_worked
 from master.choose import Candidate, Desk, choose, is_short, plan_once
 from master.keep import room
 from master.leasing import lease_many
+from schema import recipe_files
 from schema.capacity import Machine
 from schema.causes import FAULTY_RECIPE, RULED_OUT
 from schema.db import counts
@@ -140,7 +141,7 @@ class Dispatcher:
     def _recipe(self, session: Session, item: Candidate, today: date) -> _Knowledge | None:
         """What holds from the start, and what may after a failure; None where that keeps it from beginning now."""
         try:
-            rules = recipes.rules_for(NormalizedName(item.project), self.recipe_folders)
+            rules = recipe_files.rules_for(NormalizedName(item.project), self.recipe_folders)
         except SettingsError as err:
             build = session.get_one(Build, item.id)
             builds.move(session, build, BuildState.HELD, reason=f"{FAULTY_RECIPE}{err}")

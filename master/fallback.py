@@ -12,7 +12,8 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 from sqlalchemy.orm import Session
 
-from master import recipes, requests
+from master import requests
+from schema import recipe_files
 from schema.causes import INSTEAD
 from schema.db.models import Build
 from schema.errors import SettingsError, UsageError
@@ -53,7 +54,7 @@ def follow(session: Session, build: Build, failure: Failed, *, recipe_folders: S
 
 def _rule(build: Build, failure: Failed, folders: Sequence[Path], today: date) -> Rule | None:
     try:
-        rules = recipes.rules_for(NormalizedName(build.project.name), folders)
+        rules = recipe_files.rules_for(NormalizedName(build.project.name), folders)
     except SettingsError as err:
         log.warning("build %s: its recipes cannot be read, so no other version is built instead: %s", build.id, err)
         return None

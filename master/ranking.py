@@ -17,6 +17,7 @@ from packaging.utils import NormalizedName
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
+from master import failures
 from master.batches import batches
 from schema import names
 from schema.db import scoring
@@ -84,6 +85,8 @@ def take(database: Engine, file: Path, *, tell: Callable[[int, int], None] = lam
         with transaction(database) as session:
             done += _take(session, batch)
         tell(done.rows, total)
+    with transaction(database) as session:
+        failures.weigh(session)
     return done
 
 

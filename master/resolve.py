@@ -18,12 +18,13 @@ from packaging.version import Version
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from master import adjust, plan, recipes
+from master import adjust, plan
 from master.adjust import Wish, uploaded_at
 from master.catalogue import listed_files
 from master.plan import Built, Choice, Decision, Verdict
 from master.requests import stronger
 from master.withdraw import blocked_by, withdraw_lost
+from schema import recipe_files
 from schema.causes import RULED_OUT
 from schema.cooldown import Cooldown
 from schema.db import scoring
@@ -107,7 +108,7 @@ def _look_around(session: Session, project: Project, cooldown: Cooldown, recipe_
 
 def _rules(project: Project, folders: Sequence[Path]) -> Sequence[Rule]:
     try:
-        return recipes.rules_for(NormalizedName(project.name), folders)
+        return recipe_files.rules_for(NormalizedName(project.name), folders)
     except SettingsError:
         return ()  # its builds are held when they would be given out, and say what is wrong
 

@@ -9,6 +9,8 @@ from master.turns import Turns
 
 _DEMAND_S = 5.0
 _ABI_S = 30.0
+_FAILURES_S = 5.0
+_HOURS_S = 60.0
 
 
 def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
@@ -39,5 +41,7 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("rescore", turns.rescore, tick_s),
         ("scope", turns.scope, tick_s),
         ("demand", turns.demand, _DEMAND_S),
+        ("failures", turns.failures, _FAILURES_S),
+        ("hours", turns.hours, _HOURS_S),
     ):
         loops.add(name, turn, pause_s=pause_s)

@@ -9,14 +9,14 @@ import threading
 from celery import Celery
 from sqlalchemy import Engine
 
-from master import recipes, rota, tasks
+from master import rota, tasks
 from master.inbox import Inbox
 from master.leader import Candidate, Term
 from master.loops import Loops
 from master.parts import Parts
 from master.post import Post
 from master.turns import Turns
-from schema import wire
+from schema import recipe_files, wire
 from schema.db import migrate
 from schema.db.session import engine
 from schema.settings import Settings
@@ -29,7 +29,7 @@ def serve(settings: Settings) -> None:
     """
     database, snapshot = engine(settings.database_url), engine(settings.database_url, read_only=True)
     migrate.upgrade(database)
-    recipes.check(settings.farm.recipes)
+    recipe_files.check(settings.farm.recipes)
     Post(_app(settings)).reach()
     candidate = Candidate(database, snapshot, lead_s=settings.timing.lead_s)
     try:

@@ -77,6 +77,7 @@ def cancel(session: Session, which: Which, *, who: str, reason: str = "") -> lis
         before = _shown(build)
         why = _by("cancelled", who, reason)
         builds.end_attempt(
+            session,
             builds.attempt_of(session, Lease(build_id=build.id, fence=build.fence)),
             at=now(session),
             outcome=AttemptOutcome.CANCELLED,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from master import closure, crash, needs, ripen, sweep, watch
+from master import closure, crash, failures, needs, ripen, sweep, watch
 from master.feed import reconcile
 from master.hearing import Hearing
 from master.keep import watchdog
 from master.loops import Loops
 from master.parts import Parts, adopt
 from master.post import Post
+from schema.db import hours
 from schema.db.session import transaction
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,16 @@ class Turns:
     def demand(self) -> None:
         """Request what clients asked the index for."""
         self._parts.asked.turn(self._database)
+
+    def failures(self) -> None:
+        """Sort what failed by its cause."""
+        if failures.turn(self._database):
+            self._loops.wake("failures")  # there may be more
+
+    def hours(self) -> None:
+        """Note how much is left to do."""
+        with transaction(self._database) as session:
+            hours.sample(session)
 
     def render(self) -> None:
         """Render pages that changed."""

@@ -27,6 +27,7 @@ def withdraw(session: Session, build: Build, why: str, now: datetime) -> bool:
         for attempt in build.attempts:
             if attempt.fence == build.fence:
                 builds.end_attempt(
+                    session,
                     attempt,
                     at=now,
                     outcome=AttemptOutcome.CANCELLED,

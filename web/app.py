@@ -19,6 +19,7 @@ from web.database import Database
 from web.demand import Demands
 from web.downloads import Downloads
 from web.index import Index
+from web.live import Live
 from web.pages import pages
 from web.shown import FILTERS, inert
 from web.tally import PAUSE_S
@@ -54,6 +55,7 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     app.config.update(SEND_FILE_MAX_AGE_DEFAULT=_STATIC_CACHING_S, MAX_CONTENT_LENGTH=_REQUEST_BYTES)
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url)
+    app.extensions["live"] = Live()
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)

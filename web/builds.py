@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from schema.db import audit, repeats, scoring
-from schema.db.models import Attempt, AuditEntry, Build, Canary, Repeat, Wheel
+from schema.db.models import Attempt, AuditEntry, Build, Canary, Failure, Node, Repeat, Wheel
 from schema.db.session import now
 from schema.db.why.answers import Answer
 from schema.db.why.sentences import about
@@ -58,11 +59,24 @@ class ShownTry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """A thing that an attempt took. unit: ``s``, ``bytes`` or ""; share: of the *whole*, in percent, None: unknown."""
+
+    title: str
+    unit: str
+    amount: float
+    share: int | None = None
+    whole: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPage:
     """A build and the attempt that is looked at (None before the first).
 
     score: empty where it decides nothing any more
     repeat: that it is built once more, or is itself the second one; None for most
+    node: that of the attempt; None where it is not known any more
+    cluster_id: of the builds that failed of the same cause; None where it is not failed, or not sorted yet
     """
 
     build: Build
@@ -73,6 +87,8 @@ class BuildPage:
     audit: Sequence[AuditEntry]
     score: Sequence[Term]
     repeat: Repeat | Canary | None
+    node: Node | None
+    cluster_id: int | None
 
     @property
     def is_open(self) -> bool:
@@ -87,9 +103,7 @@ class BuildPage:
     @property
     def tries(self) -> list[ShownTry]:
         """Of the attempt; none where it was tried once, with nothing but its recipe."""
-        found = [made for item in _listed(self.attempt.tries if self.attempt else []) if (made := _try(item))]
-        shown = [_shown(number, made) for number, made in enumerate(found, 1)]
-        return shown if len(shown) > 1 or any(item.added for item in shown) else []
+        return tries(self.attempt) if self.attempt else []
 
     @property
     def materials(self) -> list[Material]:
@@ -102,18 +116,11 @@ class BuildPage:
         return sorted((str(key), str(value)) for key, value in _pairs(self.attempt and self.attempt.environment))
 
     @property
-    def resources(self) -> list[tuple[str, str, float]]:
-        """Title, unit (``s``, ``bytes`` or "") and amount."""
-        found = _pairs(self.attempt and self.attempt.resources)
-        return [
-            (
-                _RESOURCES.get(key, key),
-                next((unit for unit in ("s", "bytes") if key.endswith(f"_{unit}")), ""),
-                float(value),
-            )
-            for key, value in found
-            if isinstance(value, (int, float))
-        ]
+    def resources(self) -> list[Used]:
+        """What the attempt took, beside what its node has."""
+        found = [(key, value) for key, value in _pairs(self.attempt and self.attempt.resources) if _is_number(value)]
+        wall_s = next((float(value) for key, value in found if key == "wall_s"), 0.0)
+        return [_used(key, float(value), node=self.node, wall_s=wall_s) for key, value in found]
 
 
 def build_page(session: Session, build_id: int, *, fence: int | None, rules: Rules) -> BuildPage | None:
@@ -127,18 +134,28 @@ def build_page(session: Session, build_id: int, *, fence: int | None, rules: Rul
     attempt = next((item for item in attempts if item.fence == fence), None)
     if fence is not None and attempt is None:
         return None
+    shown = attempt or (attempts[-1] if attempts else None)
     answer = about(build, scene(session, [build], rules=rules))
     wheels = session.scalars(select(Wheel).where(Wheel.build_id == build_id).order_by(Wheel.filename)).all()
     return BuildPage(
         build=build,
         answer=answer,
         attempts=attempts,
-        attempt=attempt or (attempts[-1] if attempts else None),
+        attempt=shown,
         wheels=wheels,
         audit=audit.entries(session, limit=farm.PAGE, subject=f"build {build_id}"),
         repeat=repeats.of(session, build_id),
         score=scoring.explain(session, build, now=now(session)) if build.state in scoring.SCORED else (),
+        node=session.get(Node, shown.node.replace("\0", "")) if shown else None,
+        cluster_id=session.scalar(select(Failure.cluster_id).where(Failure.build_id == build_id)),
     )
+
+
+def tries(attempt: Attempt) -> list[ShownTry]:
+    """Of *attempt*; none where it was tried once, with nothing but its recipe."""
+    found = [made for item in _listed(attempt.tries) if (made := _try(item))]
+    shown = [_shown(number, made) for number, made in enumerate(found, 1)]
+    return shown if len(shown) > 1 or any(item.added for item in shown) else []
 
 
 def materials(attempt: Attempt) -> list[Material]:
@@ -166,6 +183,25 @@ def timed(attempt: Attempt) -> list[TimedStep]:
         )
         for step, passed in zip(steps, seconds, strict=True)
     ]
+
+
+def _used(key: str, amount: float, *, node: Node | None, wall_s: float) -> Used:
+    share, whole = None, ""
+    if node is not None and key == "cpu_s" and node.cores and wall_s:
+        share, whole = 100 * amount / (wall_s * node.cores), f"what {node.cores} cores could do in that time"
+    elif node is not None and key == "peak_memory_bytes" and node.memory_bytes:
+        share, whole = 100 * amount / node.memory_bytes, "its node's memory"
+    return Used(
+        title=_RESOURCES.get(key, key),
+        unit=next((unit for unit in ("s", "bytes") if key.endswith(f"_{unit}")), ""),
+        amount=amount,
+        share=round(min(max(share, 0), 100)) if share is not None else None,
+        whole=whole,
+    )
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401 - as below
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _step(item: object) -> Step | None:

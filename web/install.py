@@ -9,6 +9,19 @@ from urllib.parse import urlsplit
 
 from schema.platforms import Platform
 
+_USER_AGENT = 1000
+# As browsers write them, the longer words first: an x86_64 browser may say "i686 on x86_64".
+_ARCHITECTURES = (
+    ("aarch64", "aarch64"),
+    ("arm64", "aarch64"),
+    ("armv8l", "armv7l"),
+    ("armv7l", "armv7l"),
+    ("armv6l", "armv6l"),
+    ("x86_64", "x86_64"),
+    ("amd64", "x86_64"),
+    ("i686", "i686"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
@@ -37,8 +50,21 @@ def views(platforms: Sequence[Platform]) -> list[View]:
     return [*of_distributions, View(name="", title="Any Linux (portable wheels only)")]
 
 
+def fitting(views: Sequence[View], user_agent: str) -> View | None:
+    """The first view for the machine that a browser says it runs on; None where it says none that there is a view for.
+
+    A browser tells the processor, and hardly ever the distribution: a person must look at the choice.
+    """
+    told = user_agent[:_USER_AGENT].lower()
+    if "linux" not in told or "android" in told:
+        return None
+    arch = next((arch for word, arch in _ARCHITECTURES if word in told), "")
+    named = [view for view in views for place in view.platforms[:1] if place.arch == arch]
+    return next((view for view in named if view.platforms[0].distribution.identity[0] in told), next(iter(named), None))
+
+
 def ways(base_url: str, view: View, *, name: str = "NAME") -> list[Way]:
-    """How pip, uv and poetry install the project *name* from *view* of the farm at *base_url*."""
+    """How pip, uv, poetry and pdm install the project *name* from *view* of the farm at *base_url*."""
     url = f"{base_url}/{view.name}/simple/" if view.name else f"{base_url}/simple/"
     trusted = _host_to_trust(base_url)
     constraint = f"{base_url}/constraints/{view.platforms[0]}.txt" if view.platforms else ""
@@ -78,6 +104,13 @@ def ways(base_url: str, view: View, *, name: str = "NAME") -> list[Way]:
             file="pyproject.toml",
             text=_poetry(url),
             note="At equal versions poetry takes the first source, so the farm stands before PyPI.",
+        ),
+        Way(
+            key="pdm",
+            title="pdm",
+            file="pyproject.toml",
+            text=f'[[tool.pdm.source]]\nname = "farm"\nurl = "{url}"\nverify_ssl = {"false" if trusted else "true"}',
+            note="PyPI stays a source beside it; pdm takes the best version of all of them.",
         ),
     ]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from schema.printable import printable
 
 _CHUNK_BYTES = 64 * 1024
+_STEP = re.compile(r"^--- ([a-z-]{1,40})$", re.MULTILINE)
+_MOST_SECTIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +22,29 @@ class Tail:
     text: str
     size_bytes: int
     whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """What was said in one step; name: of the step, "" before the first."""
+
+    name: str
+    text: str
+
+    @property
+    def lines(self) -> int:
+        """How many there are."""
+        return self.text.count("\n")
+
+
+def sections(text: str) -> list[Section]:
+    """A log by its steps; a hostile one may have lines that look like a step, so there are at most so many."""
+    found, name, begin = [], "", 0
+    for match in islice(_STEP.finditer(text), _MOST_SECTIONS):
+        found.append(Section(name=name, text=text[begin : match.start()]))
+        name, begin = match[1], match.end() + 1
+    found.append(Section(name=name, text=text[begin:]))
+    return [section for section in found if section.name or section.text]
 
 
 def path(folder: Path, build_id: int, fence: int) -> Path:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from packaging.utils import canonicalize_name
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from schema.db import counts, repeats
 from schema.db.models import Build, Node, Project, Wheel
 from schema.db.why.answers import Answer
 from schema.db.why.sentences import about
@@ -19,7 +17,8 @@ from schema.states import OPEN_STATES, BuildState
 from schema.vitals import Health
 
 PAGE = 50
-_NEWEST = 8
+# So many builds of a state are looked at for a page that shows one platform only, whose newest no index knows.
+_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,41 +30,23 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
-    """What the farm has and does.
-
-    running: at most a page of builds; newest: wheels, the newest first; repeats: verdict → builds
-    """
-
-    wheels: int
-    projects: int
-    size_bytes: int
-    last_published_at: datetime | None
-    states: dict[str, int]
-    running: Sequence[Shown]
-    newest: Sequence[Wheel]
-    nodes: int
-    nodes_heard: int
-    repeats: dict[str, int]
-
-    @property
-    def repeated(self) -> str:
-        """What building a share of the builds twice has shown; "" where none was."""
-        return repeats.sentence(self.repeats)
-
-    @property
-    def to_do(self) -> int:
-        """Builds that wait for a node, or for something else."""
-        return self.states.get(BuildState.QUEUED, 0) + self.states.get(BuildState.WAITING, 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Crew:
     """A node and what it works on."""
 
     node: Node
     silent: bool
     builds: list[Shown] = field(default_factory=list)
+
+    @property
+    def images(self) -> list[str]:
+        """Those that it builds in: only what its self-test has passed is offered."""
+        offered = self.node.platforms if isinstance(self.node.platforms, list) else []
+        return sorted({str(name).rpartition("-")[0] for name in offered} - {""})
+
+    @property
+    def busy(self) -> int:
+        """Slots in use."""
+        return sum(item.build.state == BuildState.LEASED for item in self.builds)
 
     @property
     def health(self) -> Health:
@@ -95,34 +76,6 @@ def portability(session: Session, name: str, *, most: int = 1000) -> dict[str, o
     return {row.filename: row.portability for row in newest}
 
 
-def overview(session: Session, *, rules: Rules) -> Overview:
-    """For the home page."""
-    here = Wheel.removed_at.is_(None)
-    wheels, projects, size_bytes, last = session.execute(
-        select(
-            func.count(),
-            func.count(Wheel.project_id.distinct()),
-            func.coalesce(func.sum(Wheel.size_bytes), 0),
-            func.max(Wheel.published_at),
-        ).where(here)
-    ).one()
-    newest = select(Wheel).where(here).order_by(Wheel.published_at.desc(), Wheel.filename).limit(_NEWEST)
-    running = _builds(session, Build.state.in_((BuildState.LEASED, BuildState.COLLECTING)))
-    found = scene(session, running, rules=rules)
-    return Overview(
-        wheels=wheels,
-        projects=projects,
-        size_bytes=int(size_bytes),
-        last_published_at=last,
-        states=counts.by_state(session),
-        repeats=repeats.figures(session),
-        running=_shown(running, found),
-        newest=session.scalars(newest.options(joinedload(Wheel.project), joinedload(Wheel.build))).all(),
-        nodes=len(found.nodes),
-        nodes_heard=sum(not found.is_silent(node) for node in found.nodes),
-    )
-
-
 def latest_builds(
     session: Session, *, state: str = "", platform: str = "", before: int = 0, rules: Rules
 ) -> tuple[list[Shown], int]:
@@ -130,26 +83,26 @@ def latest_builds(
 
     state: a ``BuildState``, ``open`` for all in which the farm has something to do, or "" for any
     """
-    wanted: list[ColumnElement[bool]] = []
-    if state == "open":
-        wanted.append(Build.state.in_(OPEN_STATES))
-    elif state:
-        wanted.append(Build.state == state)
+    states = sorted(OPEN_STATES) if state == "open" else [state] if state else [""]
+    limit = _LOOKED_AT if platform else PAGE + 1
+    looked_at = [session.scalars(_newest(item, before=before, limit=limit)).all() for item in states]
+    # What lies behind this is not known of every state yet, and comes with the next page.
+    horizon = max((ids[-1] for ids in looked_at if len(ids) == limit), default=0)
+    ids = [number for ids in looked_at for number in ids if number >= horizon]
+    fitting = select(Build).where(Build.id.in_(ids)).options(joinedload(Build.project)).order_by(Build.id.desc())
     if platform:
-        wanted.append(Build.platform == platform)
-    if before:
-        wanted.append(Build.id < before)
-    found = _builds(session, *wanted, limit=PAGE + 1)
-    shown = found[:PAGE]
-    return _shown(shown, scene(session, shown, rules=rules)), shown[-1].id if len(found) > PAGE else 0
+        fitting = fitting.where(Build.platform == platform)
+    found = session.scalars(fitting.limit(PAGE + 1)).all()
+    page = found[:PAGE]
+    return shown_with(session, page, rules=rules), page[-1].id if len(found) > PAGE else horizon
 
 
 def nodes(session: Session, *, rules: Rules) -> list[Crew]:
     """Every node with its builds, by name."""
-    running = _builds(session, Build.leased_to.is_not(None), limit=10 * PAGE)
+    running = newest_builds(session, Build.leased_to.is_not(None), limit=10 * PAGE)
     found = scene(session, running, rules=rules)
     crews = {node.name: Crew(node=node, silent=found.is_silent(node)) for node in found.nodes}
-    for item in _shown(running, found):
+    for item in shown(running, found):
         if item.build.leased_to in crews:
             crews[item.build.leased_to].builds.append(item)
     return list(crews.values())
@@ -182,10 +135,24 @@ def search(session: Session, text: str, *, after: str = "") -> Found:
     )
 
 
-def _builds(session: Session, *wanted: ColumnElement[bool], limit: int = PAGE) -> list[Build]:
+def newest_builds(session: Session, *wanted: ColumnElement[bool], limit: int = PAGE) -> list[Build]:
+    """At most *limit* builds with their projects, the newest first; by what is *wanted* an index must find them."""
     newest = select(Build).where(*wanted).order_by(Build.id.desc()).limit(limit)
     return list(session.scalars(newest.options(joinedload(Build.project))))
 
 
-def _shown(builds: Sequence[Build], scene: Scene) -> list[Shown]:
+def shown_with(session: Session, builds: Sequence[Build], *, rules: Rules) -> list[Shown]:
+    """Each of *builds* with its sentence, for which everything is read."""
+    return shown(builds, scene(session, builds, rules=rules))
+
+
+def shown(builds: Sequence[Build], scene: Scene) -> list[Shown]:
+    """Each of *builds* with its sentence."""
     return [Shown(build=build, answer=about(build, scene)) for build in builds]
+
+
+def _newest(state: str, *, before: int, limit: int) -> Select[int]:
+    wanted = select(Build.id).order_by(Build.id.desc()).limit(limit)
+    if state:
+        wanted = wanted.where(Build.state == state)
+    return wanted.where(Build.id < before) if before else wanted

@@ -24,12 +24,12 @@ from builder import build as building
 from builder import images
 from builder.log import Log
 from builder.workshop import Workshop
-from master.recipes import rules_for
 from master.upstream import Upstream
 from schema.errors import JobError, NodeError
 from schema.jobs import BuildJob, Sdist
 from schema.names import Sha256
 from schema.platforms import Platform
+from schema.recipe_files import rules_for
 from schema.recipes import Rule, applicable, combined, remedies
 from schema.settings import Settings
 from schema.simple.read import Listed, Page

@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from builder.debian_index import depends, needed
-from builder.symptoms import language_of
 from schema.missing import Missing, MissingKind
+from schema.symptoms import language_of
 
 logger = logging.getLogger(__name__)
 

@@ -64,7 +64,7 @@ def _variables(_context: click.Context, _option: click.Parameter, given: tuple[s
     metavar="VARIABLE=VALUE",
     multiple=True,
     callback=_variables,
-    help="For ansible, such as node_slots=2; may be given several times.",
+    help="For ansible, such as node_firewall=true; may be given several times.",
 )
 @as_json
 @pass_door

@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 from packaging.utils import NormalizedName
 
-from master import recipes as files
-from master import rule_counts
 from master.cli.farm import reading
-from master.rule_counts import RuleRow
 from schema import names
+from schema import recipe_files as files
+from schema.db import rules
 from schema.db.session import now
 from schema.door import Door, Group, answer, answer_json, as_json, columns, pass_door
 from schema.printable import one_line
@@ -32,7 +31,7 @@ def recipes(door: Door, *, project: str | None, unused_days: int, as_json: bool)
     chosen = [names.project_name(project)] if project else files.projects(folders)
     found = [rule for name in chosen for rule in files.rules_for(NormalizedName(name), folders)]
     with reading(door.settings) as session:
-        rows = rule_counts.report(session, found, now=now(session), unused_days=unused_days)
+        rows = rules.report(session, found, now=now(session), unused_days=unused_days)
     if as_json:
         answer_json([row.to_json() for row in rows])
         return
@@ -40,7 +39,7 @@ def recipes(door: Door, *, project: str | None, unused_days: int, as_json: bool)
     answer(columns(head, [_line(row) for row in rows]) if rows else "there are no rules")
 
 
-def _line(row: RuleRow) -> tuple[str, ...]:
+def _line(row: rules.RuleRow) -> tuple[str, ...]:
     used = f"{row.used_at:%Y-%m-%d}" if row.used_at else "never"
     notes = ", ".join(row.notes)
     return (

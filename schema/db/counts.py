@@ -1,26 +1,24 @@
-"""How many builds are in each state on each platform: kept with every change, so that nobody ever counts millions.
-
-Changes are collected in the session and written once, sorted, just before its transaction is committed: two
-transactions then lock the same rows in the same order, and for as short a time as can be.
-"""
+"""How many builds are in each state on each platform: kept with every change (``schema.db.tally``)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
-from sqlalchemy import bindparam, event, func, select, text, union_all
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy import bindparam, func, select, text, union_all
+from sqlalchemy.orm import Session
 
 from schema.db.models import Build, BuildCount
+from schema.db.tally import Tally
 from schema.states import BuildState
 
 Key = tuple[str, str]  # platform, state
 
-_INFO = "wheelfarm.build_counts"
-_ADD = text(
-    """INSERT INTO build_counts (platform, state, builds) VALUES (:platform, :state, :builds)
-    ON CONFLICT (platform, state) DO UPDATE SET builds = build_counts.builds + excluded.builds"""
+_TALLY = Tally(
+    text(
+        """INSERT INTO build_counts (platform, state, builds) VALUES (:platform, :state, :builds)
+        ON CONFLICT (platform, state) DO UPDATE SET builds = build_counts.builds + excluded.builds"""
+    ),
+    ("platform", "state"),
 )
 _BY_PLATFORM = select(BuildCount.platform, BuildCount.builds).where(BuildCount.state == bindparam("state"))
 
@@ -29,18 +27,16 @@ def note(
     session: Session, platform: str, *, left: str | None = None, entered: str | None = None, builds: int = 1
 ) -> None:
     """*builds* left one state and entered another; None where they were, or are, nowhere."""
-    changes = _changes(session)
     for state, sign in ((left, -1), (entered, 1)):
         if state is not None:
-            changes[platform, str(state)] += sign * builds
+            _TALLY.note(session, (platform, str(state)), sign * builds)
 
 
 def counts(session: Session) -> dict[Key, int]:
     """The builds by platform and state, what this session has changed included; what is none is left out."""
     found = Counter({(row.platform, row.state): row.builds for row in session.scalars(select(BuildCount))})
-    for changes in session.info.get(_INFO, {}).values():
-        for key, change in changes.items():
-            found[key] += change
+    for (platform, state), change in _TALLY.noted(session).items():
+        found[platform, state] += change
     return {key: builds for key, builds in sorted(found.items()) if builds > 0}
 
 
@@ -55,9 +51,8 @@ def by_state(session: Session) -> dict[str, int]:
 def by_platform(session: Session, state: BuildState) -> dict[str, int]:
     """Platform → the builds that are in that state there."""
     found = Counter(dict(session.execute(_BY_PLATFORM, {"state": state}).all()))
-    for changes in session.info.get(_INFO, {}).values():
-        for (platform, at), change in changes.items():
-            found[platform] += change if at == state else 0
+    for (platform, at), change in _TALLY.noted(session).items():
+        found[platform] += change if at == state else 0
     return {platform: builds for platform, builds in sorted(found.items()) if builds > 0}
 
 
@@ -66,7 +61,7 @@ def recount(session: Session) -> dict[Key, int]:
 
     One statement sees builds and counts at the same moment, and corrects by differences: others may work meanwhile.
     """
-    _write(session)
+    _TALLY.write(session)
     real = select(Build.platform, Build.state, func.count().label("builds")).group_by(Build.platform, Build.state)
     kept = select(BuildCount.platform, BuildCount.state, -BuildCount.builds)
     both = union_all(real, kept).subquery()
@@ -78,34 +73,3 @@ def recount(session: Session) -> dict[Key, int]:
     for (platform, state), builds in found.items():
         note(session, platform, entered=state, builds=builds)
     return found
-
-
-def _changes(session: Session) -> Counter[Key]:
-    """What the innermost transaction has changed so far: a savepoint that is rolled back takes its own with it."""
-    pending: dict[SessionTransaction | None, Counter[Key]] = session.info.setdefault(_INFO, {})
-    return pending.setdefault(_innermost(session), Counter())
-
-
-def _innermost(session: Session) -> SessionTransaction | None:
-    return session.get_nested_transaction() or session.get_transaction()
-
-
-@event.listens_for(Session, "before_commit")
-def _write(session: Session) -> None:
-    pending = session.info.get(_INFO)
-    changes: Mapping[Key, int] = pending.pop(_innermost(session), {}) if pending else {}
-    rows = [
-        {"platform": platform, "state": state, "builds": change}
-        for (platform, state), change in sorted(changes.items())
-        if change
-    ]
-    if not rows:
-        return
-    session.connection().execute(_ADD, rows)
-
-
-@event.listens_for(Session, "after_transaction_end")
-def _forget(session: Session, ended: SessionTransaction) -> None:
-    pending = session.info.get(_INFO)
-    if pending:
-        pending.pop(ended, None)

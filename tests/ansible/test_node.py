@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ def node() -> Iterator[Deployed]:
     with (
         host("node") as machine,
         remote_node.deployed(
-            machine, f"debian12-{arch}-cp311", f"node_images_from={remote_node.exported(arch)}", "node_slots=1"
+            machine, f"debian12-{arch}-cp311", f"node_images_from={remote_node.exported(arch)}", "node_firewall=true"
         ) as made,
     ):
         yield made
@@ -41,13 +43,35 @@ def test_it_builds_for_the_master(node: Deployed) -> None:
 def test_another_run_changes_nothing(node: Deployed) -> None:
     images = f"node_images_from={remote_node.exported(this_machine())}"
 
-    again = playing.play(node.inventory, "playbooks/node.yml", "-l", NODE, "-e", images)
+    again = playing.play(node.inventory, "playbooks/node.yml", "-l", NODE, "-e", images, "-e", "node_firewall=true")
 
     assert again.changed == 0, again.said
 
 
 def test_a_dry_run_finds_nothing_to_do(node: Deployed) -> None:
     assert playing.play(node.inventory, "playbooks/node.yml", "--check").changed == 0
+
+
+def test_it_lets_in_nothing_but_ssh(node: Deployed) -> None:
+    server = node.machine.ssh_command("echo $$; exec python3 -m http.server --bind 0.0.0.0 8080 2>&1")
+    with subprocess.Popen(server, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        number = running.stdout.readline().strip()
+        try:
+            listens = "grep -q ':1F90 00000000:0000 0A' /proc/net/tcp"  # port 8080
+            look = f"for n in $(seq 100); do {listens} && exit; sleep 0.1; done; exit 1"
+            assert node.machine.ssh(look).returncode == 0
+            with pytest.raises(TimeoutError):
+                _connect(node, 8080)
+            assert node.machine.ssh("nft delete table inet wheelfarm").returncode == 0
+            _connect(node, 8080)
+        finally:
+            node.machine.ssh(f"kill {number}; nft --file /etc/wheelfarm/firewall.nft")
+
+
+def _connect(node: Deployed, port: int) -> None:
+    with socket.create_connection((node.machine.address, port), timeout=3):
+        pass
 
 
 def test_no_password_is_told_and_only_root_reads_it(node: Deployed) -> None:

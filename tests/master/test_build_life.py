@@ -55,7 +55,7 @@ some_node = st.sampled_from(NODES)
 def _fail(session: Session, build: Build, failure_class: FailureClass) -> None:
     attempt = builds.attempt_of(session, Lease(build_id=build.id, fence=build.fence))
     outcome = AttemptOutcome.FAILED
-    builds.end_attempt(attempt, at=now(session), outcome=outcome, failure_class=failure_class)
+    builds.end_attempt(session, attempt, at=now(session), outcome=outcome, failure_class=failure_class)
     session.flush()
     if failure_class is FailureClass.REQUIREMENT:
         needs.wait(session, build, [f"p{build.id}"])  # the project of the next build, which may be there or not
@@ -236,7 +236,7 @@ class BuildLife(RuleBasedStateMachine):
 
     def _publish(self, session: Session, build: Build) -> None:
         attempt = builds.attempt_of(session, Lease(build_id=build.id, fence=build.fence))
-        builds.end_attempt(attempt, at=now(session), outcome=AttemptOutcome.BUILT)
+        builds.end_attempt(session, attempt, at=now(session), outcome=AttemptOutcome.BUILT)
         rows.wheel(session, build, filename=f"p-{build.id}-{build.fence}-py3-none-any.whl")
         assert builds.move(session, build, BuildState.PUBLISHED, reason="published")
         self.published[build.id, build.fence] += 1

@@ -132,7 +132,12 @@ def _fail(database: Engine, build_id: int, failure_class: FailureClass, node: No
         assert lease is not None
         attempt = builds.attempt_of(session, lease)
         builds.end_attempt(
-            attempt, at=now(session), outcome=AttemptOutcome.FAILED, failure_class=failure_class, message="oh no"
+            session,
+            attempt,
+            at=now(session),
+            outcome=AttemptOutcome.FAILED,
+            failure_class=failure_class,
+            message="oh no",
         )
         session.flush()
         builds.fail(session, build, failure_class=failure_class, message="oh no", retry_s=60)

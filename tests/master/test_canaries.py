@@ -57,7 +57,9 @@ def _ends(session: Session, jobs: list[BuildJob], verdict: Repeated, detail: str
     for job in jobs:
         row, build = session.get_one(Canary, job.build_id), session.get_one(Build, job.build_id)
         row.verdict, row.detail, row.told_at = verdict, detail, now(session)
-        builds.end_attempt(builds.attempt_of(session, job.lease), at=now(session), outcome=AttemptOutcome.BUILT)
+        builds.end_attempt(
+            session, builds.attempt_of(session, job.lease), at=now(session), outcome=AttemptOutcome.BUILT
+        )
         builds.move(session, build, BuildState.COLLECTING, reason="", leased_to=NEW)
         builds.move(session, build, BuildState.UNNEEDED, reason=f"repeats build {row.build_id}")
     session.flush()
@@ -195,6 +197,7 @@ def test_a_node_that_cannot_build_what_others_built_is_set_aside(session: Sessio
     for job in _given(session):
         build = session.get_one(Build, job.build_id)
         builds.end_attempt(
+            session,
             builds.attempt_of(session, job.lease),
             at=now(session),
             outcome=AttemptOutcome.FAILED,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from master import builds, rule_counts
 from master.dispatch import Dispatcher
+from schema.db import rules
 from schema.db.models import Attempt, RuleCount
 from schema.db.session import transaction
 from schema.jobs import BuildResult, Lease, Limits, Outcome
@@ -37,7 +38,7 @@ def ended(
     project = rows.project(session, f"p{known}" if known else "demo")
     rules = ["demo/one", "demo/two"]
     attempt = rows.attempt(session, rows.build(session, project), outcome=AttemptOutcome.RUNNING, rules=rules)
-    builds.end_attempt(attempt, at=NOW, outcome=outcome, failure_class=failure)
+    builds.end_attempt(session, attempt, at=NOW, outcome=outcome, failure_class=failure)
     rule_counts.count(session, attempt, result(attempt, tried=tried, lasting=lasting))
     return attempt
 
@@ -129,7 +130,7 @@ def test_a_rule_that_was_never_used_or_not_for_long_is_told_as_unused(database: 
         other = replace(RULE, id="demo/never")
 
         def notes(days: int) -> list[tuple[str, ...]]:
-            found = rule_counts.report(session, [RULE, other], now=NOW + timedelta(days=days), unused_days=90)
+            found = rules.report(session, [RULE, other], now=NOW + timedelta(days=days), unused_days=90)
             return [row.notes for row in found]
 
         assert notes(90) == [(), ("unused",)]
@@ -142,7 +143,7 @@ def test_a_rule_is_told_as_expired_after_its_last_day(database: Engine) -> None:
         session.add(RuleCount(id="demo/one", uses=1, successes=1, used_at=NOW))
         session.flush()
 
-        [today] = rule_counts.report(session, [rule], now=NOW, unused_days=90)
-        [tomorrow] = rule_counts.report(session, [rule], now=NOW + timedelta(days=1), unused_days=90)
+        [today] = rules.report(session, [rule], now=NOW, unused_days=90)
+        [tomorrow] = rules.report(session, [rule], now=NOW + timedelta(days=1), unused_days=90)
 
         assert (today.notes, tomorrow.notes, today.expires) == ((), ("expired",), "2026-11-27")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from master import failures
 from schema.db.models import Build, Mark, WheelAnatomy
 from schema.settings import Settings
 from schema.wheels.anatomy import FORMAT
@@ -51,8 +52,13 @@ def project(session: Session, settings: Settings, key: str) -> dict[str, int]:
     entries.audit(
         session, short[:200], who=short, action=short[:30], before={short: text}, after={short: [text]}, reason=text
     )
-    failed = entries.build(session, added, "1.0", state="failed", fence=1, sdist_id=sdist.id)
+    failed = entries.build(
+        session, added, "1.0", state="failed", reason=f"build: {text}", fence=1, sdist_id=sdist.id, platform=short
+    )
     _attempt(session, failed, text, outcome="failed", failure_class="build", finished_at=ago())
+    failures.sort(session)
+    waiting = entries.project(session, f"waiting-{key}", title=short)  # whose versions are versions, as the queue needs
+    entries.build(session, waiting, "4.0", platform=short, state="queued", reason=text)
     published = entries.build(session, added, "2.0", state="published", fence=1, sdist_id=sdist.id)
     _attempt(session, published, text, outcome="built", finished_at=ago())
     entries.wheel(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy.orm import Session
 
-from schema.db.models import Build, WheelAnatomy
+from master import failures
+from schema.db.models import Build, HourCount, WheelAnatomy
 from schema.names import Sha256
 from schema.settings import Settings
 from schema.wheels import anatomy
@@ -55,6 +58,7 @@ def steps(count: int, *, running: bool = False) -> list[dict[str, object]]:
     return made
 
 
+HEALTH = {"load": 2.4, "memory_free_bytes": 3_100_000_000, "temperature_c": 61.5, "throttled": 0, "clock_s": 0.2}
 MATERIALS = [
     {"kind": "image", "name": "debian12-x86_64", "version": "2026-11-20", "sha256": entries.digest("image")},
     {"kind": "requirement", "name": "setuptools", "version": "82.0.1", "sha256": entries.digest("setuptools")},
@@ -127,6 +131,7 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
         cores=4,
         memory_bytes=8_160_437_862,
         disk_free_bytes=21_474_836_480,
+        health=HEALTH,
     )
     entries.node(session, "pi4-b", heard_at=ago(hours=3), platforms=[ARM])
     entries.node(session, "builder-of-many-names", state="draining", state_reason="gets a new disk")
@@ -140,7 +145,10 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
     made["published"] = _published(
         session, settings, cffi_build=entries.build(session, cffi, state="published", sdist_id=sdist.id, fence=1)
     )
-    made["failed"] = entries.build(session, cffi, platform=ARM, state="failed", sdist_id=sdist.id, fence=2)
+    reason = "build: src/c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory"
+    made["failed"] = entries.build(
+        session, cffi, platform=ARM, state="failed", reason=reason, sdist_id=sdist.id, fence=2
+    )
     for fence in (1, 2):
         entries.attempt(
             session,
@@ -225,7 +233,29 @@ def farm(session: Session, settings: Settings) -> dict[str, Build]:
         repeated=False,
         repeated_note="a build date stands in click/_date.py",
     )
+    history(session)
     return made
+
+
+def history(session: Session) -> None:
+    """Two weeks of work behind the farm, with the failed builds sorted by their cause."""
+    hour = ago().replace(minute=0, second=0, microsecond=0)
+    for day in range(14):
+        at = hour - timedelta(days=day)
+        ended = {
+            "built": 90 + 7 * day % 40,
+            "header": 9,
+            "build": 14 - day % 5,
+            "library": 4,
+            "timeout": 2,
+            "memory": 1,
+            "tests": 3,
+        }
+        ended["open"] = 700 - 31 * (13 - day)
+        for what, builds in ended.items():
+            session.add(HourCount(hour=at, platform=HERE, what=what, builds=builds))
+    session.flush()
+    failures.sort(session)
 
 
 PORTABILITY = [

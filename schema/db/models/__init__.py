@@ -3,6 +3,7 @@
 from schema.db.models.base import Base, Instant
 from schema.db.models.builds import Attempt, Build, BuildCount, BuildMaterial, RuleCount, WhatWorked
 from schema.db.models.downloads import Download
+from schema.db.models.failures import Cure, Failure, FailureCluster, HourCount, UnsortedFailure
 from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node
 from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
 from schema.db.models.wheels import Canary, DirtyPage, Repeat, Wheel, WheelAnatomy
@@ -16,10 +17,14 @@ __all__ = [
     "BuildCount",
     "BuildMaterial",
     "Canary",
+    "Cure",
     "Demand",
     "DirtyPage",
     "Download",
+    "Failure",
+    "FailureCluster",
     "HostKey",
+    "HourCount",
     "Instant",
     "Leadership",
     "Mark",
@@ -28,6 +33,7 @@ __all__ = [
     "Repeat",
     "Request",
     "RuleCount",
+    "UnsortedFailure",
     "UpstreamFile",
     "WhatWorked",
     "Wheel",

@@ -34,6 +34,7 @@ class Wheel(Base):
         Index(None, "sha256"),
         Index(None, "metadata_sha256"),
         Index(None, "provenance_sha256"),
+        where("ix_wheels_newest", "published_at", "filename", when="removed_at IS NULL"),
     )
 
     filename: Mapped[Name] = mapped_column(primary_key=True)

@@ -83,7 +83,7 @@ def failed(build: Build, scene: Scene) -> Said:
         why = ended(build.reason or "no reason was recorded")
         return Said(Reason.FAILED, Actor.OPERATOR, f"Failed: {why} {_retry(build)} tries again.")
     failure = FailureClass(last.failure_class)
-    actor, advice = _ADVICE[failure]
+    actor, helps = _ADVICE[failure]
     tells = f"{failure}: {clause(last.evidence or last.message, otherwise='it left no message')}"
     if build.reason.startswith(causes.INSTEAD):
         other = build.reason.removeprefix(causes.INSTEAD).partition("; it failed with ")[0]
@@ -91,8 +91,14 @@ def failed(build: Build, scene: Scene) -> Said:
             f"Failed on {last.node}{_nth(build, scene)} ({tells}); built instead: {clause(other, otherwise='another')}."
         )
         return Said(Reason.INSTEAD, Actor.NOBODY, text)
-    text = f"Failed on {last.node}{_nth(build, scene)} ({tells}): {_filled(advice, build)}."
+    text = f"Failed on {last.node}{_nth(build, scene)} ({tells}): {_filled(helps, build)}."
     return Said(Reason(f"failed-{failure}"), actor, text)
+
+
+def advice(failure_class: FailureClass) -> tuple[Actor, str]:
+    """Who can do something about a class of failures, and what; for any build of any project."""
+    actor, text = _ADVICE[failure_class]
+    return actor, text.format(retry="`wheelfarm retry BUILD`", name="NAME")
 
 
 def _without_requirement(build: Build) -> Said:
@@ -106,8 +112,8 @@ def _without_requirement(build: Build) -> Said:
     return Said(Reason.REQUIREMENT_FAILED, Actor.OPERATOR, text)
 
 
-def _filled(advice: str, build: Build) -> str:
-    return advice.format(retry=_retry(build), name=build.project.name)
+def _filled(helps: str, build: Build) -> str:
+    return helps.format(retry=_retry(build), name=build.project.name)
 
 
 def _retry(build: Build) -> str:

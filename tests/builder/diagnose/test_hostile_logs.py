@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.diagnose import diagnose
-from builder.symptoms import SYMPTOMS
+from schema.symptoms import SYMPTOMS
 
 MANY = 1024 * 1024
 # What the patterns begin with, and what they run over.

@@ -10,10 +10,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from builder.workshop import Workshop
-from master.recipes import rules_for
 from master.upstream import Upstream
 from schema.jobs import BuildJob, Limits, Sdist
 from schema.platforms import Platform
+from schema.recipe_files import rules_for
 from schema.recipes import applicable, combined
 from schema.settings import Settings
 from schema.simple.read import Page

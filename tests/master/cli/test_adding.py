@@ -237,10 +237,10 @@ def test_an_inventory_of_ones_own_is_used_as_it_is(wheelfarm: Call, settings: Se
     own = settings.farm.home / "hosts.yml"
     own.write_text("all: {}")
 
-    called = wheelfarm("node", "add", "pi4", sshd.target, "--yes", "--inventory", own, "-e", "node_slots=2")
+    called = wheelfarm("node", "add", "pi4", sshd.target, "--yes", "--inventory", own, "-e", "node_firewall=true")
 
     assert f"ansible-playbook -i {own} " in called.out
-    assert called.out.endswith("-l pi4 -e node_slots=2\n")
+    assert called.out.endswith("-l pi4 -e node_firewall=true\n")
     assert not (settings.farm.home / "ansible").exists()
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from schema.db import migrate
+from schema.db.models import Failure
 from schema.db.session import engine, transaction
 from schema.settings import Settings, load
 from tests.web import hostile, seed
@@ -20,6 +21,7 @@ from tests.web.server import settings_file, started
 
 _CHROMIUM = "/usr/bin/chromium"
 _CHROMEDRIVER = "/usr/bin/chromedriver"
+_AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -36,13 +38,17 @@ _FLAGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Farm:
-    """A farm that people look at. builds: numbers by state; hostile: numbers of every hostile project's builds."""
+    """A farm that people look at. builds: numbers by state; hostile: numbers of every hostile project's builds.
+
+    clusters: addresses of the causes of which those have failed
+    """
 
     url: str
     settings: Settings
     database: Engine
     builds: dict[str, int]
     hostile: dict[str, dict[str, int]]
+    clusters: dict[str, list[str]]
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +60,13 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with transaction(database) as session:
         builds = {state: build.id for state, build in seed.farm(session, settings).items()}
         attacks = {key: hostile.project(session, settings, key) for key in hostile.PAYLOADS}
+        rows = session.execute(select(Failure.build_id, Failure.cluster_id))
+        causes = {build_id: f"/failures/{cluster_id}/" for build_id, cluster_id in rows}
+    clusters = {key: [causes[numbers["failed"]]] for key, numbers in attacks.items()}
     with started(file) as server:
-        yield Farm(url=server.url, settings=settings, database=database, builds=builds, hostile=attacks)
+        yield Farm(
+            url=server.url, settings=settings, database=database, builds=builds, hostile=attacks, clusters=clusters
+        )
     database.dispose()
 
 
@@ -74,6 +85,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory, farm: Farm) -> Iterator[we
     # The driver's path is given, so that selenium never looks for one on the network.
     driver = webdriver.Chrome(options=options, service=Service(_CHROMEDRIVER))
     driver.set_page_load_timeout(30)
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _AXE.read_text(encoding="utf-8")})
     _warm(driver, farm.url)
     yield driver
     driver.quit()

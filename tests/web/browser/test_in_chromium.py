@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from selenium import webdriver
@@ -17,54 +19,61 @@ from schema.db.models import Attempt, Build, Node
 from schema.db.session import transaction
 from tests.web import hostile, seed
 from tests.web.browser.conftest import Farm, is_styled
+from web.app import create_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-WIDTHS = [360, 768, 1280]
+WIDTHS = [360, 800, 1440]
 SCHEMES = ["light", "dark"]
+# Endpoint → addresses; of those with a number, of a build of the seed farm in that state.
 PAGES = {
-    "home": "/",
-    "project": "/project/cffi/",
-    "pure project": "/project/click/",
-    "missing project": "/project/nosuchthing/",
-    "builds": "/builds/",
-    "nodes": "/nodes/",
-    "projects": "/search",
-    "search": "/search?q=nothing-like-it",
-    "published": "/build/{published}/",
-    "failed": "/build/{failed}/",
-    "leased": "/build/{leased}/",
-    "queued": "/build/{queued}/",
-    "poisoned": "/build/{poisoned}/",
-    "anatomy": "/wheel/cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl/",
-    "no anatomy": "/wheel/click-8.3.1-py3-none-any.whl/",
+    "pages.home": ["/"],
+    "pages.install": ["/install/", "/install/?view=debian12-aarch64&name=cffi"],
+    "pages.search": ["/search", "/search?q=nothing-like-it"],
+    "pages.project": ["/project/cffi/", "/project/click/", "/project/nosuchthing/"],
+    "pages.builds": ["/builds/"],
+    "pages.build": [
+        "/build/{published}/",
+        "/build/{failed}/",
+        "/build/{leased}/",
+        "/build/{queued}/",
+        "/build/{held}/",
+    ],
+    "pages.wheel": [
+        "/wheel/cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl/",
+        "/wheel/click-8.3.1-py3-none-any.whl/",
+    ],
+    "pages.nodes": ["/nodes/"],
+    "pages.platforms": ["/platforms/"],
+    "pages.queue": ["/queue/"],
+    "pages.failures": ["/failures/", "/failures/?class=wheel"],
+    "pages.failure": ["/failures/1/", "/failures/2/"],
+    "pages.recipes": ["/recipes/"],
+    "pages.farm": ["/farm/"],
+    "pages.audit": ["/audit/"],
+    "pages.settings": ["/settings/"],
 }
+# What a browser shows no page for.
+FOR_PROGRAMS = {
+    "pages.events",
+    "pages.health",
+    "pages.log",
+    "pages.portability",
+    "pages.progress",
+    "pages.wheel_anatomy",
+}
+GRAVE = {"serious", "critical"}
 
 _OVERFLOW = """
 const wide = [...document.querySelectorAll("body *")].filter(
   (item) => item.getBoundingClientRect().right > innerWidth + 1 && !item.closest(".scroll, .unseen, .skip, pre"));
 return [document.documentElement.scrollWidth, wide.map((item) => item.outerHTML.slice(0, 120))];
 """
-_CONTRAST = """
-const parse = (text) => text.match(/[0-9.]+/g).map(Number);
-const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-  .reduce((sum, v, index) => sum + v * [0.2126, 0.7152, 0.0722][index], 0);
-const behind = (item) => {
-  for (; item; item = item.parentElement) {
-    const colour = getComputedStyle(item).backgroundColor;
-    if (colour.startsWith("rgb(")) return parse(colour);
-  }
-  return [255, 255, 255];
-};
-const poor = [];
-for (const item of document.querySelectorAll("body *")) {
-  const says = [...item.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-  if (!says || item.closest("noscript, select, .unseen") || !item.offsetParent) continue;
-  const [a, b] = [light(parse(getComputedStyle(item).color)), light(behind(item))].sort((x, y) => y - x);
-  const ratio = (a + 0.05) / (b + 0.05);
-  if (ratio < 4.5) poor.push(ratio.toFixed(2) + " " + item.outerHTML.slice(0, 100));
-}
-return poor;
+_AXE = """
+const done = arguments[arguments.length - 1];
+const rules = arguments[0] ? { runOnly: [arguments[0]] } : {};
+axe.run(document, { resultTypes: ["violations"], ...rules }).then((found) => done(found.violations.map((item) =>
+  [item.impact, item.id + ": " + item.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")])));
 """
 
 
@@ -72,11 +81,10 @@ return poor;
 def look(browser: webdriver.Chrome, farm: Farm) -> Iterator[Callable[..., webdriver.Chrome]]:
     """Open a page at a width, in a colour scheme; afterwards the browser is as it was."""
 
-    def open_page(path: str, *, width: int = 1280, scheme: str = "light", scripts: bool = True) -> webdriver.Chrome:
+    def open_page(path: str, *, width: int = 1440, scheme: str = "light", scripts: bool = True) -> webdriver.Chrome:
         screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        _scheme(browser, scheme)
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
         browser.get(farm.url + path.format(**farm.builds))
         WebDriverWait(browser, 10).until(is_styled, f"the stylesheet of {path} does not come")
@@ -89,33 +97,59 @@ def look(browser: webdriver.Chrome, farm: Farm) -> Iterator[Callable[..., webdri
     _reports(browser)
 
 
+def _scheme(browser: webdriver.Chrome, scheme: str) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+
 def _reports(browser: webdriver.Chrome) -> list[Any]:
     """What stands on the console, reports of the content security policy included."""
     return list(browser.get_log("browser"))  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("page", PAGES)
-def test_every_page_fits_and_reports_nothing(
-    look: Callable[..., webdriver.Chrome], page: str, width: int, scheme: str
+def test_every_page_that_the_front_end_has_is_opened_here(farm: Farm) -> None:
+    app = create_app(farm.settings)
+    rules = {rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.startswith("pages.")}
+
+    assert rules - FOR_PROGRAMS == set(PAGES)
+
+
+@pytest.mark.parametrize("endpoint", PAGES)
+def test_every_page_fits_reports_nothing_and_can_be_used_by_everybody(
+    look: Callable[..., webdriver.Chrome], endpoint: str
 ) -> None:
-    browser = look(PAGES[page], width=width, scheme=scheme)
+    for path, width in product(PAGES[endpoint], WIDTHS):
+        browser = look(path, width=width)
+        for item in browser.find_elements(By.CSS_SELECTOR, "summary"):
+            item.click()
 
-    across, wide = browser.execute_script(_OVERFLOW)
+        across, wide = browser.execute_script(_OVERFLOW)
+        reports = _reports(browser)
+        # The rules about what is there hold for any width but the one at which tables become blocks, and any colours.
+        found = browser.execute_async_script(_AXE, None) if width != WIDTHS[1] else []
+        for scheme in SCHEMES[1:]:
+            _scheme(browser, scheme)
+            found += browser.execute_async_script(_AXE, "color-contrast")
 
-    assert across <= width
-    assert wide == []
-    assert browser.execute_script(_CONTRAST) == []
-    assert browser.find_elements(By.TAG_NAME, "h1")
-    assert _reports(browser) == []
+        assert across <= width, path
+        assert wide == [], path
+        assert len(browser.find_elements(By.TAG_NAME, "h1")) == 1, path
+        assert [text for impact, text in found if impact in GRAVE] == [], f"{path} {width}"
+        assert [*reports, *_reports(browser)] == [], path
 
 
 @pytest.mark.parametrize("key", hostile.PAYLOADS)
 def test_hostile_texts_run_no_script(look: Callable[..., webdriver.Chrome], farm: Farm, key: str) -> None:
     paths = ["/", "/nodes/", "/builds/", f"/project/hostile-{key}/", f"/search?q=hostile-{key}"]
     paths += [f"/build/{number}/" for number in farm.hostile[key].values()]
-    paths += [f"/wheel/hostile_{key}-2.0-py3-none-any.whl/"]
+    paths += [
+        f"/wheel/hostile_{key}-2.0-py3-none-any.whl/",
+        "/failures/",
+        *farm.clusters[key],
+        "/queue/",
+        "/platforms/",
+    ]
+    paths += ["/recipes/", "/farm/", "/audit/", f"/queue/?platform={quote(hostile.PAYLOADS[key][:200])}"]
 
     for path in paths:
         browser = look(path, width=360)

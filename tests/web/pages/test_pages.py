@@ -31,7 +31,14 @@ EVERY_PAGE = [
     "/farm/",
     "/audit/",
     "/wheel/cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl/",
+    "/queue/",
+    "/failures/",
+    "/failures/1/",
+    "/platforms/",
+    "/recipes/",
 ]
+# They say what the farm is set to, which no database knows.
+WITHOUT_DATABASE = ["/install/", "/settings/"]
 
 
 def _text(client: FlaskClient, path: str, *, status: int = 200) -> str:
@@ -59,7 +66,8 @@ def test_home_says_what_there_is_and_how_to_use_it(client: FlaskClient) -> None:
     text = _text(client, "/")
 
     assert "Wheels 3 " in text
-    assert "Projects 2 " in text
+    assert "To do 2 " in text
+    assert "Nodes 2 of 3 " in text
     assert "pip install --extra-index-url http://localhost/debian12-x86_64/simple/ NAME" in text
     assert "uv pip install --index-strategy unsafe-best-match" in text
     assert '[[tool.poetry.source]] name = "farm" url = "http://localhost/debian12-x86_64/simple/"' in text
@@ -398,6 +406,8 @@ def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, datab
             "canaries",
             "repeats",
             "dirty_pages",
+            "failures",
+            "unsorted_failures",
             "builds",
             "requests",
             "upstream_files",
@@ -412,7 +422,9 @@ def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, datab
 
 
 @pytest.mark.usefixtures("farm")
-@pytest.mark.parametrize("path", [*EVERY_PAGE, "/static/style.css", "/nothing", "/healthz", "/simple/nothing/"])
+@pytest.mark.parametrize(
+    "path", [*EVERY_PAGE, *WITHOUT_DATABASE, "/static/style.css", "/nothing", "/healthz", "/simple/nothing/"]
+)
 def test_every_answer_carries_the_security_headers(client: FlaskClient, path: str) -> None:
     headers = client.get(path, buffered=True).headers
 
@@ -423,7 +435,7 @@ def test_every_answer_carries_the_security_headers(client: FlaskClient, path: st
 
 
 @pytest.mark.usefixtures("farm")
-@pytest.mark.parametrize("path", EVERY_PAGE)
+@pytest.mark.parametrize("path", [*EVERY_PAGE, *WITHOUT_DATABASE])
 def test_the_pages_write_nothing_and_take_no_posts(client: FlaskClient, path: str) -> None:
     assert client.post(path).status_code == 405
     assert client.head(path).status_code == client.get(path).status_code
@@ -475,3 +487,53 @@ def test_a_queued_build_shows_each_term_of_its_score_and_a_published_one_none(
     assert "Its place in the queue" in text
     assert "asked +0.0 the farm wants it by itself" in text
     assert "Its place in the queue" not in _text(client, f"/build/{farm['published']}/")
+
+
+def test_a_failed_build_leads_to_what_failed_of_the_same_cause(client: FlaskClient, farm: dict[str, int]) -> None:
+    page = client.get(f"/build/{farm['failed']}/").text
+
+    assert '<a href="/failures/1/">What failed of the same cause, and what helps</a>' in page
+    assert "/failures/1/" not in client.get(f"/build/{farm['published']}/").text
+
+
+def test_what_a_build_took_is_told_beside_what_its_node_has(client: FlaskClient, farm: dict[str, int]) -> None:
+    text = _text(client, f"/build/{farm['published']}/")
+
+    assert "Processor time 2 min 20 s 42 % of what 4 cores could do in that time" in text
+    assert "Memory, at most 412 MB 5 % of its node's memory" in text
+
+
+def test_the_log_of_a_build_that_has_ended_is_folded_by_step(
+    client: FlaskClient, farm: dict[str, int], settings: Settings
+) -> None:
+    file = settings.logs / str(farm["failed"]) / "2.log"
+    file.write_text("--- fetch\ngot it\n--- build\n<b>gcc</b>\nerror\n", encoding="utf-8")
+
+    page = client.get(f"/build/{farm['failed']}/").text
+
+    assert re.findall(r"<summary>(\w+) <span[^>]*>(\d+ lines?)<", page) == [("fetch", "1 line"), ("build", "2 lines")]
+    assert "&lt;b&gt;gcc&lt;/b&gt;" in page
+    assert page.count("<details open>\n    <summary>build") == 1
+
+
+@pytest.mark.usefixtures("farm")
+def test_nodes_tell_their_load_heat_and_images(client: FlaskClient) -> None:
+    text = _text(client, "/nodes/")
+
+    assert "pi4-a active 1 of 2 2.4 on 4 cores 3.1 GB 62 °C" in text
+    assert "pi4-b silent 0 of 1 not told not told not told" in text
+    assert "Images debian12-aarch64, debian12-x86_64" in text
+
+
+def test_a_project_tells_downloads_dependents_and_whether_its_wheels_repeat(
+    client: FlaskClient, database: Engine
+) -> None:
+    with transaction(database) as session:
+        project = entries.project(session, "numpy", downloads=1_234_567, dependents=1)
+        build = entries.build(session, project, "2.4.0", state="published")
+        entries.wheel(session, build, "numpy-2.4.0-py3-none-any.whl", repeated=False, repeated_note="a date in x.so")
+
+    text = _text(client, "/project/numpy/")
+
+    assert "1,234,567 downloads in the imported ranking. 1 project of the farm needs it." in text
+    assert "not repeatable: a date in x.so" in text

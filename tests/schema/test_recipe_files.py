@@ -7,7 +7,7 @@ import pytest
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from master import recipes
+from schema import recipe_files
 from schema.errors import SettingsError
 from schema.platforms import Platform
 from schema.recipes import MOST_REMEDIES, Rule, applicable, combined
@@ -58,13 +58,13 @@ def write(folder: Path, text: str, name: str = "demo.toml") -> Path:
 
 
 def packages(*folders: Path) -> dict[str, tuple[str, ...]]:
-    return {rule.id: rule.debian_packages for rule in recipes.rules_for(DEMO, folders)}
+    return {rule.id: rule.debian_packages for rule in recipe_files.rules_for(DEMO, folders)}
 
 
 def test_a_file_is_read_whole_and_in_order(tmp_path: Path) -> None:
     write(tmp_path, WHOLE)
 
-    assert recipes.rules_for(DEMO, [tmp_path]) == (
+    assert recipe_files.rules_for(DEMO, [tmp_path]) == (
         Rule(
             id="demo/libffi",
             why="it links against a library of the distribution",
@@ -81,7 +81,7 @@ def test_a_file_is_read_whole_and_in_order(tmp_path: Path) -> None:
 
 
 def test_nothing_is_known_of_a_project_without_a_file(tmp_path: Path) -> None:
-    assert recipes.rules_for(NormalizedName("nobody-knows-it"), [tmp_path]) == ()
+    assert recipe_files.rules_for(NormalizedName("nobody-knows-it"), [tmp_path]) == ()
 
 
 def test_a_rule_of_the_operators_first_folder_takes_the_place_of_those_with_its_id(tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_a_rule_of_the_operators_first_folder_takes_the_place_of_those_with_its_
 
 def test_an_operators_rule_wins_over_a_shipped_one_and_leaves_the_others(tmp_path: Path) -> None:
     name = NormalizedName("pynacl")
-    shipped = [rule.id for rule in recipes.rules_for(name)]
+    shipped = [rule.id for rule in recipe_files.rules_for(name)]
     write(tmp_path, a_rule("two-jobs", "mine-dev"), "pynacl.toml")
 
-    found = recipes.rules_for(name, [tmp_path])
+    found = recipe_files.rules_for(name, [tmp_path])
 
     assert [rule.id for rule in found] == shipped
     assert found[0].debian_packages == ("mine-dev",)
@@ -108,7 +108,7 @@ def test_an_operators_value_wins_where_two_rules_hold(tmp_path: Path) -> None:
     write(tmp_path / "two", a_rule("theirs", jobs="4"))
     write(tmp_path / "one", a_rule("ours", jobs="1"))
 
-    assert combined(recipes.rules_for(DEMO, [tmp_path / "one", tmp_path / "two"])).jobs == 1
+    assert combined(recipe_files.rules_for(DEMO, [tmp_path / "one", tmp_path / "two"])).jobs == 1
 
 
 def test_a_rule_can_be_switched_off(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_rule_can_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_every_shipped_recipe_can_be_read() -> None:
-    recipes.check([])
+    recipe_files.check([])
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_faulty_file_is_told_with_rule_key_and_what_is_allowed(tmp_path: Path,
     file = write(tmp_path, text)
 
     with pytest.raises(SettingsError) as caught:
-        recipes.rules_for(DEMO, [tmp_path])
+        recipe_files.rules_for(DEMO, [tmp_path])
 
     assert all(part in str(caught.value) for part in [str(file), *said])
 
@@ -160,31 +160,31 @@ def test_more_remedies_than_a_job_can_carry_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "".join(a_rule(f"a{number}", after='["build"]') for number in range(MOST_REMEDIES + 1)))
 
     with pytest.raises(SettingsError, match=r"demo: more than 20 rules"):
-        recipes.check([tmp_path])
+        recipe_files.check([tmp_path])
 
 
 def test_a_check_finds_what_a_build_would_find_late(tmp_path: Path) -> None:
     write(tmp_path, "oops = 1", "other.toml")
 
     with pytest.raises(SettingsError, match=r"other\.toml: oops"):
-        recipes.check([tmp_path])
+        recipe_files.check([tmp_path])
 
 
 def test_a_check_finds_recipes_that_nobody_would_read(tmp_path: Path) -> None:
     write(tmp_path, "", "PyNaCl.toml")
 
     with pytest.raises(SettingsError, match=r"name it pynacl\.toml"):
-        recipes.check([tmp_path])
+        recipe_files.check([tmp_path])
 
 
 def test_a_check_finds_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no folder"):
-        recipes.check([tmp_path / "nowhere"])
+        recipe_files.check([tmp_path / "nowhere"])
 
 
 def shipped(name: str, version: str, *failures: tuple[FailureClass, str]) -> list[str]:
     found = applicable(
-        recipes.rules_for(NormalizedName(name)),
+        recipe_files.rules_for(NormalizedName(name)),
         version=Version(version),
         platform=Platform.parse("debian12-aarch64-cp311"),
         failures=failures,

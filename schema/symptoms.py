@@ -8,9 +8,11 @@ pattern may look further than a line, nor begin a search in each character of a 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from schema.missing import Missing, MissingKind
+from schema.missing import MOST_NAMED, Missing, MissingKind
 from schema.states import FailureClass
 
 
@@ -31,6 +33,9 @@ COMPILERS = {
     **dict.fromkeys(("cargo", "rustc", "rustup"), "rust"),
     "go": "go",
 }
+# Of one kind in one log; a linker has one for each library.
+_MOST_COMPLAINTS = 100
+_BETWEEN = re.compile(r",? and |, ")
 _PREFIX = re.compile(r"^\w{1,20}-linux-gnu\w{0,20}-")
 _SUFFIX = re.compile(r"-\d{1,2}$")
 
@@ -56,6 +61,26 @@ def language_of(program: str) -> str | None:
     """Of what is called g++, x86_64-linux-gnu-g++ or g++-12; None of what is no compiler."""
     stem = _PREFIX.sub("", program, count=1)
     return COMPILERS.get(_SUFFIX.sub("", stem))
+
+
+def named(symptom: Symptom, text: str) -> tuple[Missing, ...]:
+    """What the complaints in its words name, each thing once, MOST_NAMED at most."""
+    if symptom.missing:
+        return (symptom.missing,)
+    complaints = islice(symptom.pattern.finditer(text), _MOST_COMPLAINTS)
+    return tuple(dict.fromkeys(item for match in complaints for item in _caught(match)))[:MOST_NAMED]
+
+
+def _caught(match: re.Match[str]) -> Iterator[Missing]:
+    if (group := match.lastgroup) is None:
+        return
+    kind = MissingKind(group.replace("_", "-"))
+    # Only prose has several things in one sentence.
+    for name in _BETWEEN.split(match[group]) if kind is MissingKind.NAMED else [match[group]]:
+        language = language_of(name) if kind is MissingKind.PROGRAM else None
+        item = Missing.found(MissingKind.COMPILER, language) if language else Missing.found(kind, name.rstrip(".,;"))
+        if item is not None:
+            yield item
 
 
 def _symptom(failure_class: FailureClass, pattern: str, *, missing: Missing | None = None) -> Symptom:

@@ -1,4 +1,4 @@
-"""Recipes: what people know about building a project, one ``NAME.toml`` each, named as the index names the project.
+"""Recipes as files: what people know about building a project, one ``NAME.toml`` each, named as the index names it.
 
 The shipped files are read first, then the operator's folders, the first of them last. A rule with the id of an earlier
 one takes its place; ``off = true`` instead of anything else takes the earlier one away.
@@ -117,6 +117,6 @@ def _files(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _shipped() -> Iterable[Path]:
-    """Beside this module in an installed farm, at the top of a checkout."""
-    here = Path(__file__).parent
-    return (folder for folder in (here / "shipped_recipes", here.parent / "recipes") if folder.is_dir())
+    """In ``master`` in an installed farm, at the top of a checkout."""
+    top = Path(__file__).parent.parent
+    return (folder for folder in (top / "master" / "shipped_recipes", top / "recipes") if folder.is_dir())
