@@ -47,7 +47,8 @@ def table() -> dict[str, Row]:
     """The rows of the page by their clients."""
     lines = re.findall(r"^\| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     cells = [[cell.strip() for cell in line.split(" | ")] for line in lines]
-    return {cell[0]: dict(zip(COLUMNS, cell[2:], strict=True)) for cell in cells if len(cell) == len(COLUMNS) + 2}
+    rows = {cell[0]: dict(zip(COLUMNS, cell[2:], strict=True)) for cell in cells if len(cell) == len(COLUMNS) + 2}
+    return {client: row for client, row in rows.items() if client not in {"client", "---"}}
 
 
 def check(client: str, version: str, row: Row) -> None:
