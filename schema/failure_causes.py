@@ -39,6 +39,7 @@ _PARTICULARS = (
     (re.compile(r"\b[\w-]+\.(?:c|cc|cpp|cxx|h|hpp|py|pyx|f|f90|rs)(?::\d+)+\b"), "FILE"),
     (re.compile(r"\d+(?:\.\d+)*"), "N"),
 )
+_PLACE = re.compile(r"^(?:PATH|FILE)(?::N)*: ")  # where a compiler complains, before of what
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,4 +71,4 @@ def cause(failure_class: str, text: str) -> Cause:
 def _pattern(line: str) -> str:
     for particular, placeholder in _PARTICULARS:
         line = particular.sub(placeholder, line)
-    return one_line(line, limit=_SUBJECT)
+    return one_line(_PLACE.sub("", line, count=1), limit=_SUBJECT)

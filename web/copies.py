@@ -96,6 +96,9 @@ class Copies:
             self._idle.put(None)
 
     def _asked(self, name: NormalizedName, path: Path) -> Path:
+        left_s = self._rest_until - time.monotonic()
+        if left_s > 0:
+            return _copy_or_raise(path, UpstreamError(f"the upstream is left alone for {left_s:.0f} s"))
         try:
             self._refresh(name, path)
         except UnknownProjectError:
@@ -103,17 +106,14 @@ class Copies:
             self._remember_unknown(name)
             raise
         except UpstreamError as err:
-            self._failed(name)
+            self._failed(name, err)
             if path.exists():
-                log.warning("the last good page of %s is served: %s", name, err)
                 os.utime(path)  # the next look comes when it would have come after a good one
             return _copy_or_raise(path, err)
         self._failing.clear()
         return path
 
     def _refresh(self, name: NormalizedName, path: Path) -> None:
-        if (left_s := self._rest_until - time.monotonic()) > 0:
-            raise UpstreamError(f"the upstream is left alone for {left_s:.0f} s", retry_after_s=left_s)
         copy = merging.read_copy(path.read_bytes() if path.exists() else None) or {}
         etag, last_modified = copy.get("etag", ""), copy.get("last_modified", "")
         with self._lent() as transport:
@@ -126,13 +126,16 @@ class Copies:
         else:
             self._write(path, merging.copy_of(found))
 
-    def _failed(self, name: str) -> None:
-        """Two pages in a row that fail are more than one page's trouble."""
+    def _failed(self, name: str, err: UpstreamError) -> None:
+        """Two pages in a row that fail are more than one page's trouble: then none is asked for a while."""
         with self._lock:
             self._failing.add(name)
-            if len(self._failing) > 1:
-                self._failing.clear()
-                self._rest_until = max(self._rest_until, time.monotonic() + self._rest_s)
+            if len(self._failing) == 1:
+                log.info("the upstream's page of %s: %s", name, err)
+                return
+            self._failing.clear()
+            self._rest_until = max(self._rest_until, time.monotonic() + self._rest_s)
+        log.warning("the upstream is not asked for %.0f s, copies of its pages are served: %s", self._rest_s, err)
 
     def _remember_unknown(self, name: str) -> None:
         with self._lock:

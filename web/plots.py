@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Final
 
 from schema.db.hours import BUILT, Day
-from schema.db.why.answers import span
+from web.shown import roughly
 
 WIDTH: Final = 560
 HEIGHT: Final = 120
@@ -112,7 +112,7 @@ def left(days: Sequence[Day], *, now: int, empty_in_s: float | None) -> Plot | N
         end = min(empty_in_s / 86400, _AHEAD_DAYS)
         rest = round(now * (1 - end / (empty_in_s / 86400)))
         lines.append(Line(points=_points([(today, now), (today + end, rest)], slots, most), ahead=True))
-        told = f"At the rate of the last day it is empty in about {span(empty_in_s)}, if nothing more is asked for."
+        told = f"At the rate of the last day it is empty in about {roughly(empty_in_s)}, if nothing more is asked for."
     return Plot(
         title="Builds left to do",
         description=f"{now:,} now. {told}",

@@ -107,5 +107,5 @@ def _of_size(platform: str, size: int, last: Build | None) -> Select[int, float]
 
 def _next(build: Build, why: Mapping[int, Sequence[Term]]) -> Next:
     terms = why[build.id]
-    telling = sorted((term for term in terms if abs(term.points) >= 0.05), key=lambda term: -abs(term.points))  # noqa: PLR2004 - rounds to 0
+    telling = sorted((term for term in terms if abs(term.points) >= 0.5), key=lambda term: -abs(term.points))  # noqa: PLR2004 - rounds to 0
     return Next(build=build, score=sum(term.points for term in terms), terms=telling)

@@ -97,6 +97,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else span(seconds)  # noqa: PLR2004 - a minute
 
 
+def roughly(seconds: float) -> str:
+    """A length of time in its greatest unit, for a forecast: ``23 min``."""
+    return " ".join(span(seconds).split()[:2])
+
+
 def tone(state: str) -> str:
     """The colour's group of a state; what is not known is bad news."""
     return _TONES.get(state, "bad")
@@ -123,6 +128,7 @@ FILTERS: dict[str, Any] = {
     "duration": duration,
     "moment": moment,
     "platform_title": platform_title,
+    "roughly": roughly,
     "sentence": sentence,
     "size": size,
     "tone": tone,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class Site:
         self._store = store
         self._files = folder / "files"
         self._files_url = f"{public_url.rstrip('/')}/files/"
+        # Lists are written in a thread of their own; what they are written to first must not be swept away.
+        self._lists_or_sweep = threading.Lock()
 
     @property
     def is_there(self) -> bool:
@@ -76,19 +79,18 @@ class Site:
 
     def write_lists(self, lists: Lists) -> None:
         """Write those that changed of the views' lists of projects, and of what is held back on the platforms."""
-        for view in self.views:
-            if view in lists.changed:
+        with self._lists_or_sweep:
+            for view in set(self.views) & lists.changed:
                 folder, names = tree.folder(self.folder / view.path), lists.names(view)
                 tree.write_compressed(folder / "index.json", write.root_json(names))
                 tree.write_compressed(folder / "index.html", write.root_html(names))
                 tree.sync(folder)
                 lists.changed.remove(view)
-        folder = tree.folder(self.folder / "constraints")
-        for platform in self.platforms:
-            if platform in lists.changed:
+            folder = tree.folder(self.folder / "constraints")
+            for platform in set(self.platforms) & lists.changed:
                 tree.write_compressed(folder / f"{platform}.txt", constraints.text(platform, lists.held(platform)))
                 lists.changed.remove(platform)
-        tree.sync(folder)
+            tree.sync(folder)
 
     def place_authority(self, certificate_pem: str) -> None:
         """Publish the certificate that the farm's signatures end in."""
@@ -106,13 +108,14 @@ class Site:
 
     def sweep(self, session: Session) -> None:
         """Remove pages, files, views and leftovers that no row stands for; nothing may be rendered meanwhile."""
-        for view, names in names_by_view(session, self.views).items():
-            tree.keep_only(self.folder / view.path, {*names, *_PAGES})
-        filenames = session.scalars(select(Wheel.filename).where(Wheel.removed_at.is_(None)))
-        tree.keep_only(self._files, {f"{name}{suffix}" for name in filenames for suffix in _SIDECARS})
-        texts = {f"{platform}.txt{form}" for platform in self.platforms for form in _FORMS}
-        tree.keep_only(self.folder / "constraints", texts)
-        tree.keep_only(self.folder, {view.name or "simple" for view in self.views} | _BESIDE_VIEWS)
+        with self._lists_or_sweep:
+            for view, names in names_by_view(session, self.views).items():
+                tree.keep_only(self.folder / view.path, {*names, *_PAGES})
+            filenames = session.scalars(select(Wheel.filename).where(Wheel.removed_at.is_(None)))
+            tree.keep_only(self._files, {f"{name}{suffix}" for name in filenames for suffix in _SIDECARS})
+            texts = {f"{platform}.txt{form}" for platform in self.platforms for form in _FORMS}
+            tree.keep_only(self.folder / "constraints", texts)
+            tree.keep_only(self.folder, {view.name or "simple" for view in self.views} | _BESIDE_VIEWS)
 
     def _render_page(
         self, project: Project, wheels: Sequence[Wheel], view: View, repeated: Mapping[int, Repeated]

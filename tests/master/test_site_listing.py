@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -188,6 +189,29 @@ def test_a_list_that_could_not_be_written_is_written_the_next_time(
     turn(listing)
 
     assert names(site) == names(site, "debian12-x86_64/simple") == ["demo"]
+
+
+def test_lists_that_are_being_written_are_not_swept_away(site: Site, snapshot: Engine, publish: Publish) -> None:
+    """Both happen when a master begins."""
+    stop = threading.Event()
+
+    def sweep() -> None:
+        while not stop.is_set():
+            with transaction(snapshot) as session:
+                site.sweep(session)
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        for number in range(8):
+            fresh = Listing(site=site, snapshot=snapshot)
+            publish(f"p{number}")
+            fresh.turn()
+    finally:
+        stop.set()
+        sweeper.join()
+
+    assert names(site) == [f"p{number}" for number in range(8)]
 
 
 def test_until_the_pause_is_over_nothing_is_written(listing: Listing, site: Site, publish: Publish) -> None:

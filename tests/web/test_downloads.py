@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.request
 from datetime import UTC, datetime
@@ -14,8 +16,11 @@ from sqlalchemy import Engine, select
 
 from schema.db.models import Download
 from schema.db.session import transaction
+from schema.platforms import this_machine
 from schema.sections import DatabaseSection, FarmSection, WebSection
 from schema.settings import Settings
+from tests import sample_site
+from tests.web.conformance.clients import Pip, Uv
 from tests.web.server import settings_file, started
 from web.app import create_app
 from web.downloads import Downloads
@@ -127,3 +132,33 @@ def test_the_real_server_counts(
             time.sleep(0.2)
 
     assert counted(database) == {(WHEEL, "pip", "debian 12", "aarch64"): 20}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_real_installers_are_known(
+    database: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHEELFARM_DATABASE_URL", database_url)
+    file = settings_file(tmp_path / "home")
+    sample_site.make(tmp_path / "made", "http://127.0.0.1:8181")
+    (file.parent / "var").mkdir()
+    (tmp_path / "made/site").rename(file.parent / "var/site")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    with started(file) as server:
+        for client in (Pip, Uv):
+            environment = tmp_path / client.__name__
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+            made = Pip(version="newest", environment=environment) if client is Pip else Uv(environment=environment)
+            done = made.install(f"{server.url}/simple/", "lib")
+            assert done.exit_code == 0, done.output
+        deadline = time.monotonic() + 60
+        while len(counted(database)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+    with transaction(database) as session:
+        rows = session.scalars(select(Download)).all()
+        found = {(row.client, row.python, row.arch, row.count) for row in rows}
+        assert found == {(name, python, this_machine(), 1) for name in ("pip", "uv")}
+        assert all(row.version.count(".") == 1 and row.distribution.split()[0] != "other" for row in rows)

@@ -12,7 +12,10 @@ from sqlalchemy import Engine, select
 
 from master.keep.gc import Collector
 from master.store import Store
-from schema.db.models import Alarm, Attempt, Demand, DirtyPage, Mark, Wheel
+from schema.clients import Client
+from schema.db import downloads
+from schema.db.downloads import Fetched
+from schema.db.models import Alarm, Attempt, Demand, DirtyPage, Download, Mark, Wheel
 from schema.db.session import now, transaction
 from schema.names import Sha256
 from schema.sections import KeepSection
@@ -229,6 +232,27 @@ def test_old_demands_and_alarms_are_forgotten(database: Engine, collector: Colle
     with transaction(database) as session:
         assert session.scalars(select(Demand.name)).all() == ["p1"]
         assert set(session.scalars(select(Alarm.name))) == {"a1", "open"}
+
+
+@pytest.mark.parametrize("by_turn", [False, True])
+def test_old_downloads_are_folded_into_their_months(database: Engine, collector: Collector, *, by_turn: bool) -> None:
+    with transaction(database) as session:
+        today = now(session).date()
+        counts = {
+            Fetched(today - timedelta(days=days), "demo-1.0-py3-none-any.whl", Client("pip", str(days))): 1
+            for days in (1, 200)
+        }
+        downloads.add(session, counts)
+
+    if by_turn:
+        assert collector.turn()
+    else:
+        list(collector.remove())
+
+    with transaction(database) as session:
+        found = {(row.day, row.client, row.version) for row in session.scalars(select(Download))}
+    old = (today - timedelta(days=200)).replace(day=1)
+    assert found == {(today - timedelta(days=1), "pip", "1"), (old, "", "")}
 
 
 def test_the_master_does_a_part_at_each_turn_and_a_round_a_day(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from selenium import webdriver
@@ -17,9 +19,11 @@ from sqlalchemy import select
 
 from schema.db.models import Attempt, Build, Node
 from schema.db.session import transaction
+from tests import entries
 from tests.web import hostile, seed
 from tests.web.browser.conftest import Farm, is_styled
 from web.app import create_app
+from web.live import MOST_STREAMS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -253,4 +257,71 @@ def test_the_page_of_a_running_build_follows_it_to_its_end(look: Callable[..., w
     assert "repair" in steps
     assert "now at step “repair”" in sentence
     assert browser.find_elements(By.CSS_SELECTOR, "[data-progress]") == []
+    assert _reports(browser) == []
+
+
+def test_the_first_page_shows_news_without_being_loaded_again(
+    look: Callable[..., webdriver.Chrome], farm: Farm
+) -> None:
+    browser = look("/")
+    browser.execute_script("window.here = true")
+    with transaction(farm.database) as session:
+        alarm = entries.alarm(session, "news", text="<img src=x onerror=window.pwned=1> Something new: `look`.")
+
+    WebDriverWait(browser, 20).until(lambda page: "Something new" in page.find_element(By.ID, "live-alarms").text)
+    with transaction(farm.database) as session:
+        session.merge(alarm).ended_at = datetime.now(UTC)
+    WebDriverWait(browser, 20).until(lambda page: "Something new" not in page.find_element(By.ID, "live-alarms").text)
+
+    assert browser.execute_script("return window.here") is True
+    assert browser.execute_script("return window.pwned") is None
+    assert _reports(browser) == []
+
+
+def test_where_too_many_listen_the_page_asks_from_time_to_time(
+    look: Callable[..., webdriver.Chrome], farm: Farm
+) -> None:
+    with ExitStack() as listening:
+        for _ in range(2 * MOST_STREAMS):
+            connection = http.client.HTTPConnection(str(urlsplit(farm.url).netloc), timeout=20)
+            listening.callback(connection.close)
+            connection.request("GET", "/events?topic=queue")
+            if connection.getresponse().status == 503:
+                break
+        browser = look("/nodes/")
+        with transaction(farm.database) as session:
+            session.get_one(Node, "pi4-a").state = "draining"
+
+        WebDriverWait(browser, 30).until(
+            lambda page: page.find_element(By.ID, "live-load").text.count("draining") > len(hostile.PAYLOADS) + 1
+        )
+
+    with transaction(farm.database) as session:
+        session.get_one(Node, "pi4-a").state = "active"
+    messages = [item["message"] for item in _reports(browser)]
+    assert [text for text in messages if "503" not in text and "/vendor/htmx" not in text] == []
+
+
+def test_what_is_looked_for_in_a_log_is_marked_and_its_step_opened(
+    look: Callable[..., webdriver.Chrome], farm: Farm
+) -> None:
+    file = farm.settings.logs / str(farm.builds["poisoned"]) / "2.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = "--- fetch\n<i>Needle</i> one\n--- build\nhay\nneedle two\n--- sign\nhay\n"
+    file.write_text(lines, encoding="utf-8")
+    browser = look("/build/{poisoned}/")
+    steps = browser.find_elements(By.CSS_SELECTOR, "#log details")
+    opened = [step.get_attribute("open") is not None for step in steps]
+
+    browser.find_element(By.ID, "find").send_keys("NEEDLE", Keys.ENTER)
+    marks = browser.find_elements(By.CSS_SELECTOR, "#log mark")
+    first = browser.find_element(By.CSS_SELECTOR, "mark.here").text
+    browser.find_element(By.ID, "find").send_keys(Keys.ENTER)
+    second = browser.find_element(By.CSS_SELECTOR, "mark.here").text
+
+    assert opened == [False, False, True]
+    assert [step.get_attribute("open") is not None for step in steps] == [True, True, True]
+    assert [mark.text for mark in marks] == ["Needle", "needle"]
+    assert (first, second) == ("Needle", "needle")
+    assert browser.find_element(By.CSS_SELECTOR, ".find output").text == "2 of 2"
     assert _reports(browser) == []

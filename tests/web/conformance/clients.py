@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-PIPS = ("20.3.4", "23.0.1", "24.0", "newest")
+PIPS = ("20.3.4", "22.3.1", "23.0.1", "24.0", "newest")
 _TIMEOUT_S = 300
 
 
@@ -69,9 +69,17 @@ class Pip:
         options += ["--extra-index-url", extra_index_url] if extra_index_url else []
         options += ["--constraint", constraint] if constraint else []
         options += ["--uploaded-prior-to", before] if before else []
+        return self._run("install", *options, *arguments)
+
+    def download(self, index_url: str, folder: Path, *arguments: str) -> Run:
+        """Fetch wheels into *folder*, and install nothing."""
+        options = ["--index-url", index_url, "--disable-pip-version-check", "--no-cache-dir", "--no-input"]
+        return self._run("download", *options, "--dest", str(folder), *arguments)
+
+    def _run(self, command: str, *arguments: str) -> Run:
         code = fetched("pip", self.version, dependencies=False)
         variables = {"PYTHONPATH": str(code), "PIP_CONFIG_FILE": os.devnull, "PYTHONNOUSERSITE": "1"}
-        return _run([self.environment / "bin/python", "-m", "pip", "install", *options, *arguments], variables)
+        return run([self.environment / "bin/python", "-m", "pip", command, *arguments], variables)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +98,7 @@ class Uv:
         options += ["--exclude-newer", before] if before else []
         variables = {"UV_CACHE_DIR": str(self.environment / "uv-cache"), "UV_PYTHON_DOWNLOADS": "never"}
         uv = Path(sys.executable).with_name("uv")
-        return _run([uv, "pip", "install", *options, *arguments], variables)
+        return run([uv, "pip", "install", *options, *arguments], variables)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,16 +119,16 @@ class Poetry:
             "POETRY_DATA_DIR": str(home / "data"),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
         }
-        lock = _run([sys.executable, "-m", "poetry", "lock", "--no-interaction"], variables, cwd=project)
+        lock = run([sys.executable, "-m", "poetry", "lock", "--no-interaction"], variables, cwd=project)
         if lock.exit_code:
             return lock
         argv = [sys.executable, "-m", "poetry", "install", "--no-root", "--no-interaction", "-vv"]
-        return _run(argv, variables, cwd=project)
+        return run(argv, variables, cwd=project)
 
 
-def _run(argv: Sequence[str | Path], variables: Mapping[str, str], *, cwd: Path | None = None) -> Run:
+def run(argv: Sequence[str | Path], variables: Mapping[str, str], *, cwd: Path | None = None) -> Run:
     """Run a client with nothing of this machine's pip and uv settings in its environment."""
-    foreign = ("PIP_", "UV_", "POETRY_", "PYTHON", "VIRTUAL_ENV")
+    foreign = ("PIP_", "UV_", "POETRY_", "PDM_", "PIPENV_", "PYTHON", "VIRTUAL_ENV")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(

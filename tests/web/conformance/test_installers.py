@@ -104,6 +104,16 @@ def test_a_view_has_the_wheels_of_its_distribution(client: Client, server: Serve
     assert (installed("native"), installed("demo")) == ("1.0", "1.0"), output
 
 
+def test_a_filtered_view_has_what_is_left(client: Client, server: Server, installed: Installed) -> None:
+    refused = client.install(f"{server.url}/age/9999d/simple/", "demo")
+    before = installed("demo")
+    done(client.install(f"{server.url}/age/1d/tested/{HERE.view}/simple/", "app", "native"))
+
+    assert refused.exit_code != 0
+    assert before is None
+    assert (installed("app"), installed("lib"), installed("native")) == ("1.0", "1.9", "1.0")
+
+
 def test_the_hash_on_the_page_is_one_to_lock(
     client: Client, server: Server, installed: Installed, tmp_path: Path
 ) -> None:

@@ -316,7 +316,11 @@ def test_one_page_that_fails_does_not_stop_the_others_but_two_in_a_row_do(
     upstream.fail("*", status=500)
     assert [page(client, f"/merged/simple/{name}/") for name in ("demo", "app")] == [503, 503]
     upstream.mend()
+    before = copies._rest_until
     assert page(client, "/merged/simple/demo/") == 503
+    assert copies._rest_until == before  # it ends, however many go on asking
+    copies._rest_until = 0.0
+    entries(page(client, "/merged/simple/demo/"))
     copies.close()
 
 
