@@ -29,7 +29,7 @@ from web.shelf import Shelf
         ("/files//plus-1.0%2Blocal.1-py3-none-any.whl", "/files/plus-1.0%2Blocal.1-py3-none-any.whl"),
         ("/constraints//debian12-x86_64-cp311.txt", "/constraints/debian12-x86_64-cp311.txt"),
         ("/files//demo-1.0-py3-none-any.whl", "/files/demo-1.0-py3-none-any.whl"),
-        ("/age/7d/simple/Mixed.Name", "/age/7d/simple/mixed-name/"),
+        ("/age/7d/simple/Mixed.Name/", "/age/7d/simple/mixed-name/"),
         ("/age/7d//tested/debian12-x86_64/simple//demo", "/age/7d/tested/debian12-x86_64/simple/demo/"),
     ],
 )
