@@ -6,8 +6,9 @@ Coordinates are in the units of the picture's ``viewBox``, 0 0 ``WIDTH`` ``HEIGH
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import accumulate
 from typing import Final
 
@@ -89,6 +90,34 @@ def ended(days: Sequence[Day]) -> Plot | None:
         ],
         head=["Day", *map(_name, kinds)],
         rows=[[f"{day.day:%Y-%m-%d}", *(f"{value:,}" for value in row)] for day, row in zip(days, table, strict=True)],
+    )
+
+
+def fetched(days: Mapping[date, int]) -> Plot | None:
+    """Downloads on each day, the first one first; None where there was none."""
+    most, total = max(days.values(), default=0), sum(days.values())
+    if not total:
+        return None
+    width = WIDTH / len(days)
+    return Plot(
+        title=f"Downloads from this farm in {len(days)} days",
+        description=f"{total:,} in all, {most:,} on the busiest day.",
+        most=most,
+        labels=(f"{min(days):%d %b}", "today"),
+        blocks=[
+            Block(
+                x=round((place + _GAP / 2) * width, 1),
+                y=round(HEIGHT * (1 - count / most), 1),
+                width=round(width * (1 - _GAP), 1),
+                height=round(HEIGHT * count / most, 1),
+                tone=_tone(0),
+                title=f"{day:%d %b}: {count:,}",
+            )
+            for place, (day, count) in enumerate(days.items())
+            if count
+        ],
+        head=["Day", "Downloads"],
+        rows=[[f"{day:%Y-%m-%d}", f"{count:,}"] for day, count in days.items()],
     )
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 
 from flask import Response, abort, jsonify, redirect, render_template, request, url_for
 from packaging.utils import NormalizedName
 from werkzeug.wrappers import Response as AnyResponse
 
+from schema.db import downloads
+from schema.db.session import now
 from schema.errors import NotANameError
 from schema.names import project_name
 from schema.printable import one_line
-from web import queries
+from web import plots, queries
 from web.matrix import ROWS, project_page
 from web.pages import asked
 from web.pages.asked import pages
 from web.people.needs import needs
+
+_DAYS = 30  # of downloads that are drawn
 
 
 @pages.get("/search")
@@ -48,9 +53,11 @@ def project(name: str) -> str | AnyResponse | tuple[str, int]:
             rules=asked.rules(),
             limit=0 if request.args.get("versions") == "all" else ROWS,
         )
+        today = now(session).date()
+        counts = downloads.days(session, normalised, since=today - timedelta(days=_DAYS - 1), until=today)
     if found is None:
         return render_template("unknown.html", name=normalised), HTTPStatus.NOT_FOUND
-    return render_template("project.html", page=found, **asked.how_to(name=normalised))
+    return render_template("project.html", page=found, downloads=plots.fetched(counts), **asked.how_to(name=normalised))
 
 
 @pages.get("/project/<name>/portability.json")

@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, event
 
+from schema.db.models import Download
 from schema.db.session import transaction
 from schema.settings import Settings
 from tests import entries
@@ -538,3 +539,16 @@ def test_a_project_tells_downloads_dependents_and_whether_its_wheels_repeat(
 
     assert "1,234,567 downloads in the imported ranking. 1 project of the farm needs it." in text
     assert "not repeatable: a date in x.so" in text
+
+
+def test_a_project_draws_its_downloads_from_this_farm(client: FlaskClient, database: Engine) -> None:
+    with transaction(database) as session:
+        entries.project(session, "numpy")
+        for days, count in ((0, 5), (3, 20), (90, 7)):
+            day = entries.ago(days=days).date()
+            session.add(Download(day=day, filename="numpy-2.4.0-py3-none-any.whl", project="numpy", count=count))
+
+    text = _text(client, "/project/numpy/")
+
+    assert "Downloads from this farm in 30 days 25 in all, 20 on the busiest day." in text
+    assert "Downloads from this farm" not in _text(client, "/project/nobody/", status=404)
