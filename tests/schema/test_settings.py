@@ -79,7 +79,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ('[farn]\nname = "x"', ["farn: unknown key", "farm", "web"]),
-        ("[web]\nprot = 1", ["web.prot: unknown key", "host, port, public_url"]),
+        ("[web]\nprot = 1", ["web.prot: unknown key", "port, public_pages, public_url"]),
         ("web = 3", ["web: must be a table: [web]"]),
         ("[web]\nport = 70000", ["web.port: 70000", "from 1 to 65535"]),
         ("[web]\nport = 0", ["web.port: 0", "from 1 to 65535"]),

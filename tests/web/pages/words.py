@@ -12,4 +12,9 @@ def words(client: FlaskClient, path: str, *, status: int = 200, **options: objec
     """The words of a page, without its tags, on one line."""
     response = client.get(path, **options)
     assert response.status_code == status, path
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", response.text))).replace(" ,", ",").replace(" .", ".")
+    return plain(response.text)
+
+
+def plain(page: str) -> str:
+    """The same of the page's text."""
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", page))).replace(" ,", ",").replace(" .", ".")
