@@ -127,10 +127,7 @@ class Fleet:
         program, url = postgresql.server(self.folder / "pg", self.folder / "postgresql.log")
         self._stack.callback(program.kill)
         program.tend()
-        deadline = time.monotonic() + 30
-        while not (self.folder / "pg" / ".s.PGSQL.5432").exists():
-            assert time.monotonic() < deadline, "PostgreSQL does not start"
-            time.sleep(0.1)
+        postgresql.await_start(self.folder / "pg")
         return program, url
 
     def add_master(self, name: str) -> Machine:

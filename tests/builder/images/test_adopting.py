@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import tarfile
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,14 +228,13 @@ def exported(image: Image, tmp_path_factory: pytest.TempPathFactory) -> tuple[Im
 
 
 @pytest.fixture(scope="module")
-def adopted(exported: tuple[Image, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """What comes of them elsewhere."""
+def adopted(exported: tuple[Image, Path, Path]) -> Iterator[Image]:
+    """What comes of them elsewhere, where the build user can reach it."""
     _, archive, bare = exported
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    for path in (elsewhere, *elsewhere.parents):
-        if path.stat().st_uid == os.geteuid() and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o011)
-    return images.adopt(elsewhere, HERE, archive, bare=bare, progress=_silent)
+    elsewhere = Path(tempfile.mkdtemp(prefix="wf-images-"))
+    elsewhere.chmod(0o755)
+    yield images.adopt(elsewhere, HERE, archive, bare=bare, progress=_silent)
+    process.remove(elsewhere)
 
 
 @pytest.mark.slow
