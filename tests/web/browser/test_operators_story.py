@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -134,7 +135,7 @@ def _shown(browser: webdriver.Chrome, selector: str) -> str:
 
 def _until(browser: webdriver.Chrome, is_so: Callable[[], object]) -> None:
     """Until the page tells so of itself, across the reloads that it does; nobody reloads it here."""
-    WebDriverWait(browser, _PATIENCE_S, ignored_exceptions=[Exception]).until(lambda _: is_so())
+    WebDriverWait(browser, _PATIENCE_S, ignored_exceptions=[WebDriverException]).until(lambda _: is_so())
 
 
 def _picture(browser: webdriver.Chrome, name: str) -> None:
