@@ -56,7 +56,7 @@ def sort(session: Session, *, limit: int = _AT_ONCE) -> int:
 
 def weigh(session: Session) -> None:
     """Sum the downloads of every cluster anew, after a ranking was imported."""
-    inside = select(Failure.project_id).where(Failure.cluster_id == FailureCluster.id)
+    inside = select(Failure.project_id).where(Failure.cluster_id == FailureCluster.id).correlate(FailureCluster)
     downloads = select(func.coalesce(func.sum(Project.downloads), 0)).where(Project.id.in_(inside)).scalar_subquery()
     session.execute(update(FailureCluster).values(downloads=downloads).execution_options(synchronize_session=False))
 

@@ -8,8 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +42,8 @@ class Farm:
         words = ["--settings", str(self.settings_file), *map(str, arguments)]
         return [sys.executable, "-P", "-m", module, *words]
 
-    def call(self, *arguments: object, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-        """Call ``wheelfarm`` and wait for its end."""
+    def call(self, *arguments: object, timeout_s: float = 60, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Call ``wheelfarm``, with *typed* on its standard input, and wait for its end."""
         return subprocess.run(
             self.command(*arguments),
             check=False,
@@ -48,7 +51,7 @@ class Farm:
             text=True,
             timeout=timeout_s,
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            input=typed,
         )
 
     def json(self, *arguments: object) -> Any:
@@ -108,6 +111,23 @@ class Farm:
         self.process.stdout.close()
         self.process = None
         return code
+
+
+@contextmanager
+def new_farm() -> Iterator[Farm]:
+    """A farm that has not run yet; at the end nothing of it runs, and its folder is gone."""
+    with tempfile.TemporaryDirectory(prefix="wf-farm-", ignore_cleanup_errors=True) as name:
+        made = Farm(folder=Path(name), port=free_port())
+        made.folder.chmod(0o755)
+        made.settings_file.write_text(
+            f'[farm]\nname = "test"\nhome = "home"\n[web]\nport = {made.port}\n'
+            f'[node]\nname = "n-{made.port}"\nworkspace = "work"\nslots = 1\n'
+        )
+        yield made
+        if made.process is not None:
+            made.stop(signal.SIGTERM)
+        for pid in made.processes():
+            os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> int:

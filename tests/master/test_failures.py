@@ -130,17 +130,19 @@ def test_many_are_sorted_batch_by_batch(database: Engine) -> None:
     assert not failures.turn(database)
 
 
-def test_a_ranking_weighs_the_clusters_anew(database: Engine, tmp_path: Path) -> None:
+def test_a_ranking_weighs_each_cluster_anew_by_its_own_projects(database: Engine, tmp_path: Path) -> None:
     with transaction(database) as session:
         _failed(session, rows.project(session, "cffi"))
+        _failed(session, rows.project(session, "lxml"), FFI.replace("ffi.h", "libxml/tree.h"))
         failures.sort(session)
     file = tmp_path / "ranking.csv"
-    file.write_text("cffi,123\n", encoding="utf-8")
+    file.write_text("cffi,123\nlxml,4\n", encoding="utf-8")
 
     ranking.take(database, file)
 
     with transaction(database) as session:
-        assert _clusters(session)["header", "ffi.h"][2] == 123
+        found = _clusters(session)
+        assert (found["header", "ffi.h"][2], found["header", "libxml/tree.h"][2]) == (123, 4)
 
 
 def test_a_farm_whose_builds_failed_before_there_were_clusters_gets_them_sorted(database: Engine) -> None:
