@@ -43,6 +43,7 @@ class Cell:
     _outer: subprocess.Popen[bytes]
     _first: int
     _status: int
+    _reported: bytes
 
     def read(self) -> bytes:
         """What the build says next: waits for it, and is empty once nobody is left who could say anything."""
@@ -61,7 +62,7 @@ class Cell:
 
     def exit_code(self) -> int | None:
         """How the command ended; None if it was never started, or ended with the sandbox. Call it after ``end``."""
-        for line in _all(self._status).splitlines():
+        for line in (self._reported + _all(self._status)).splitlines():
             with contextlib.suppress(ValueError):
                 code = json.loads(line).get("exit-code")
                 if isinstance(code, int):
@@ -100,13 +101,21 @@ def opened(
         exited = _kept(ours, os.pidfd_open(outer.pid))
         try:
             _release(outer, join)
-            first_pid = _first_pid(status)
-            first = _kept(ours, os.pidfd_open(first_pid))
+            first_pid, reported = _first_pid(status)
+            first = _kept(ours, _pidfd(first_pid, exited))
         except (OSError, ValueError, KeyError) as err:
             _abort(outer, exited)
             words = _all(output).decode(errors="replace").strip()
             raise NodeError(f"bubblewrap does not start: {words or 'it says nothing'}") from err
-        cell = Cell(output=output, exited=exited, first_pid=first_pid, _outer=outer, _first=first, _status=status)
+        cell = Cell(
+            output=output,
+            exited=exited,
+            first_pid=first_pid,
+            _outer=outer,
+            _first=first,
+            _status=status,
+            _reported=reported,
+        )
         try:
             yield cell
         finally:
@@ -134,8 +143,11 @@ def _popen(
     )
 
 
-def _first_pid(status: int) -> int:
-    """What bubblewrap reports when the sandbox stands; raise ValueError if it reports nothing."""
+def _first_pid(status: int) -> tuple[int, bytes]:
+    """What bubblewrap reports when the sandbox stands, and what it has reported since.
+
+    Raise ValueError if it reports nothing.
+    """
     report = b""
     # It comes in pieces.
     while b"\n" not in report:
@@ -143,7 +155,16 @@ def _first_pid(status: int) -> int:
         if not piece:
             raise ValueError(report)
         report += piece
-    return int(json.loads(report.partition(b"\n")[0])["child-pid"])
+    first, _, rest = report.partition(b"\n")
+    return int(json.loads(first)["child-pid"]), rest
+
+
+def _pidfd(first_pid: int, exited: int) -> int:
+    """That of the sandbox's first process; where that has ended and is gone, that of bubblewrap, which ends then."""
+    try:
+        return os.pidfd_open(first_pid)
+    except ProcessLookupError:
+        return os.dup(exited)
 
 
 def _abort(outer: subprocess.Popen[bytes], exited: int) -> None:

@@ -36,7 +36,7 @@ def server(folder: Path, log: Path) -> tuple[Program, str]:
 def await_start(folder: Path) -> None:
     """Return once the cluster in *folder* answers; its socket is there before that."""
     deadline = time.monotonic() + _START_S
-    asked = [_programs() / "pg_isready", "-q", "-h", folder, "-U", "farm"]
+    asked: list[str | Path] = [_programs() / "pg_isready", "-q", "-h", folder, "-U", "farm"]
     while subprocess.run(asked, check=False).returncode:
         assert time.monotonic() < deadline, "PostgreSQL does not start"
         time.sleep(0.1)
