@@ -168,5 +168,5 @@ def test_an_operator_gets_buttons_and_nobody_else(app: Flask, database: Engine) 
     arguments = [json.loads(unescape(text)) for text in re.findall(r'name="arguments" value="([^"]*)"', page)]
     assert arguments == [{"build": 1, "recipe": {"debian_packages": ['x"><b>-dev']}}, {"builds": "1"}]
     assert page.count('<input name="csrf">') == 2
-    assert 'name="next" value="/failures/1/?"' in page
+    assert page.count('name="next" value=""') == 2  # on to the order, which is followed until it is done
     assert "<b>-dev" not in page
