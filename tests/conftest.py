@@ -147,6 +147,14 @@ def database(database_url: str) -> Iterator[Engine]:
     made.dispose()
 
 
+@pytest.fixture
+def snapshot(database_url: str) -> Iterator[Engine]:
+    """An engine on the same one that only reads."""
+    made = engine(database_url, read_only=True)
+    yield made
+    made.dispose()
+
+
 @pytest.fixture(scope="session")
 def redis_server(servers: Path) -> Iterator[str]:
     """A real Redis (or Valkey) of this test run, on a Unix socket."""

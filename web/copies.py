@@ -15,7 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from zlib import crc32
 
@@ -185,9 +185,14 @@ class Copies:
             return self._origin
 
     def _write(self, path: Path, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".new-", delete=False) as file:
-            file.write(data)
-        os.replace(file.name, path)  # noqa: PTH105 - a name, not a Path
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
+        new = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            new.replace(path)
+        finally:  # where the disk is full, nothing of it stays
+            new.unlink(missing_ok=True)
         with self._lock:
             self._unswept_bytes += len(data) + _BESIDE_BYTES
             if self._unswept_bytes < _SWEEP_BYTES:
@@ -202,8 +207,9 @@ class Copies:
             for entry in entries:
                 if entry.name.startswith(".lock-"):
                     continue
-                stat = entry.stat()
-                found.append((stat.st_mtime, stat.st_size, entry.path))
+                with suppress(FileNotFoundError):  # another process sweeps as well
+                    stat = entry.stat()
+                    found.append((stat.st_mtime, stat.st_size, entry.path))
         kept_bytes = 0
         for number, (_, size, path) in enumerate(sorted(found, reverse=True)):
             kept_bytes += size

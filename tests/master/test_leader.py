@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 
@@ -14,16 +13,9 @@ from sqlalchemy.orm import Session
 from master import whereabouts
 from master.leader import Candidate, NotLeadingError, Term, who_leads
 from schema.db.models import Leadership, Mark
-from schema.db.session import engine, now, transaction
+from schema.db.session import now, transaction
 
 LEAD_S = 15.0
-
-
-@pytest.fixture
-def snapshot(database_url: str) -> Iterator[Engine]:
-    made = engine(database_url, read_only=True)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from master.site import Site
 from master.site.listing import Listing
 from master.store import Store
 from schema.db.models import Project
-from schema.db.session import engine, now, transaction
+from schema.db.session import now, transaction
 from schema.errors import StoreError
 from schema.platforms import Platform
 from schema.simple import write
@@ -23,13 +23,6 @@ from tests import published, rows
 
 PLATFORMS = [Platform.parse("debian12-x86_64-cp311"), Platform.parse("debian13-aarch64-cp313")]
 Publish = Callable[..., int]
-
-
-@pytest.fixture
-def snapshot(database_url: str) -> Iterator[Engine]:
-    made = engine(database_url, read_only=True)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,20 +18,13 @@ from master.site.marked import Marked
 from master.site.walk import MARK, Walk
 from master.store import Store
 from schema.db.models import DirtyPage, Leadership, Mark
-from schema.db.session import engine, now, transaction
+from schema.db.session import now, transaction
 from schema.platforms import Platform
 from tests import published
 
 URL = "https://farm.example"
 Publish = Callable[..., list[int]]
 PLATFORMS = [Platform.parse("debian12-x86_64-cp311")]
-
-
-@pytest.fixture
-def snapshot(database_url: str) -> Iterator[Engine]:
-    made = engine(database_url, read_only=True)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

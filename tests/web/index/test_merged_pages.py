@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -370,6 +371,19 @@ def test_a_folder_that_takes_nothing_is_503(upstream: FakeUpstream, site: Path, 
     (tmp_path / "upstream-pages").write_text("a file in its place")
 
     assert page(reader(site, copies_of(upstream.url, tmp_path)), "/merged/simple/demo/") == 503
+
+
+def test_a_full_disk_is_503_and_nothing_half_written_stays(
+    upstream: FakeUpstream, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "rename", full)  # what pathlib calls differs between the versions of Python
+    monkeypatch.setattr(os, "replace", full)
+
+    assert page(reader(site, copies_of(upstream.url, tmp_path)), "/merged/simple/demo/") == 503
+    assert [path.name for path in (tmp_path / "upstream-pages").iterdir() if not path.name.startswith(".lock")] == []
 
 
 def test_an_upstream_behind_a_password_is_not_shown(upstream: FakeUpstream, site: Path, tmp_path: Path) -> None:
