@@ -91,13 +91,7 @@ def opened(
         with ExitStack() as theirs:
             output, said = _pipe(ours, theirs)
             status, told = _pipe(ours, theirs)
-            inside = {
-                "--args": _file(theirs, b"".join(option.encode() + b"\0" for option in options)),
-                "--json-status-fd": told,
-            }
-            if filters := seccomp.program():
-                inside["--seccomp"] = _file(theirs, filters)
-            outer = _popen(inside, argv, said, rlimits, uid)
+            outer = _popen(_inside(theirs, options, told), argv, said, rlimits, uid)
         exited = _kept(ours, os.pidfd_open(outer.pid))
         try:
             _release(outer, join)
@@ -120,6 +114,17 @@ def opened(
             yield cell
         finally:
             cell.end()
+
+
+def _inside(theirs: ExitStack, options: Sequence[str], told: int) -> dict[str, int]:
+    """The files that bubblewrap is given, by its options for them."""
+    inside = {
+        "--args": _file(theirs, b"".join(option.encode() + b"\0" for option in options)),
+        "--json-status-fd": told,
+    }
+    if filters := seccomp.program():
+        inside["--seccomp"] = _file(theirs, filters)
+    return inside
 
 
 def _popen(
