@@ -11,6 +11,7 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from master import crash, failures, needs, repeats
+from master.webhooks import events
 from schema.causes import AGAIN_AFTER
 from schema.db import counts as build_counts
 from schema.db import hours, scoring
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 Locking = TypeVar("Locking", bound="Select[*tuple[Any, ...]]")
 
 _HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
+_FAILED = frozenset({BuildState.FAILED, BuildState.POISONED})
 
 counts = build_counts.counts
 recount = build_counts.recount
@@ -52,6 +54,7 @@ def insert(session: Session, build: Build) -> Build:
     touch_page(session, build.project_id)
     if build.state == BuildState.FAILED:
         failures.mark(session, build.id)
+        events.build_failed(session, build)
     return build
 
 
@@ -90,6 +93,8 @@ def move(
         log.info("build %s: %s -> %s: %s", build.id, build.state, to, reason)
         session.refresh(build)
         touch_page(session, build.project_id)
+        if to in _FAILED:
+            events.build_failed(session, build)
         if to in needs.ENDS:
             needs.ended(session, build)
             crash.point("ended-needs-told")

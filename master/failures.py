@@ -48,7 +48,7 @@ def sort(session: Session, *, limit: int = _AT_ONCE) -> int:
     failed = builds.where(Build.id.in_(ids), Build.state == BuildState.FAILED).order_by(Build.id)
     for build in session.scalars(failed).all():
         if not build.is_repeat and not build.reason.startswith(_DECIDED):
-            _put_in(session, build, _cause(session, build))
+            _put_in(session, build, cause_of(session, build))
     key = tuple_(UnsortedFailure.build_id, UnsortedFailure.revision)
     session.execute(delete(UnsortedFailure).where(key.in_([tuple(row) for row in marks])))
     return len(marks)
@@ -61,7 +61,7 @@ def weigh(session: Session) -> None:
     session.execute(update(FailureCluster).values(downloads=downloads).execution_options(synchronize_session=False))
 
 
-def _cause(session: Session, build: Build) -> Cause:
+def cause_of(session: Session, build: Build) -> Cause:
     """Of what the last attempt ended with; what the master found out itself stands in the reason only."""
     attempt = session.scalar(select(Attempt).where(Attempt.build_id == build.id, Attempt.fence == build.fence))
     said = attempt is not None and attempt.outcome == AttemptOutcome.FAILED and attempt.failure_class

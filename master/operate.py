@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from master import audit, builds, rebuilds, repeats, requests, undecided
+from master.webhooks import events
 from master.wishes import Wish
 from schema import names
 from schema.causes import REMOVED
@@ -123,6 +124,7 @@ def take_off(session: Session, wheel: Wheel, *, who: str, reason: str) -> None:
     """Take one wheel off the index for good; its name stays taken (I-22), its build is withdrawn."""
     wheel.removed_at, wheel.removed_because = now(session), reason
     builds.touch_page(session, wheel.project_id)
+    events.wheel_withdrawn(session, wheel)
     # Elsewhere a build may have been unneeded because this wheel served it.
     undecided.again(session, wheel.project_id)
     audit.note(

@@ -27,6 +27,7 @@ from master.site.marked import Marked
 from master.site.walk import Walk
 from master.store import Store
 from master.upstream import Upstream
+from master.webhooks.sender import Letterhead, Sender
 from schema.attest.authority import Authority
 from schema.db.session import engine, now
 from schema.settings import Settings
@@ -59,6 +60,7 @@ class Parts:
     scrubber: Scrubber
     rubbish: Rubbish
     notifier: Notifier
+    sender: Sender
     follower: Follower
     scope_walk: scope.Walk
     wish_files: wishes.Files
@@ -93,6 +95,7 @@ class Parts:
             scrubber=Scrubber(shelf, scrub_s=settings.keep.scrub_s),
             rubbish=Rubbish(database=database, store=store, logs=settings.logs, keep=settings.keep),
             notifier=Notifier.from_settings(database, settings.alarms, farm=settings.farm.name),
+            sender=Sender(database=database, snapshot=snapshot, letterhead=Letterhead.of(settings)),
             follower=Follower(database, upstream, settings.watch, adopt=partial(adopt, settings)),
             scope_walk=scope.Walk(settings),
             wish_files=wishes.Files(settings),
@@ -103,6 +106,7 @@ class Parts:
 
     def close(self) -> None:
         """Close every connection that was opened here."""
+        self.sender.stop()
         self.upstream.close()
         self.reader.close()
         self.snapshot.dispose()

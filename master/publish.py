@@ -18,6 +18,7 @@ from master import anatomies, builds, crash, materials, rebuilds, repeats, what_
 from master.accepted import Accepted
 from master.keep import damage
 from master.store import Store
+from master.webhooks import events
 from schema.attest import statement, verify
 from schema.attest.authority import Authority
 from schema.db.models import Build, Wheel
@@ -97,6 +98,7 @@ def _publish(
         return
     if taken is not None and damage.heals(taken, facts.sha256):
         damage.heal(taken, build, provenance_sha256=provenance_sha256)
+        events.wheel_published(session, taken)
         builds.move(
             session, build, BuildState.PUBLISHED, reason=f"published {facts.filename} again, with its old bytes"
         )
@@ -116,6 +118,7 @@ def _publish(
     session.add(row)
     session.flush()
     anatomies.keep(session, found)
+    events.wheel_published(session, row)
     crash.point("wheel-row-added")
     builds.move(session, build, BuildState.PUBLISHED, reason=f"published {facts.filename}")
     repeats.want(session, build, node=accepted.node, wanted=repeat)

@@ -37,6 +37,7 @@ def fill(loops: Loops, parts: Parts, inbox: Inbox, turns: Turns) -> None:
         ("gc", parts.rubbish.turn, 10.0),
         ("watchdog", turns.watchdog, 30.0),
         ("tell", parts.notifier.tell, 5.0),
+        ("webhooks", parts.sender.turn, 1.0),
         ("abi", turns.abi, _ABI_S),
         ("rescore", turns.rescore, tick_s),
         ("scope", turns.scope, tick_s),

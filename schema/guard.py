@@ -24,10 +24,13 @@ class Guard:
 
     A socket's own time-out begins anew with each byte, so it does not end a server that trickles. One thread keeps
     watch over exchange after exchange, for a thread each would cost more than a short exchange does.
+
+    home: a host that people chose, so that it may be in a private network; then others may be, too
+    private: whether all may
     """
 
-    def __init__(self, home: str) -> None:
-        self._home = home
+    def __init__(self, home: str = "", *, private: bool = False) -> None:
+        self._home, self._private = home, private
         self._socket: socket.socket | None = None
         self._changed = threading.Condition()
         self._until: float | None = None  # of the exchange that runs
@@ -80,13 +83,16 @@ class Guard:
             raise TimeoutError("too slow to connect")
 
     def admit(self, connection: HTTPConnection) -> None:
-        """Refuse a peer in a private network, unless the index itself is in one; the peer is the address in use."""
-        if connection.has_connected_to_proxy or connection.sock is None or connection.host == self._home:
+        """Refuse a peer in a private network where none may be in one; the peer is the address in use."""
+        if self._private or connection.has_connected_to_proxy or connection.sock is None:
+            return
+        if connection.host == self._home:
             return
         address = str(connection.sock.getpeername()[0])
-        if not _is_public(address) and not self._home_is_private:
+        if not _is_public(address) and not (self._home and self._home_is_private):
             connection.close()
-            raise UpstreamError(f"{connection.host} is {address}, in a private network: the index must not lead there")
+            whose = ": the index must not lead there" if self._home else ""
+            raise UpstreamError(f"{connection.host} is {address}, in a private network{whose}")
 
     @cached_property
     def _home_is_private(self) -> bool:

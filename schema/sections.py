@@ -184,6 +184,13 @@ class AlarmsSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhooksSection:
+    """private_addresses: whether webhooks may lead to this machine, and into private networks."""
+
+    private_addresses: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSection:
     """url: SQLAlchemy's; empty means SQLite in the farm's home."""
 

@@ -42,6 +42,7 @@ from schema.sections import (
     TimingSection,
     UpstreamSection,
     WatchSection,
+    WebhooksSection,
     WebSection,
     cache,
 )
@@ -68,6 +69,7 @@ class Settings:
     nodes: NodesSection = field(default_factory=NodesSection)
     keep: KeepSection = field(default_factory=KeepSection)
     alarms: AlarmsSection = field(default_factory=AlarmsSection)
+    webhooks: WebhooksSection = field(default_factory=WebhooksSection)
     database: DatabaseSection = field(default_factory=DatabaseSection)
     redis: RedisSection = field(default_factory=RedisSection)
     web: WebSection = field(default_factory=WebSection)

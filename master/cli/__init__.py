@@ -27,6 +27,7 @@ from master.cli import (
     scope,
     steering,
     trust,
+    webhooks,
     wheelhouse,
 )
 from schema import door
@@ -63,6 +64,7 @@ for part in (
     wheelhouse,
     comparing,
     people,
+    webhooks,
 ):
     part.add_to(farm)
 

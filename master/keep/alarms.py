@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from master.webhooks import events
 from schema.db.models import Alarm
 from schema.db.session import now
 from schema.printable import one_line
@@ -32,6 +33,7 @@ def settle(session: Session, wrong: Mapping[str, str]) -> list[Alarm]:
             alarm.ended_at = moment
             changed.append(alarm)
     session.flush()
+    events.alarms_changed(session, changed)
     return changed
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from master import builds
 from master.keep import named
 from master.store import Store
+from master.webhooks import events
 from master.withdraw import blocked_by
 from schema.causes import DAMAGED
 from schema.db.models import Build, Wheel
@@ -48,6 +49,7 @@ def withdraw(database: Engine, store: Store, site: Path, digest: Sha256, *, why:
 def _withdraw(session: Session, wheel: Wheel, why: str) -> None:
     wheel.removed_at, wheel.removed_because = now(session), f"{DAMAGED}{why}"
     builds.touch_page(session, wheel.project_id)
+    events.wheel_withdrawn(session, wheel)
     build = wheel.build
     if build.state != BuildState.PUBLISHED:
         return

@@ -1,6 +1,6 @@
-"""Tell people of alarms by webhook and mail: each beginning and each end once, tried again until somebody takes it.
+"""Tell people of alarms by one URL and by mail: each beginning and end once, tried again until somebody takes it.
 
-The webhook's URL may hold a secret, so no message of an error ever repeats it, and no redirect is followed.
+The URL may hold a secret, so no message of an error ever repeats it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import json
 import logging
 import smtplib
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,20 +17,16 @@ from dataclasses import dataclass, field
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from http import HTTPStatus
-from http.client import HTTPException
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import urllib3
 from sqlalchemy import Engine
-from urllib3.exceptions import HTTPError
 
 from master.keep import alarms
+from master.webhooks.post import post
 from schema.db.models import Alarm
 from schema.db.session import transaction
 from schema.errors import FarmError, SettingsError
-from schema.guard import Guard, watched_pools
 from schema.printable import one_line
 from schema.sections import AlarmsSection
 
@@ -55,41 +50,10 @@ class Webhook:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Raise NotToldError unless the answer is a success (2xx) within *limit_s*."""
-        guard = Guard(urlsplit(self.url).hostname or "")
-        pool = urllib3.PoolManager(ssl_context=ssl.create_default_context())
-        pool.pool_classes_by_scheme = watched_pools(guard)
-        status, trouble = 0, ""
-        try:
-            with guard.limit(self.limit_s):
-                status = self._post(pool, message)
-        except (HTTPError, HTTPException, OSError, ValueError) as err:
-            trouble = type(err).__name__  # its text repeats the URL
-        finally:
-            pool.clear()
-        if guard.cut:
-            raise NotToldError(f"the webhook at {self._host} took longer than {self.limit_s:g} s")
-        if trouble:
-            raise NotToldError(f"the webhook at {self._host} did not answer ({trouble})")
-        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            raise NotToldError(f"the webhook at {self._host} answered {status}")
-
-    def _post(self, pool: urllib3.PoolManager, message: Mapping[str, Any]) -> int:
-        response = pool.request(
-            "POST",
-            self.url,
-            body=json.dumps(message).encode(),
-            headers={"Content-Type": "application/json", "User-Agent": "wheelfarm"},
-            redirect=False,
-            retries=False,
-            preload_content=False,  # what it says is nobody's business
-            timeout=urllib3.Timeout(connect=self.limit_s, read=self.limit_s),
-        )
-        response.close()
-        return response.status
-
-    @property
-    def _host(self) -> str:
-        return one_line(urlsplit(self.url).hostname or "?")
+        answer = post(self.url, json.dumps(message).encode(), {}, private=True, limit_s=self.limit_s)
+        if not answer.is_success:
+            host = one_line(urlsplit(self.url).hostname or "?")
+            raise NotToldError(f"the webhook at {host} {answer.told}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

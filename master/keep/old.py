@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from master import marks
 from schema.db import downloads
-from schema.db.models import Alarm, Attempt, Demand, LoginFailure, LoginSession, Mark, Order
+from schema.db.models import Alarm, Attempt, Delivery, Demand, LoginFailure, LoginSession, Mark, Order
 from schema.db.session import now
 from schema.sections import KeepSection
 from schema.states import AttemptOutcome
@@ -21,6 +21,7 @@ _DEMANDS = timedelta(days=30)
 _ALARMS = timedelta(days=365)
 _FAILURES = timedelta(days=1)
 _ORDERS = timedelta(days=90)
+_DELIVERIES = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +79,11 @@ def fold_downloads(session: Session, keep: KeepSection) -> bool:
 
 
 def forget_rows(session: Session) -> None:
-    """Demands that nobody repeated, alarms and logins that ended, orders done long ago: all these tables are small."""
+    """Demands that nobody repeated, what ended long ago of alarms, logins, orders, deliveries: the tables are small."""
     moment = now(session)
     session.execute(delete(Demand).where(Demand.asked_at < moment - _DEMANDS))
     session.execute(delete(Alarm).where(Alarm.ended_at < moment - _ALARMS))
     session.execute(delete(LoginSession).where(LoginSession.until < moment))
     session.execute(delete(LoginFailure).where(LoginFailure.since < moment - _FAILURES))
     session.execute(delete(Order).where(Order.asked_at < moment - _ORDERS, Order.outcome.is_not(None)))
+    session.execute(delete(Delivery).where(Delivery.ended_at < moment - _DELIVERIES))

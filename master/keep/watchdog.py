@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from master import hearing, marks
 from master.feed.news import PROJECTS
 from master.keep import alarms, room
-from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node
+from schema.db.models import Alarm, Attempt, Build, BuildCount, Mark, Node, Webhook
 from schema.db.session import now
 from schema.sections import AlarmsSection
 from schema.states import GONE, AttemptOutcome, BuildState, NodeState
@@ -83,6 +83,7 @@ def look(session: Session, settings: AlarmsSection) -> list[Alarm]:
         **_silent_nodes(session, memory, moment, settings.node_silent_s),
         **_ailing_nodes(session, moment, settings.node_silent_s),
         **_queue_grows(session, memory, moment, settings.queue_grows_s),
+        **_webhooks_off(session),
     }
     mark.cursor = memory.text()
     return alarms.settle(session, wrong)
@@ -171,6 +172,16 @@ def _queue_grows(session: Session, memory: Memory, moment: datetime, limit_s: fl
         return {}
     text = f"the queue only grew since {_at(first_at)}, from {first} to {last} builds: more nodes, or a smaller scope?"
     return {"queue-grows": text}
+
+
+def _webhooks_off(session: Session) -> dict[str, str]:
+    """Those that the farm itself switched off, and tells nothing any more."""
+    off = session.scalars(select(Webhook).where(Webhook.disabled_at.is_not(None)).order_by(Webhook.name))
+    return {
+        f"webhook-off:{hook.name}": f"the webhook {hook.name} is off: {hook.disabled_because}"
+        f" (wheelfarm webhook enable {hook.name}, or remove)"
+        for hook in off
+    }
 
 
 def _at(seconds: float) -> str:

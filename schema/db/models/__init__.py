@@ -7,6 +7,7 @@ from schema.db.models.failures import Cure, Failure, FailureCluster, HourCount, 
 from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node
 from schema.db.models.people import ApiToken, LoginFailure, LoginSession, Order, PinnedRecipe, User
 from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
+from schema.db.models.webhooks import Delivery, Webhook
 from schema.db.models.wheels import Canary, DirtyPage, Repeat, Wheel, WheelAnatomy
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "BuildMaterial",
     "Canary",
     "Cure",
+    "Delivery",
     "Demand",
     "DirtyPage",
     "Download",
@@ -42,6 +44,7 @@ __all__ = [
     "UnsortedFailure",
     "UpstreamFile",
     "User",
+    "Webhook",
     "WhatWorked",
     "Wheel",
     "WheelAnatomy",
