@@ -24,7 +24,6 @@ from schema.printable import one_line
 
 # The specification recommends 15 to 30 seconds.
 LIMIT_S: Final = 15.0
-_LONGEST_WAIT: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,7 @@ def _reason(err: BaseException) -> str:
 
 
 def _wait(text: str | None) -> timedelta | None:
-    if text is not None:
-        with suppress(HTTPError, ValueError, OverflowError):
-            return min(timedelta(seconds=urllib3.Retry().parse_retry_after(text)), _LONGEST_WAIT)
+    """What ``Retry-After`` says (RFC 9110), 6 hours at most."""
+    with suppress(HTTPError, ValueError, OverflowError):
+        return timedelta(seconds=urllib3.Retry().parse_retry_after(text)) if text is not None else None
     return None

@@ -35,7 +35,7 @@ from schema.platforms import Platform
 from schema.portability import Fate, Verdict
 from schema.remedies import Remedy, Rung, Try
 from schema.states import BuildState, FailureClass
-from tests import rows
+from tests import hooks, rows
 from tests.schema.wheels.forge import canonical, members, write
 
 N1 = NodeName("n1")
@@ -208,6 +208,30 @@ def test_a_damaged_wheel_whose_build_gives_the_same_bytes_again_comes_back_under
     assert sha256_of(shed.collector.store.path(Sha256(healed.sha256))) == healed.sha256 == sha256_of(wheel)
     assert healed.provenance_sha256 != provenance
     assert shed.build(second).state == BuildState.PUBLISHED
+
+
+def test_webhooks_are_told_of_a_wheel_when_it_is_published_when_it_is_damaged_and_when_it_is_back(
+    shed: Shed, wheel: Path
+) -> None:
+    with transaction(shed.database) as session:
+        hooks.hook(session)
+    first = shed.leased()
+    shed.leave(first, wheel)
+    shed.collector.collect(N1, first)
+    shed.collector.collect(N1, first)  # it was told twice
+    _rots(shed)
+    second = _leased_again(shed, first.build_id)
+    shed.leave(second, wheel)
+    shed.collector.collect(N1, second)
+
+    with transaction(shed.database) as session:
+        told = hooks.told(session)
+    assert [event for event, _ in told] == ["wheel.published", "wheel.withdrawn", "wheel.published"]
+    assert {(data["filename"], data["sha256"], data["build"]) for _, data in told} == {
+        (wheel.name, sha256_of(wheel), first.build_id)
+    }
+    assert "damaged" in told[1][1]["reason"]
+    assert told[0][1]["size_bytes"] == wheel.stat().st_size
 
 
 def test_a_damaged_wheel_whose_build_gives_other_bytes_leaves_its_name_taken(

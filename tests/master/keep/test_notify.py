@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import threading
@@ -13,7 +12,6 @@ from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import Message
 from email.policy import default
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -26,53 +24,14 @@ from schema.db.models import Alarm
 from schema.db.session import transaction
 from schema.errors import SettingsError
 from schema.sections import AlarmsSection
-
-SECRET = "T0PS3CRET"  # noqa: S105 - the example
-
-
-class Hook:
-    """A web server that notes what it is sent, and answers as told."""
-
-    def __init__(self) -> None:
-        self.status, self.location, self.drips = 200, "", False
-        self.taken: list[dict[str, Any]] = []
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                hook._answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hooks/{SECRET}?token={SECRET}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        body = request.rfile.read(int(request.headers["Content-Length"]))
-        if self.drips:
-            try:
-                while True:
-                    request.wfile.write(b"H")
-                    time.sleep(0.05)
-            except OSError:
-                return
-        request.send_response(self.status)
-        if self.location:
-            request.send_header("Location", self.location)
-        request.send_header("Content-Length", "0")
-        self.taken.append(json.loads(body))  # before the answer: whoever waits for that looks at once
-        request.end_headers()
+from tests.receiver import SECRET_PATH as SECRET
+from tests.receiver import Receiver
 
 
 @pytest.fixture
-def hook() -> Iterator[Hook]:
-    made = Hook()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+def hook() -> Iterator[Receiver]:
+    with Receiver() as made:
+        yield made
 
 
 class Postbox:
@@ -114,7 +73,7 @@ def _settle(database: Engine, **wrong: str) -> None:
 
 
 def test_a_beginning_and_an_end_are_told_once_each(
-    database: Engine, hook: Hook, postbox: Postbox, mail_server: str
+    database: Engine, hook: Receiver, postbox: Postbox, mail_server: str
 ) -> None:
     settings = _settings(webhook=hook.url, mail_to="op@example.org", mail_server=mail_server)
     notifier = Notifier.from_settings(database, settings, farm="home")
@@ -124,12 +83,13 @@ def test_a_beginning_and_an_end_are_told_once_each(
     _settle(database)
     assert [notifier.tell(), notifier.tell()] == [1, 0]
 
-    assert [(item["farm"], item["alarm"], item["state"], item["text"]) for item in hook.taken] == [
+    told = [item.json for item in hook.taken]
+    assert [(item["farm"], item["alarm"], item["state"], item["text"]) for item in told] == [
         ("home", "disk", "raised", "only 1.0 GiB are free"),
         ("home", "disk", "ended", "only 1.0 GiB are free"),
     ]
-    assert hook.taken[0]["ended_at"] is None
-    assert hook.taken[1]["ended_at"] > hook.taken[1]["raised_at"]
+    assert told[0]["ended_at"] is None
+    assert told[1]["ended_at"] > told[1]["raised_at"]
     assert [mail["Subject"] for mail in postbox.mails] == [
         "[home] raised: only 1.0 GiB are free",
         "[home] ended: only 1.0 GiB are free",
@@ -155,7 +115,9 @@ def test_an_alarm_that_ended_while_it_was_told_has_its_end_told_next(database: E
     assert sent == ["raised", "ended"]
 
 
-def test_an_alarm_that_nobody_could_be_told_of_before_it_ended_is_told_as_ended(database: Engine, hook: Hook) -> None:
+def test_an_alarm_that_nobody_could_be_told_of_before_it_ended_is_told_as_ended(
+    database: Engine, hook: Receiver
+) -> None:
     notifier = Notifier.from_settings(database, _settings(webhook=hook.url), farm="home")
     _settle(database, disk="full")
     _settle(database)
@@ -163,7 +125,7 @@ def test_an_alarm_that_nobody_could_be_told_of_before_it_ended_is_told_as_ended(
     notifier.tell()
     notifier.tell()
 
-    assert [item["state"] for item in hook.taken] == ["ended"]
+    assert [item.json["state"] for item in hook.taken] == ["ended"]
 
 
 def test_without_a_way_to_tell_the_log_is_enough(database: Engine, caplog: pytest.LogCaptureFixture) -> None:
@@ -175,7 +137,7 @@ def test_without_a_way_to_tell_the_log_is_enough(database: Engine, caplog: pytes
 
 
 def test_one_way_that_fails_neither_stops_the_other_nor_makes_it_tell_twice(
-    database: Engine, hook: Hook, postbox: Postbox, mail_server: str
+    database: Engine, hook: Receiver, postbox: Postbox, mail_server: str
 ) -> None:
     postbox.refuses = True
     settings = _settings(webhook=hook.url, mail_to="op@example.org", mail_server=mail_server)
@@ -211,19 +173,17 @@ def test_a_way_that_fails_is_left_alone_for_a_growing_time(database: Engine, cap
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 404, 500, 503])
-def test_whatever_is_no_success_is_told_again_and_no_redirect_is_followed(hook: Hook, status: int) -> None:
-    elsewhere = Hook()
-    hook.status, hook.location = status, elsewhere.url
+def test_whatever_is_no_success_is_told_again_and_no_redirect_is_followed(hook: Receiver, status: int) -> None:
+    with Receiver() as elsewhere:
+        hook.status, hook.headers = status, {"Location": elsewhere.url}
 
-    with pytest.raises(NotToldError, match=rf"the webhook at 127\.0\.0\.1 answered {status}"):
-        Webhook(url=hook.url).send({"alarm": "x"})
+        with pytest.raises(NotToldError, match=rf"the webhook at 127\.0\.0\.1 answered {status}"):
+            Webhook(url=hook.url).send({"alarm": "x"})
 
-    assert elsewhere.taken == []
-    elsewhere.server.shutdown()
-    elsewhere.server.server_close()
+        assert elsewhere.taken == []
 
 
-def test_a_webhook_that_drips_is_cut_off(hook: Hook) -> None:
+def test_a_webhook_that_drips_is_cut_off(hook: Receiver) -> None:
     hook.drips = True
 
     with pytest.raises(NotToldError, match="took longer than 1 s"):
