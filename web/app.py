@@ -30,6 +30,7 @@ from web.people.entry import people
 from web.people.person import API
 from web.shown import FILTERS, inert
 from web.tally import PAUSE_S
+from web.webhooks import webhooks
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
         app.register_blueprint(people)
         app.register_blueprint(account)
         app.register_blueprint(pages_orders)
+        app.register_blueprint(webhooks)
     app.register_error_handler(HTTPException, _explain)
     app.register_error_handler(UnavailableError, _without_database)
     app.after_request(_secure)

@@ -13,6 +13,7 @@ from schema.db.why.answers import moment, span
 from schema.errors import UnknownPlatformError
 from schema.platforms import Platform
 from schema.printable import printable
+from schema.webhooks import shown as shown_url
 
 _WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9\[][!#-;=?-\[\]-~]*")
 _COMMAND = re.compile("`([^`]*)`")
@@ -126,6 +127,7 @@ FILTERS: dict[str, Any] = {
     "age": age,
     "change": change,
     "duration": duration,
+    "host": shown_url,
     "moment": moment,
     "platform_title": platform_title,
     "roughly": roughly,

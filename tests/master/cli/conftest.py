@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from schema import door
 from schema.db import migrate
 from schema.db.session import engine
 from schema.settings import Settings, load
+from tests.receiver import Receiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +63,10 @@ def wheelfarm(settings_file: Path, capsys: pytest.CaptureFixture[str]) -> Call:
         return Called(code=end.value.code, out=out, err=err)
 
     return call
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Of webhooks, on loopback."""
+    with Receiver() as made:
+        yield made

@@ -20,7 +20,8 @@ from schema.names import NodeName, Sha256
 from schema.people import Role, Scope
 from schema.settings import Settings
 from schema.states import BuildState
-from tests import published, rows
+from tests import hooks, published, rows
+from tests.receiver import Receiver
 from tests.sshd import Sshd
 
 Call = Callable[..., Any]
@@ -30,8 +31,7 @@ _WORDS = "correct horse battery staple"
 READS_ONLY = {
     "alarms", "audit", "builds", "check-tags", "compare", "coverage", "demand", "downloads", "feed", "lock", "log",
     "metrics", "node list", "node reach", "recipes", "redis users", "scope", "score", "settings", "status",
-    "token list", "user list", "verify",
-    "web nginx-config", "why",
+    "token list", "user list", "verify", "web nginx-config", "webhook deliveries", "webhook list", "why",
 }  # fmt: skip
 
 # They run the farm's own processes or the other half's command, or do what a master does at its start, or the front-end
@@ -74,12 +74,26 @@ AUDITED: dict[str, tuple[list[str], str]] = {
     "user password": (["ada"], "user ada"),
     "user role": (["ada", "operator"], "user ada"),
     "user totp": (["ada", "--off"], "user ada"),
+    "webhook add": (["pager", "https://pager.example/"], "webhook pager"),
+    "webhook enable": (["chat"], "webhook chat"),
+    "webhook remove": (["chat"], "webhook chat"),
+    "webhook resend": (["chat"], "webhook chat"),
+    "webhook rotate-secret": (["chat"], "webhook chat"),
+    "webhook test": (["chat"], "webhook chat"),
 }
 
 
 @pytest.fixture
-def things(settings: Settings, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A build in each state that people do something about, a node, the request of another, and a Redis."""
+def things(  # noqa: PLR0917 - fixtures
+    settings: Settings,
+    settings_file: Path,
+    tmp_path: Path,
+    redis_url: str,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, Any]:
+    """A build in each state that people do something about, a node, the request of another, a Redis, a webhook."""
+    settings_file.write_text(f"{settings_file.read_text()}[webhooks]\nprivate_addresses = true\n")
     monkeypatch.setenv("WHEELFARM_REDIS_URL", redis_url)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{_WORDS}\n"))
     database = engine(settings.database_url)
@@ -101,6 +115,7 @@ def things(settings: Settings, tmp_path: Path, redis_url: str, monkeypatch: pyte
         assert session.query(Wheel).count() == 1
         ada = users.add(session, "ada", Role.ADMIN, password=_WORDS, who="ada@host")
         made_token, _ = tokens.add(session, ada, "old", [Scope.READ], days=1, who="ada@host")
+        hooks.hook(session, "chat", receiver.url)
         found |= {"token": made_token.id, "next_token": made_token.id + 1}
     database.dispose()
     key = NodeKey.create(tmp_path / "keys", NodeName("n2"))
