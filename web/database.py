@@ -40,7 +40,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """One transaction of what people own: sessions, tokens, orders; raise UnavailableError as ``reading`` does."""
+        """One transaction of what people own and ask for (sessions, orders, …); raise UnavailableError as ``reading``."""
         with _answering(), transaction(self._opened_to_write()) as session:
             yield session
 

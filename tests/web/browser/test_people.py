@@ -14,6 +14,8 @@ from schema.db.models import Order
 from schema.db.people import users
 from schema.db.session import now, transaction
 from schema.people import Role
+from schema.webhooks import MOST_WEBHOOKS
+from tests import hooks
 from tests.web.browser.conftest import Farm
 from tests.web.browser.test_in_chromium import (
     _AXE,
@@ -37,11 +39,14 @@ Look = Callable[..., webdriver.Chrome]
 
 @pytest.fixture(scope="module")
 def person(farm: Farm) -> str:
-    """The name of an administrator, and an order of each kind of text that somebody may write."""
+    """The name of an administrator, an order of each kind of text that somebody may write, and webhooks that fail so."""
     with transaction(farm.database) as session:
         users.add(session, "ada", Role.ADMIN, password=GOOD, who="ada@host")
         moment = now(session)
-        for text in PAYLOADS.values():
+        for number, text in enumerate(PAYLOADS.values()):
+            if number < MOST_WEBHOOKS:
+                failing = hooks.hook(session, f"hook-{number}")
+                failing.failures, failing.failing_since, failing.trouble = 1, moment, text
             ended = {"done_at": moment, "outcome": "done", "told": text, "result": {text: text}}
             arguments = {"builds": "1", "reason": text}
             session.add(Order(who=text[:255], action="hold", arguments=arguments, asked_at=moment, **ended))
