@@ -40,7 +40,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """One transaction of what people own and ask for (sessions, orders, …); raise UnavailableError as ``reading``."""
+        """One transaction of what people own and ask for; raise UnavailableError as ``reading`` does."""
         with _answering(), transaction(self._opened_to_write()) as session:
             yield session
 

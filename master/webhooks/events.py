@@ -36,12 +36,7 @@ def build_failed(session: Session, build: Build) -> None:
 def wheel_published(session: Session, wheel: Wheel) -> None:
     """A file is served from now on."""
     if wanting := outbox.wanting(session, Event.WHEEL_PUBLISHED):
-        more = {
-            "size_bytes": wheel.size_bytes,
-            "metadata_sha256": wheel.metadata_sha256,
-            "tags": wheel.tags.split(),
-            "requires_python": wheel.requires_python,
-        }
+        more = {"size_bytes": wheel.size_bytes, "metadata_sha256": wheel.metadata_sha256}
         data = {**_wheel(session, wheel), **more}
         outbox.put(session, wanting[Event.WHEEL_PUBLISHED], Event.WHEEL_PUBLISHED, data, project_id=wheel.project_id)
 

@@ -133,19 +133,20 @@ def settle(session: Session, webhook_id: int, number: int, answer: Answer) -> st
     return news
 
 
-def cut_waiting(session: Session, webhook_id: int) -> int:
-    """Drop the oldest that wait beyond ``MOST_WAITING``; count them, here and in the webhook's row."""
+def cut_waiting(session: Session, webhook_id: int) -> str:
+    """Drop the oldest that wait beyond ``MOST_WAITING``, and count them in the webhook's row; what to tell of it."""
     webhook = _kept(session, webhook_id)
     many = _cut(session, webhook_id, Delivery.outcome.is_(None), keep=MOST_WAITING)
-    if webhook is not None:
-        webhook.dropped += many
-    return many
+    if webhook is None or not many:
+        return ""
+    webhook.dropped += many
+    return f"webhook {webhook.name}: {many} messages too many wait; the oldest are dropped"
 
 
-def cut_ended(session: Session, webhook_id: int) -> int:
-    """Forget the oldest that ended beyond ``MOST_ENDED``, and count them."""
+def cut_ended(session: Session, webhook_id: int) -> None:
+    """Forget the oldest that ended beyond ``MOST_ENDED``."""
     _kept(session, webhook_id)
-    return _cut(session, webhook_id, Delivery.outcome.is_not(None), keep=MOST_ENDED)
+    _cut(session, webhook_id, Delivery.outcome.is_not(None), keep=MOST_ENDED)
 
 
 def overfull(session: Session) -> Iterator[int]:

@@ -81,8 +81,8 @@ class Sender:
             due, overfull = outbox.due(session), list(outbox.overfull(session))
         for number in overfull:
             with transaction(self.database) as session:
-                dropped = outbox.cut_waiting(session, number)
-            log.warning("webhook %s: %s messages too many wait; the oldest are dropped", number, dropped)
+                news = outbox.cut_waiting(session, number)
+            _tell(news)
         for number in due:
             if number not in self._at_work or not self._at_work[number].is_alive():
                 thread = threading.Thread(target=self._work, args=(number,), name=f"webhook-{number}", daemon=True)
@@ -114,6 +114,10 @@ class Sender:
         answer = self.letterhead.send(parcel)
         with transaction(self.database) as session:
             news = outbox.settle(session, number, parcel.number, answer)
-        if news:
-            log.warning("%s", news)
+        _tell(news)
         return True
+
+
+def _tell(news: str) -> None:
+    if news:
+        log.warning("%s", news)

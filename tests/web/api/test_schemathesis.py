@@ -32,6 +32,7 @@ def test_no_request_breaks_the_api_and_none_gets_what_it_may_not(
     role: Role | None,
 ) -> None:
     scopes = [] if role is None else [Scope.READ] if role is Role.VIEWER else [Scope.READ, Scope.JOBS, Scope.NODES]
+    scopes += [Scope.ADMIN] if role is Role.ADMIN else []
     headers = program(role, *scopes).headers if role else {}
     described = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app)
     tried = 0

@@ -39,7 +39,7 @@ Look = Callable[..., webdriver.Chrome]
 
 @pytest.fixture(scope="module")
 def person(farm: Farm) -> str:
-    """The name of an administrator, an order of each kind of text that somebody may write, and webhooks that fail so."""
+    """The name of an administrator, and an order and a webhook with each kind of text that somebody may write."""
     with transaction(farm.database) as session:
         users.add(session, "ada", Role.ADMIN, password=GOOD, who="ada@host")
         moment = now(session)
