@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from master import failures
 from master.webhooks import outbox
 from schema import causes
-from schema.db.models import Alarm, Build, Wheel
+from schema.db.models import Alarm, Attempt, Build, Wheel
 from schema.db.why.sentences import about
 from schema.db.why.surroundings import Rules, scene
+from schema.failure_causes import Cause
 from schema.printable import one_line
+from schema.states import BuildState, FailureClass
 from schema.webhooks import Event
 
 
@@ -23,7 +26,7 @@ def build_failed(session: Session, build: Build) -> None:
         return
     if not (wanting := outbox.wanting(session, Event.BUILD_FAILED)):
         return
-    cause = failures.cause_of(session, build)
+    cause = _cause(session, build)
     data = {
         **_build(build),
         "state": str(build.state),
@@ -58,6 +61,13 @@ def alarms_changed(session: Session, changed: Sequence[Alarm]) -> None:
         if alarm.ended_at is not None:
             data["closed_at"] = alarm.ended_at.isoformat()
         outbox.put(session, wanting.get(event, ()), event, data)
+
+
+def _cause(session: Session, build: Build) -> Cause:
+    if build.state == BuildState.POISONED:
+        return Cause(FailureClass.LOST)
+    last = select(Attempt).where(Attempt.build_id == build.id, Attempt.fence == build.fence)
+    return failures.cause_of(build, session.scalar(last))
 
 
 def _build(build: Build) -> dict[str, Any]:

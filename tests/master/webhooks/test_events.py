@@ -88,7 +88,7 @@ def test_a_build_that_was_lost_too_often_is_told_as_poisoned(database: Engine) -
             builds.give_back(session, build, why=f"node {name} went silent")
 
         [(kind, data)] = hooks.told(session)
-    assert (kind, data["state"]) == (Event.BUILD_FAILED, "poisoned")
+    assert (kind, data["state"], data["cause"]["class"]) == (Event.BUILD_FAILED, "poisoned", "lost")
     assert "it was lost 2 times with n1, n2" in data["sentence"]
 
 
