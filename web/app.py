@@ -21,6 +21,7 @@ from web.database import Database
 from web.demand import Demands
 from web.downloads import Downloads
 from web.index import Index
+from web.latency import Latency
 from web.live import Live
 from web.orders import pages_orders
 from web.pages import pages
@@ -64,6 +65,7 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url)
     app.extensions["live"] = Live()
+    app.extensions["latency"] = Latency(settings.latency)
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)

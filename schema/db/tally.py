@@ -65,6 +65,7 @@ def _innermost(session: Session) -> SessionTransaction | None:
 
 @event.listens_for(Session, "before_commit")
 def _write(session: Session) -> None:
+    session.flush()  # what is written only now may be counted, too
     for tally in _TALLIES:
         tally.write(session)
 

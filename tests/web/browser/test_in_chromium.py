@@ -60,6 +60,7 @@ PAGES = {
 # What a browser shows no page for.
 FOR_PROGRAMS = {
     "pages.events",
+    "pages.figures",
     "pages.health",
     "pages.log",
     "pages.portability",
