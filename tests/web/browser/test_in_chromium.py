@@ -59,6 +59,8 @@ PAGES = {
 }
 # What a browser shows no page for.
 FOR_PROGRAMS = {
+    "pages.badge",
+    "pages.badge_of",
     "pages.events",
     "pages.figures",
     "pages.health",
