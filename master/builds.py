@@ -263,3 +263,4 @@ def keep_details(attempt: Attempt, result: BuildResult) -> None:
     attempt.materials = details["materials"]
     attempt.environment = details["environment"]
     attempt.resources = details["resources"]
+    attempt.usage = details["usage"]
