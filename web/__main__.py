@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import logging
+import os
 import signal
+import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +25,7 @@ from web import nginx
 from web.app import create_app
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger("web")
 
@@ -91,7 +94,24 @@ def _application(settings: Settings) -> WSGIApplication:
     """
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     logs.set_up("web")
-    return create_app(settings).wsgi_app
+    return _patiently(create_app(settings).wsgi_app)
+
+
+def _patiently(app: WSGIApplication) -> WSGIApplication:
+    """*app*, whose threads let each other finish.
+
+    A thread that is woken for a request drives out the one that holds Python's lock, only to wait for that lock.
+    Threads of a batch (sched(7)) do not, which saves a tenth to a fifth of the processor time.
+    """
+    known = threading.local()
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if not hasattr(known, "patient"):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # 0: this thread
+            known.patient = True
+        return app(environ, start)
+
+    return answer
 
 
 if __name__ == "__main__":

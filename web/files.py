@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from functools import lru_cache
+from stat import S_ISREG
+from typing import TYPE_CHECKING
 
 from werkzeug.http import http_date, parse_if_range_header, parse_range_header
 from werkzeug.http import is_resource_modified as is_modified
@@ -22,35 +24,36 @@ _CHUNK_BYTES = 256 * 1024  # what is no longer goes out at once: a slow reader o
 def send(environ: WSGIEnvironment, start: StartResponse, path: str) -> Body | None:
     """The wheel at *path*, or the range of it that is asked for; None if there is none."""
     try:
-        file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed by what is returned
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        chunks = _Chunks(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        return _send(environ, start, file)
+        stat = os.fstat(chunks.file)
+        body = _send(environ, start, chunks, stat) if S_ISREG(stat.st_mode) else None
     except BaseException:
-        file.close()
+        chunks.close()
         raise
+    if body is not chunks:  # which the server closes when it is done with it
+        chunks.close()
+    return body
 
 
-def _send(environ: WSGIEnvironment, start: StartResponse, file: BinaryIO) -> Body:
-    stat = os.fstat(file.fileno())
+def _send(environ: WSGIEnvironment, start: StartResponse, chunks: _Chunks, stat: os.stat_result) -> Body:
     size, etag = stat.st_size, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
     headers: Headers = [
         ("ETag", etag),
-        ("Last-Modified", http_date(stat.st_mtime)),
+        ("Last-Modified", _date(int(stat.st_mtime))),
         ("Cache-Control", FOR_EVER),
         ("Accept-Ranges", "bytes"),
         *SECURITY,
     ]
     if answer.has_it(environ, etag) or not _is_newer(environ, etag, stat.st_mtime):
-        file.close()
         start("304 Not Modified", headers)
         return []
     first, end = 0, size
     if wanted := environ.get("HTTP_RANGE"):
         found = _range(environ, wanted, etag=etag, modified_at=stat.st_mtime, size=size)
         if found is None:
-            file.close()
             said = "the file is shorter than that\n"
             told = ("Content-Range", f"bytes */{size}"), ("Accept-Ranges", "bytes")
             return answer.text(environ, start, "416 Range Not Satisfiable", said, *told)
@@ -62,14 +65,9 @@ def _send(environ: WSGIEnvironment, start: StartResponse, file: BinaryIO) -> Bod
     # As octets, not as a zip archive: nothing on the way may unpack it, sniff it or compress it.
     start(status, [("Content-Type", "application/octet-stream"), ("Content-Length", str(end - first)), *headers])
     if environ["REQUEST_METHOD"] == "HEAD":
-        file.close()
         return []
-    if first:
-        file.seek(first)
-    if end - first > _CHUNK_BYTES:
-        return _Chunks(file, end - first)
-    with file:
-        return [b"".join(_Chunks(file, end - first))]
+    chunks.at, chunks.end = first, end
+    return chunks if end - first > _CHUNK_BYTES else [*chunks]
 
 
 def _is_newer(environ: WSGIEnvironment, etag: str, modified_at: float) -> bool:
@@ -99,21 +97,27 @@ def _range(
 
 
 class _Chunks:
-    """The next *left* bytes of a file, in large pieces; closed when the server is done with it."""
+    """The bytes from *at* to *end* of an open file, in large pieces."""
 
-    def __init__(self, file: BinaryIO, left: int) -> None:
-        self._file, self._left = file, left
+    def __init__(self, file: int) -> None:
+        self.file, self.at, self.end = file, 0, 0
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        data = self._file.read(min(_CHUNK_BYTES, self._left))
+        wanted = min(_CHUNK_BYTES, self.end - self.at)
+        data = os.pread(self.file, wanted, self.at) if wanted else b""
         if not data:
             raise StopIteration
-        self._left -= len(data)
+        self.at += len(data)
         return data
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; once is enough."""
+        file, self.file = self.file, -1
+        if file >= 0:
+            os.close(file)
+
+
+_date = lru_cache(maxsize=1024)(http_date)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _Mark = tuple[object, ...]
+
+# A file that was looked at so lately is not looked at again: each look lets go of Python's lock, for which the threads
+# of a busy process then fight, and that costs more than all else about a page.
+TRUSTED_S = 0.05
 
 _ROOM_BYTES = 32 * 2**20
 _BESIDE_BYTES = 2048  # about what a leaf takes beside its data
@@ -41,36 +46,48 @@ class Leaf:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.data]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """mark: of the file when it was read; looked_at: when it last had that mark, by the monotonic clock."""
+
+    mark: _Mark
+    leaf: Leaf | None
+    looked_at: float = 0.0
+
+
 class Shelf:
     """Reads files below *folder*; at most *room_bytes* of them stay in memory, the longest unused go first."""
 
     def __init__(self, folder: Path, *, room_bytes: int = _ROOM_BYTES) -> None:
         self.folder = str(folder.absolute())
         self._room_bytes = room_bytes
-        self._kept: OrderedDict[Hashable, tuple[_Mark, Leaf | None]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._kept_bytes = 0
         self._lock = Lock()
 
     def read(self, name: str, content_type: str, *, encoding: str = "", caching: Sequence[str]) -> Leaf | None:
         """The file *name*, a relative path that the caller has checked; None if there is none.
 
+        One that was replaced less than ``TRUSTED_S`` ago may still come as it was.
         encoding: how its bytes are compressed already; caching: the values of Cache-Control and Vary ("" for none)
         """
-        path = f"{self.folder}/{name}"
         key = name, content_type
+        now = time.monotonic()
+        found = self._kept.get(key)  # without the lock: one step, and what is kept is never changed in place
+        if found and now - found.looked_at < TRUSTED_S:
+            return found.leaf
+        path = f"{self.folder}/{name}"
         try:
-            mark = _mark(os.stat(path))  # noqa: PTH116 - asked for each page that is sent; a Path costs more than the rest
-            with self._lock:
-                found = self._kept.get(key)
-                if found and found[0] == mark:
-                    self._kept.move_to_end(key)
-                    return found[1]
+            mark = _mark(os.stat(path))  # noqa: PTH116 - asked for often; a Path costs more than the rest
+            if found and found.mark == mark:
+                self._keep(key, replace(found, looked_at=now))
+                return found.leaf
             with open(path, "rb") as file:  # noqa: PTH123 - as above
                 mark, data = _mark(os.fstat(file.fileno())), file.read()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         leaf = _leaf(data, content_type, encoding, caching)
-        self._keep(key, mark, leaf)
+        self._keep(key, _Kept(mark, leaf, now))
         return leaf
 
     def written_at(self, name: str) -> int:
@@ -103,25 +120,25 @@ class Shelf:
         marks = tuple(map(_mark_of, paths))
         with self._lock:
             found = self._kept.get(key)
-            if found and found[0] == marks:
+            if found and found.mark == marks:
                 self._kept.move_to_end(key)
-                return found[1]
+                return found.leaf
         data = make(*map(_content, paths))
         leaf = None if data is None else _leaf(data, content_type, encoding, caching)
-        self._keep(key, marks, leaf)
+        self._keep(key, _Kept(marks, leaf))
         return leaf
 
-    def _keep(self, key: Hashable, mark: _Mark, leaf: Leaf | None) -> None:
-        if _size(leaf) > self._room_bytes // 4:
+    def _keep(self, key: Hashable, kept: _Kept) -> None:
+        if _size(kept.leaf) > self._room_bytes // 4:
             return
         with self._lock:
             if old := self._kept.pop(key, None):
-                self._kept_bytes -= _size(old[1])
-            self._kept[key] = (mark, leaf)
-            self._kept_bytes += _size(leaf)
+                self._kept_bytes -= _size(old.leaf)
+            self._kept[key] = kept
+            self._kept_bytes += _size(kept.leaf)
             while self._kept_bytes > self._room_bytes:
-                _, (_, gone) = self._kept.popitem(last=False)
-                self._kept_bytes -= _size(gone)
+                _, gone = self._kept.popitem(last=False)
+                self._kept_bytes -= _size(gone.leaf)
 
 
 def _leaf(data: bytes, content_type: str, encoding: str, caching: Sequence[str]) -> Leaf:
