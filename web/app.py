@@ -65,7 +65,6 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings.database_url)
     app.extensions["live"] = Live()
-    app.extensions["latency"] = Latency(settings.latency)
     app.jinja_options = {"finalize": inert, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(asset=_asset, farm_name=settings.farm.name, contact=settings.farm.contact)
@@ -90,8 +89,9 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
         downloads = Downloads(settings.database_url, pause_s=tally_pause_s)
     app.extensions["downloads"] = downloads
     copies = Copies(settings, settings.upstream_pages) if settings.web.merged else None
+    latency = app.extensions["latency"] = Latency(settings.latency)
     # The index answers first; Flask knows its addresses only to write links to them.
-    app.wsgi_app = Index(app.wsgi_app, settings.site, demands, copies, downloads)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = Index(app.wsgi_app, settings.site, demands, copies, downloads, latency=latency)  # type: ignore[assignment, method-assign]
     for folder in ("files", "constraints"):
         app.add_url_rule(f"/{folder}/<path:name>", endpoint=f"index.{folder}", build_only=True)
     app.view_functions["static"] = needs.needs(None)(app.view_functions["static"])

@@ -10,15 +10,15 @@ from threading import Thread
 
 import pytest
 
-from web.latency import Kind, Latency
+from web.latency import Latency
 
 _COUNT = """
 import sys, time
 from pathlib import Path
-from web.latency import Kind, Latency
+from web.latency import Latency
 latency = Latency(Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
-    latency.observe(Kind.PAGE, 0.0004)
+    latency.observe('page', 0.0004)
 print("counted", flush=True)
 sys.stdin.read()
 """
@@ -55,9 +55,9 @@ def _end(processes: Sequence[subprocess.Popen[str]], *, kill: bool = False) -> N
 
 def test_an_answer_counts_in_each_group_that_it_fits_into(tmp_path: Path) -> None:
     latency = Latency(tmp_path / "latency")
-    latency.observe(Kind.FILE, 0.001)
-    latency.observe(Kind.FILE, 0.0011)
-    latency.observe(Kind.FILE, 60.0)
+    latency.observe("file", 0.001)
+    latency.observe("file", 0.0011)
+    latency.observe("file", 60.0)
 
     found = _samples(latency)
 
@@ -77,7 +77,7 @@ def test_who_never_counted_opens_nothing_and_tells_nothing(tmp_path: Path) -> No
 def test_the_processes_sums_are_told_by_each_and_outlive_them(tmp_path: Path) -> None:
     latency = Latency(tmp_path)
     processes = [_process(tmp_path, 100), _process(tmp_path, 20)]
-    latency.observe(Kind.PAGE, 0.1)
+    latency.observe("page", 0.1)
     assert _pages(latency) == 121
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -94,7 +94,7 @@ def test_threads_count_together(tmp_path: Path) -> None:
 
     def count() -> None:
         for _ in range(2000):
-            latency.observe(Kind.PAGE, 0.001)
+            latency.observe("page", 0.001)
 
     threads = [Thread(target=count) for _ in range(8)]
     for thread in threads:
@@ -112,7 +112,7 @@ def test_a_file_of_another_release_begins_anew(tmp_path: Path, content: bytes) -
     latency = Latency(tmp_path)
 
     assert _pages(latency) == 0
-    latency.observe(Kind.PAGE, 0.1)
+    latency.observe("page", 0.1)
     assert _pages(latency) == 1
 
 
@@ -122,8 +122,8 @@ def test_where_nothing_can_be_written_answers_go_on_and_the_log_says_why(
     (tmp_path / "latency").write_text("a file, where a folder should be")
     latency = Latency(tmp_path / "latency")
 
-    latency.observe(Kind.PAGE, 0.1)
-    latency.observe(Kind.PAGE, 0.1)
+    latency.observe("page", 0.1)
+    latency.observe("page", 0.1)
 
     assert _samples(latency) == {}
     said = [record.getMessage() for record in caplog.records]

@@ -23,7 +23,7 @@ from schema.states import AttemptOutcome
 from tests import entries
 from tests.entries import HERE, later
 from tests.web import seed
-from web.latency import Kind, Latency
+from web.latency import Latency
 
 _DOCS = Path(__file__).parents[2] / "docs" / "monitoring"
 _NAME = re.compile(r"\bwheelfarm_[a-z0-9_]+")
@@ -56,7 +56,7 @@ def scrape(database: Engine, settings: Settings, tmp_path: Path) -> str:
         session.add(Leadership(id=1, holder="farm-a:4711", epoch=1, until=later(minutes=1)))
         totals.note(session, HERE, outcome=AttemptOutcome.BUILT, what="built", seconds=9.0)
     latency = Latency(tmp_path / "latency")
-    latency.observe(Kind.PAGE, 0.001)
+    latency.observe("page", 0.001)
     with transaction(database) as session:
         found = [*metrics.families(session, silent_s=90), latency.family()]
     return metrics.text(found)[0].decode()

@@ -19,7 +19,6 @@ from schema.sections import WebSection
 from schema.settings import Settings
 from tests.web.people_kit import GOOD
 from web.app import create_app
-from web.latency import Kind
 
 Readers = Callable[[MetricsReaders], FlaskClient]
 
@@ -55,7 +54,7 @@ def token(database: Engine) -> Callable[[Scope], str]:
 @pytest.mark.usefixtures("farm")
 def test_it_tells_what_the_command_tells_and_how_fast_the_index_answers(let_in: Readers) -> None:
     client = let_in(MetricsReaders.PUBLIC)
-    client.application.extensions["latency"].observe(Kind.PAGE, 0.001)
+    client.application.extensions["latency"].observe("page", 0.001)
 
     answer = client.get("/metrics")
 
