@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
 
+from schema.db import migrate
+from schema.db.session import engine
+from schema.settings import load
+from tests.web.server import Server, settings_file, started
 from web.latency import Latency
 
 _COUNT = """
@@ -129,3 +136,30 @@ def test_where_nothing_can_be_written_answers_go_on_and_the_log_says_why(
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1
     assert said[0].startswith(f"{tmp_path / 'latency'}: how fast this process answers is not told: ")
+
+
+@pytest.mark.slow
+def test_one_scrape_of_the_real_server_tells_what_all_of_its_workers_answered(tmp_path: Path) -> None:
+    file = settings_file(tmp_path)
+    file.write_text(file.read_text() + '[web]\nmetrics = "local"\n')
+    database = engine(load(file).database_url)
+    migrate.upgrade(database)
+    database.dispose()
+
+    with started(file, "--workers", "2") as server:
+        for _ in range(40):
+            assert _get(server, "/simple/nothing/")[0] == 404
+        told = {_get(server, "/metrics") for _ in range(10)}
+    with started(file) as server:
+        later = _get(server, "/metrics")
+
+    line = b'\nwheelfarm_index_duration_seconds_count{kind="missing"} 40.0\n'
+    assert all(line in text for _, text in (*told, later))
+
+
+def _get(server: Server, path: str) -> tuple[int, bytes]:
+    """By a connection of its own, so by any of the workers."""
+    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
