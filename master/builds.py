@@ -21,6 +21,7 @@ from schema.jobs import BuildResult, Lease
 from schema.names import NodeName
 from schema.sizes import LARGEST
 from schema.states import (
+    LEASED_STATES,
     POISONED_AFTER_LOSSES,
     POISONED_AFTER_NODES,
     RETRY,
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 
 Locking = TypeVar("Locking", bound="Select[*tuple[Any, ...]]")
 
-_HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
 
 counts = build_counts.counts
 recount = build_counts.recount
@@ -72,7 +72,7 @@ def move(
     if to not in TRANSITIONS[BuildState(build.state)]:
         raise ValueError(f"build {build.id}: no move from {build.state} to {to}")
     values = {"not_before": None, **values}
-    if to not in _HOLDS_A_LEASE:
+    if to not in LEASED_STATES:
         values = {"leased_to": None, "lease_until": None, **values}
     if to is not BuildState.WAITING:
         values = {"waits_for": None, **values}
@@ -116,7 +116,7 @@ def extend(session: Session, leases: Collection[Lease], *, node: NodeName, lease
                 Build.id == item.build_id,
                 Build.fence == item.fence,
                 Build.leased_to == node,
-                Build.state.in_(_HOLDS_A_LEASE),
+                Build.state.in_(LEASED_STATES),
             )
             .values(lease_until=until)
             .execution_options(synchronize_session=False)
@@ -132,7 +132,7 @@ def held_by(session: Session, item: Lease, node: NodeName, *, for_update: bool =
         Build.id == item.build_id,
         Build.fence == item.fence,
         Build.leased_to == node,
-        Build.state.in_(_HOLDS_A_LEASE),
+        Build.state.in_(LEASED_STATES),
     )
     return session.scalar(locked(held) if for_update else held)
 

@@ -22,7 +22,7 @@ from schema.db.session import now
 from schema.errors import WireError
 from schema.jobs import Step
 from schema.printable import one_line, printable
-from schema.states import OPEN_STATES, BuildState
+from schema.states import LEASED_STATES, OPEN_STATES, BuildState
 
 _STYLES = {
     BuildState.PUBLISHED: "green",
@@ -32,7 +32,6 @@ _STYLES = {
     BuildState.HELD: "yellow",
     BuildState.WITHDRAWN: "yellow",
 }
-_RUNNING = frozenset({BuildState.LEASED, BuildState.COLLECTING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +103,7 @@ def changes(before: Snapshot | None, after: Snapshot) -> list[Line]:
         ]
         if build.state in _STYLES and (earlier is None or earlier.state != build.state):
             lines.append(Line(text=f"{build.title}: {_ended(build)}", style=_STYLES[build.state]))
-        elif build.state == BuildState.QUEUED and (earlier is None or earlier.state in _RUNNING):
+        elif build.state == BuildState.QUEUED and (earlier is None or earlier.state in LEASED_STATES):
             style = "yellow" if earlier else "dim"
             lines.append(Line(text=f"{build.title}: queued: {one_line(build.reason)}", style=style))
     return lines
@@ -143,14 +142,14 @@ def table(current: Snapshot) -> RenderableType:
     """What runs now, step by step, and the figures below it."""
     running = Table.grid(padding=(0, 2))
     for build in current.builds.values():
-        if build.state in _RUNNING:
+        if build.state in LEASED_STATES:
             step = build.steps[-1] if build.steps else None
             seconds = (current.at - step.started_at).total_seconds() if step and step.seconds is None else 0.0
             trail = " → ".join(item.name for item in build.steps) or "sent to the node"
             running.add_row(Text(build.title, style="bold"), Text(trail), Text(f"{max(seconds, 0):.0f} s"))
     figures = (
         f"{current.count(BuildState.PUBLISHED)} published, {current.count(BuildState.UNNEEDED)} unneeded, "
-        f"{current.count(BuildState.FAILED, BuildState.POISONED)} failed, {current.count(*_RUNNING)} running, "
+        f"{current.count(BuildState.FAILED, BuildState.POISONED)} failed, {current.count(*LEASED_STATES)} running, "
         f"{current.count(BuildState.QUEUED, BuildState.WAITING)} to do"
     )
     return Group(running, Text(figures, style="dim"))

@@ -6,7 +6,9 @@ one that writes clusters. A mark carries a revision, so that a change while it i
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, delete, exists, func, select, tuple_, update
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Engine, and_, delete, exists, func, select, tuple_, update
 from sqlalchemy.orm import Session, joinedload
 
 from schema import causes
@@ -44,11 +46,7 @@ def sort(session: Session, *, limit: int = _AT_ONCE) -> int:
     ids = [build_id for build_id, _ in marks]
     for failure in session.scalars(select(Failure).where(Failure.build_id.in_(ids)).order_by(Failure.build_id)).all():
         _take_out(session, failure)
-    builds = select(Build).options(joinedload(Build.project))
-    failed = builds.where(Build.id.in_(ids), Build.state == BuildState.FAILED).order_by(Build.id)
-    for build in session.scalars(failed).all():
-        if not build.is_repeat and not build.reason.startswith(_DECIDED):
-            _put_in(session, build, _cause(session, build))
+    _put_in(session, [(build, _cause(build, attempt)) for build, attempt in _failed(session, ids)])
     key = tuple_(UnsortedFailure.build_id, UnsortedFailure.revision)
     session.execute(delete(UnsortedFailure).where(key.in_([tuple(row) for row in marks])))
     return len(marks)
@@ -61,9 +59,18 @@ def weigh(session: Session) -> None:
     session.execute(update(FailureCluster).values(downloads=downloads).execution_options(synchronize_session=False))
 
 
-def _cause(session: Session, build: Build) -> Cause:
+def _failed(session: Session, ids: Sequence[int]) -> Iterator[tuple[Build, Attempt | None]]:
+    """Those of the builds *ids* that failed and may be mended, each with its last attempt."""
+    last = and_(Attempt.build_id == Build.id, Attempt.fence == Build.fence)
+    both = select(Build, Attempt).outerjoin(Attempt, last).options(joinedload(Build.project))
+    failed = both.where(Build.id.in_(ids), Build.state == BuildState.FAILED).order_by(Build.id)
+    for build, attempt in session.execute(failed).all():
+        if not build.is_repeat and not build.reason.startswith(_DECIDED):
+            yield build, attempt
+
+
+def _cause(build: Build, attempt: Attempt | None) -> Cause:
     """Of what the last attempt ended with; what the master found out itself stands in the reason only."""
-    attempt = session.scalar(select(Attempt).where(Attempt.build_id == build.id, Attempt.fence == build.fence))
     said = attempt is not None and attempt.outcome == AttemptOutcome.FAILED and attempt.failure_class
     if attempt is not None and said and build.reason.startswith(f"{said}: "):
         return cause(said, attempt.evidence or attempt.message or build.reason)
@@ -73,14 +80,22 @@ def _cause(session: Session, build: Build) -> Cause:
     return Cause(NO_SOURCE) if build.sdist_id is None else cause("build", build.reason)
 
 
-def _put_in(session: Session, build: Build, found: Cause) -> None:
-    cluster = _cluster(session, found)
-    if not _holds(session, cluster.id, build.project_id):
-        cluster.projects += 1
-        cluster.downloads += build.project.downloads
-    cluster.builds += 1
-    cluster.platforms = {**cluster.platforms, build.platform: cluster.platforms.get(build.platform, 0) + 1}
-    session.add(Failure(build_id=build.id, cluster_id=cluster.id, project_id=build.project_id, platform=build.platform))
+def _put_in(session: Session, found: Sequence[tuple[Build, Cause]]) -> None:
+    clusters = {one: _cluster(session, one) for _, one in found}
+    pairs = {(clusters[one].id, build.project_id) for build, one in found}
+    pair = Failure.cluster_id, Failure.project_id
+    known = {tuple(row) for row in session.execute(select(*pair).where(tuple_(*pair).in_(pairs)).distinct())}
+    for build, one in found:
+        cluster = clusters[one]
+        if (cluster.id, build.project_id) not in known:
+            known.add((cluster.id, build.project_id))
+            cluster.projects += 1
+            cluster.downloads += build.project.downloads
+        cluster.builds += 1
+        cluster.platforms = {**cluster.platforms, build.platform: cluster.platforms.get(build.platform, 0) + 1}
+        session.add(
+            Failure(build_id=build.id, cluster_id=cluster.id, project_id=build.project_id, platform=build.platform)
+        )
     session.flush()
 
 

@@ -20,9 +20,8 @@ from schema.db.session import now
 from schema.errors import UsageError
 from schema.jobs import Lease
 from schema.score import MOST_BOOST
-from schema.states import OPEN_STATES, AttemptOutcome, BuildState, FailureClass
+from schema.states import LEASED_STATES, OPEN_STATES, AttemptOutcome, BuildState, FailureClass
 
-_RUNNING = frozenset({BuildState.LEASED, BuildState.COLLECTING})
 _MAY_BE_HELD = frozenset({BuildState.WAITING, BuildState.QUEUED, BuildState.FAILED, BuildState.POISONED})
 _RETRIABLE = frozenset({BuildState.FAILED, BuildState.POISONED, BuildState.HELD, BuildState.WITHDRAWN})
 _MAY_COME_FIRST = OPEN_STATES | {BuildState.HELD, BuildState.FAILED, BuildState.POISONED}
@@ -71,7 +70,7 @@ def cancel(session: Session, which: Which, *, who: str, reason: str = "") -> lis
 
     The build is held (``cancelled by WHO: REASON``); its node learns of it by the answer to its next heartbeat.
     """
-    found = fitting(session, which, _is(_RUNNING), doing="cancel", advice=_how_to_cancel)
+    found = fitting(session, which, _is(LEASED_STATES), doing="cancel", advice=_how_to_cancel)
     for build in found:
         before = _shown(build)
         why = _by("cancelled", who, reason)
@@ -155,7 +154,7 @@ def _lies_ahead(build: Build, moment: datetime) -> bool:
 
 
 def _how_to_hold(build: Build) -> str | None:
-    return f"wheelfarm cancel {build.id} ends it" if build.state in _RUNNING else None
+    return f"wheelfarm cancel {build.id} ends it" if build.state in LEASED_STATES else None
 
 
 def _how_to_release(build: Build) -> str | None:

@@ -12,10 +12,9 @@ from sqlalchemy.orm import Session, joinedload
 from master import builds, plan
 from schema.causes import TAKEN_BACK
 from schema.db.models import Build, Project, Request
-from schema.states import TRANSITIONS, AttemptOutcome, BuildState, FailureClass
+from schema.states import LEASED_STATES, TRANSITIONS, AttemptOutcome, BuildState, FailureClass
 
 _NOT_BEGUN = (BuildState.QUEUED, BuildState.WAITING)
-_HOLDS_A_LEASE = frozenset({BuildState.LEASED, BuildState.COLLECTING})
 
 
 def withdraw(session: Session, build: Build, why: str, now: datetime) -> bool:
@@ -23,7 +22,7 @@ def withdraw(session: Session, build: Build, why: str, now: datetime) -> bool:
     state = BuildState(build.state)
     if BuildState.WITHDRAWN not in TRANSITIONS[state]:
         return False
-    if state in _HOLDS_A_LEASE:
+    if state in LEASED_STATES:
         for attempt in build.attempts:
             if attempt.fence == build.fence:
                 builds.end_attempt(

@@ -21,6 +21,9 @@ class BuildState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+# The states in which a node has the build.
+LEASED_STATES = frozenset({BuildState.LEASED, BuildState.COLLECTING})
+
 # The states in which the farm still has something to do by itself.
 OPEN_STATES = frozenset({BuildState.WAITING, BuildState.QUEUED, BuildState.LEASED, BuildState.COLLECTING})
 

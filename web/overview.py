@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session, joinedload
 
 from schema.db import counts, hours, repeats
 from schema.db.health import open_alarms
-from schema.db.models import Alarm, Build, Wheel
+from schema.db.models import Alarm, Wheel
 from schema.db.why.surroundings import Rules
 from schema.states import BuildState
 from web import plots
 from web.failures import Ranked, ranking
 from web.plots import Plot
-from web.queries import Crew, Shown, newest_builds, nodes, shown_with
+from web.queries import Crew, Shown, given_out, newest_builds, nodes, shown_with
 from web.queue import lanes
 
 _NEWEST = 8
@@ -82,7 +82,7 @@ def overview(session: Session, *, rules: Rules) -> Overview:
     """Everything on the page, in a few queries that do not grow with the farm."""
     wheels = select(Wheel).where(Wheel.removed_at.is_(None))
     newest = wheels.order_by(Wheel.published_at.desc(), Wheel.filename.desc()).limit(_NEWEST)
-    running = newest_builds(session, Build.state.in_((BuildState.LEASED, BuildState.COLLECTING)))
+    running = newest_builds(session, given_out())
     states, days = counts.by_state(session), hours.days(session, most=_DAYS)
     to_do = states.get(BuildState.QUEUED, 0) + states.get(BuildState.WAITING, 0)
     times = [lane.empty_in_s for lane in lanes(session) if lane.queued or lane.waiting]
