@@ -83,6 +83,7 @@ def succeeded(attempt: Attempt, built: building.Built, *, node: NodeName) -> Bui
         materials=built.materials,
         environment=dict(built.environment),
         resources=dict(built.resources),
+        usage=built.usage,
     )
 
 
@@ -105,6 +106,7 @@ def failed(attempt: Attempt, err: Exception, *, node: NodeName) -> BuildResult:
         tries=getattr(err, "tries", ()),
         missing=getattr(err, "missing", ()),
         resources=dict(getattr(err, "resources", {})),
+        usage=getattr(err, "usage", ()),
     )
 
 

@@ -22,7 +22,7 @@ from builder.room import Room
 from builder.steps import Steps
 from builder.workshop import Workshop
 from schema.errors import ImageError, JobError, NodeError
-from schema.jobs import BuildJob, Material, Step
+from schema.jobs import BuildJob, Material, Step, Usage
 from schema.platforms import Platform
 from schema.portability import Verdict
 from schema.recipes import MOST_LOG, Recipe, combined
@@ -35,7 +35,7 @@ class Built:
     """A finished wheel; it lies in the job's folder, which is gone once this is closed.
 
     environment: the variables that the build saw
-    resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
+    resources, usage: as in ``BuildResult``
     recipe: what was in effect, remedies included
     remedies, tries, runtime_packages, portability: as in ``BuildResult``
     """
@@ -45,6 +45,7 @@ class Built:
     materials: tuple[Material, ...]
     environment: Mapping[str, str]
     resources: Mapping[str, float]
+    usage: tuple[Usage, ...]
     steps: tuple[Step, ...]
     recipe: Recipe
     remedies: tuple[Remedy, ...]
@@ -93,7 +94,7 @@ def build(
             work = _Work(job, workshop, room, steps)
             made = work.run()
         except JobError as err:
-            err.resources = _used(room, started)
+            err.resources, err.usage = _used(room, started), tuple(room.track.points)
             raise
         return Built(
             wheel=made.wheel,
@@ -101,6 +102,7 @@ def build(
             materials=made.materials,
             environment=made.environment,
             resources=_used(room, started),
+            usage=tuple(room.track.points),
             steps=steps.all,
             recipe=work.recipe,
             remedies=work.ladder.remedies,

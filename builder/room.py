@@ -18,6 +18,7 @@ from builder.inside.refusal import REFUSED
 from builder.log import Log
 from builder.plain import plain
 from builder.sandbox import Bind, Sandbox
+from builder.track import Track
 from builder.workspace import JobFolder
 from schema.errors import BuildFailedError, SdistError
 from schema.jobs import Limits
@@ -53,6 +54,7 @@ class Room:
     deadline: float
     cancelled: threading.Event
     resources: dict[str, float] = field(default_factory=dict)
+    track: Track = field(default_factory=Track)
     kept: Path = field(init=False)
     _scripts: Path = field(init=False)
     _runs: int = field(init=False, default=0)
@@ -106,6 +108,7 @@ class Room:
             deadline=min(self.deadline, time.monotonic() + (at_most_s or self.limits.wall_s)),
             scratch=[result, tmp, *(bind.source for bind in binds if bind.writable and self._owns(bind.source))],
             cancelled=self.cancelled,
+            track=self.track,
         )
         self._account(finished)
         begin = max(begin, self.log.bytes_written - _OUTPUT_BYTES)

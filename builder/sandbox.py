@@ -22,6 +22,7 @@ from builder.limits.cgroup import Group
 from builder.limits.disk import DiskMeter
 from builder.limits.watchdog import Watchdog
 from builder.log import Log
+from builder.track import Gauge, Track
 from schema.errors import LimitExceededError, NodeError
 from schema.jobs import Limits
 from schema.states import FailureClass
@@ -74,11 +75,12 @@ def run(
     deadline: float,
     scratch: Sequence[Path] = (),
     cancelled: threading.Event,
+    track: Track | None = None,
 ) -> Finished:
     """Run *argv* in *sandbox*, its output going to *log*; no process of it is left when this returns or raises.
 
     deadline: by ``time.monotonic()``
-    scratch: the folders whose use counts as disk
+    scratch: the folders whose use counts as disk; track: where what it uses is noted
     Raise LimitExceededError with the class of the limit (CANCELLED once *cancelled* is set), NodeError if the sandbox
     cannot start. A non-zero exit is no error.
     """
@@ -99,8 +101,11 @@ def run(
         meters: list[Meter] = [patience, group, disk]
         if None in (group.memory, group.pids):
             meters.append(watchdog)
+        gauge = Gauge(track=track or Track(), group=group, watchdog=watchdog)
+        meters.append(gauge)
         over = _watch(running, log, patience, meters)
         running.end()
+        gauge.look(last=True)
         for chunk in iter(running.read, b""):
             log.write(chunk)
         log.settle()

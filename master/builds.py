@@ -14,7 +14,7 @@ from master import crash, failures, needs, repeats
 from master.webhooks import events
 from schema.causes import AGAIN_AFTER
 from schema.db import counts as build_counts
-from schema.db import hours, scoring
+from schema.db import hours, scoring, totals
 from schema.db.models import Attempt, Build, DirtyPage, Node
 from schema.db.session import insert as insert_into
 from schema.db.session import now
@@ -173,7 +173,10 @@ def end_attempt(
         attempt.outcome = outcome
         attempt.failure_class = failure_class
         attempt.message = message
-        hours.note(session, attempt.build.platform, failure_class or outcome)
+        platform, what = attempt.build.platform, failure_class or outcome
+        hours.note(session, platform, what)
+        seconds = (at - attempt.started_at).total_seconds()
+        totals.note(session, platform, outcome=outcome, what=what, seconds=seconds)
 
 
 def give_back(session: Session, build: Build, *, why: str, blame: bool = True) -> None:
@@ -265,3 +268,4 @@ def keep_details(attempt: Attempt, result: BuildResult) -> None:
     attempt.materials = details["materials"]
     attempt.environment = details["environment"]
     attempt.resources = details["resources"]
+    attempt.usage = details["usage"]

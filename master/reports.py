@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from packaging.utils import NormalizedName
 from sqlalchemy import func, select
@@ -14,10 +14,9 @@ from master import abi
 from schema.db import counts, health, repeats
 from schema.db.health import Feed, Leader, Walk
 from schema.db.models import Build, Node, Project, Request, Wheel
-from schema.db.session import now
 from schema.errors import UsageError
 from schema.platforms import Platform
-from schema.states import BuildState, NodeState
+from schema.states import BuildState
 from schema.vitals import Health
 
 
@@ -129,11 +128,12 @@ def nodes(session: Session, *, silent_s: float) -> list[NodeRow]:
     """Every node, by name."""
     held = select(Build.leased_to, func.count()).where(Build.state == BuildState.LEASED).group_by(Build.leased_to)
     busy = {str(name): count for name, count in session.execute(held)}
-    oldest = now(session) - timedelta(seconds=silent_s)
+    found = session.scalars(select(Node).order_by(Node.name)).all()
+    states = health.node_states(session, found, silent_s=silent_s)
     return [
         NodeRow(
             name=node.name,
-            state=_state(node, oldest),
+            state=states[node.name],
             platforms=tuple(node.platforms or node.allowed_platforms),
             emulated=tuple(node.emulated),
             slots=node.slots,
@@ -144,16 +144,8 @@ def nodes(session: Session, *, silent_s: float) -> list[NodeRow]:
             health=(health_now := Health.read(node.health, node.disk_free_bytes)),
             troubles=tuple(filter(None, (node.unfit, *health_now.troubles().values()))),
         )
-        for node in session.scalars(select(Node).order_by(Node.name))
+        for node in found
     ]
-
-
-def _state(node: Node, oldest: datetime) -> str:
-    if node.state not in {NodeState.ACTIVE, NodeState.PROBATION}:
-        return node.state
-    if (node.heard_at or oldest) <= oldest:
-        return "silent"
-    return "unfit" if node.unfit else node.state
 
 
 def builds(

@@ -42,6 +42,7 @@ from schema.missing import Missing
 from schema.states import FailureClass
 
 if TYPE_CHECKING:
+    from schema.jobs import Usage
     from schema.remedies import Try
 
 
@@ -93,7 +94,7 @@ class JobError(FarmError):
     evidence: the line of the log that says why, where there is one; line: its number in the log, from 1
     lacks: the headers, programs or other things that were missing, where the log names them; they stay on the node
     missing: build requirements that the upstream has no usable wheel of, as in ``schema.jobs.BuildResult``
-    resources: what the build had used by then; tries: what was tried; both as in ``schema.jobs.BuildResult``
+    resources, usage: what the build had used by then; tries: what was tried; all as in ``schema.jobs.BuildResult``
     """
 
     failure_class: FailureClass = FailureClass.BUILD
@@ -115,6 +116,7 @@ class JobError(FarmError):
         self.lacks = lacks
         self.missing = missing
         self.resources: dict[str, float] = {}
+        self.usage: tuple[Usage, ...] = ()
         self.tries: tuple[Try, ...] = ()
         if failure_class is not None:
             self.failure_class = failure_class

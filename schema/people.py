@@ -32,6 +32,14 @@ class Scope(StrEnum):
     ADMIN = "admin"  # everything
 
 
+class MetricsReaders(StrEnum):
+    """Who may read the figures for Prometheus (``web.metrics``)."""
+
+    TOKEN = "token"  # noqa: S105 - a viewer who has logged in, or a token that may read
+    LOCAL = "local"  # and whatever runs on the front-end's machine and asks it directly
+    PUBLIC = "public"  # everybody
+
+
 def user_name(text: str) -> str:
     """The name that a person logs in with; without ``@``, which the command line's people have (``ada@host``)."""
     if not _USER_NAME.fullmatch(text):

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from schema import names
+from schema.people import MetricsReaders
 from schema.platforms import Platform
 from schema.states import BuildPolicy, Bundle, Emulation
 
@@ -222,6 +223,7 @@ class WebSection:
     public_pages: whether anybody may read the pages; else all but the index need a login
     logins: whether people can log in here and give orders; without, nothing but downloads and demand is ever written to
     the database
+    metrics: who may read the figures for Prometheus
     """
 
     host: str = "127.0.0.1"
@@ -231,6 +233,7 @@ class WebSection:
     downloads: bool = True
     public_pages: bool = True
     logins: bool = True
+    metrics: MetricsReaders = MetricsReaders.TOKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,6 +122,11 @@ class Settings:
         return self.farm.home / "upstream-pages"
 
     @property
+    def latency(self) -> Path:
+        """Where each process of the front-end notes how fast it answers."""
+        return self.farm.home / "latency"
+
+    @property
     def logs(self) -> Path:
         """The logs of builds, ``<build>/<fence>.log``."""
         return self.farm.home / "logs"

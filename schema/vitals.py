@@ -58,6 +58,11 @@ class Vitals(Message):
             throttled=_whole(told.get("throttled"), 2**32 - 1),
         )
 
+    @property
+    def throttled_now(self) -> bool | None:
+        """Whether the processor is slowed down at this moment, or the voltage too low; None: not told."""
+        return None if self.throttled is None else bool(self.throttled & (_UNDER_VOLTAGE | _SLOWED))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:

@@ -19,11 +19,14 @@ SECURITY = (
     ("Content-Security-Policy", "sandbox; default-src 'none'"),
     ("Referrer-Policy", "same-origin"),
 )
+# In the environment: the status of an answer that is not what was asked for, such as "304".
+STATUS = "wheelfarm.status"
 _LATER_CACHING = "public, max-age=86400"
 
 
 def text(environ: WSGIEnvironment, start: StartResponse, status: str, said: str, *headers: tuple[str, str]) -> Body:
     """A short answer in plain words."""
+    environ[STATUS] = status[:3]
     data = said.encode()
     start(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(data))), *SECURITY, *headers])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [data]

@@ -21,6 +21,7 @@ from web.database import Database
 from web.demand import Demands
 from web.downloads import Downloads
 from web.index import Index
+from web.latency import Latency
 from web.live import Live
 from web.orders import pages_orders
 from web.pages import pages
@@ -90,8 +91,9 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
         downloads = Downloads(settings.database_url, pause_s=tally_pause_s)
     app.extensions["downloads"] = downloads
     copies = Copies(settings, settings.upstream_pages) if settings.web.merged else None
+    latency = app.extensions["latency"] = Latency(settings.latency)
     # The index answers first; Flask knows its addresses only to write links to them.
-    app.wsgi_app = Index(app.wsgi_app, settings.site, demands, copies, downloads)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = Index(app.wsgi_app, settings.site, demands, copies, downloads, latency=latency)  # type: ignore[assignment, method-assign]
     for folder in ("files", "constraints"):
         app.add_url_rule(f"/{folder}/<path:name>", endpoint=f"index.{folder}", build_only=True)
     app.view_functions["static"] = needs.needs(None)(app.view_functions["static"])

@@ -23,7 +23,8 @@ from schema.printable import one_line
 from schema.remedies import Try
 from schema.score import Term
 from schema.states import OPEN_STATES
-from web import farm
+from web import farm, usage
+from web.plots import Plot
 
 _RESOURCES = {"wall_s": "Time", "cpu_s": "Processor time", "peak_memory_bytes": "Memory, at most", "disk_bytes": "Disk"}
 _MATERIALS = 2000
@@ -116,6 +117,11 @@ class BuildPage:
         return sorted((str(key), str(value)) for key, value in _pairs(self.attempt and self.attempt.environment))
 
     @property
+    def plots(self) -> list[Plot]:
+        """What the attempt used as time went; none where its node does not tell."""
+        return usage.plots(self.attempt.usage, _steps(self.attempt)) if self.attempt else []
+
+    @property
     def resources(self) -> list[Used]:
         """What the attempt took, beside what its node has."""
         found = [(key, value) for key, value in _pairs(self.attempt and self.attempt.resources) if _is_number(value)]
@@ -166,7 +172,7 @@ def materials(attempt: Attempt) -> list[Material]:
 
 def timed(attempt: Attempt) -> list[TimedStep]:
     """The steps of *attempt* with their durations; what is no step is left out."""
-    steps = [step for item in _listed(attempt.steps) if (step := _step(item))]
+    steps = _steps(attempt)
     end = attempt.finished_at or datetime.now(UTC)
     seconds = [
         step.seconds if step.seconds is not None else max((end - step.started_at).total_seconds(), 0.0)
@@ -202,6 +208,10 @@ def _used(key: str, amount: float, *, node: Node | None, wall_s: float) -> Used:
 
 def _is_number(value: Any) -> bool:  # noqa: ANN401 - as below
     return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _steps(attempt: Attempt) -> list[Step]:
+    return [step for item in _listed(attempt.steps) if (step := _step(item))]
 
 
 def _step(item: object) -> Step | None:

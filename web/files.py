@@ -48,6 +48,7 @@ def _send(environ: WSGIEnvironment, start: StartResponse, chunks: _Chunks, stat:
         *SECURITY,
     ]
     if answer.has_it(environ, etag) or not _is_newer(environ, etag, stat.st_mtime):
+        environ[answer.STATUS] = "304"
         start("304 Not Modified", headers)
         return []
     first, end = 0, size

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from packaging.utils import NormalizedName
@@ -23,6 +24,7 @@ from web.answer import Body
 from web.copies import Copies
 from web.demand import Demands
 from web.downloads import Downloads
+from web.latency import Kind, Latency
 from web.picked import Filter
 from web.shelf import Leaf, Shelf
 
@@ -48,6 +50,10 @@ _LEGACY = re.compile(rf"/(?:({VIEW})/)?pypi/(?=[a-z0-9-]{{1,200}}/)([a-z0-9]+(?:
 _BEFORE = r"(?:age/+[^/]*/+)?(?:reproducible/+)?(?:tested/+)?(?:[a-z0-9]+-[a-z0-9_]+/+)?(?:merged/+)?"
 _OURS = re.compile(rf"/{_BEFORE}simple(?:/.*)?|/(?:files|packages|constraints)/.*", re.DOTALL)
 
+_Respond = Callable[["WSGIEnvironment", "StartResponse", re.Match[str]], Body]
+# Status of an answer that is not what was asked for → the kind that it counts as; others do not count.
+_COUNTED: dict[str, Kind] = {"304": "304", "404": "missing"}
+
 
 class Index:
     """Answers for the index from the *site* (a folder), and hands everything else to *rest*.
@@ -55,6 +61,7 @@ class Index:
     demands: told of each project's page that is not there; nothing waits for it
     copies: the upstream's pages, for the merge view; None: there is no such view
     downloads: told of each wheel that is sent
+    latency: told how long each answer took, until its body could begin
     """
 
     def __init__(
@@ -64,20 +71,25 @@ class Index:
         demands: Demands | None = None,
         copies: Copies | None = None,
         downloads: Downloads | None = None,
+        *,
+        latency: Latency | None = None,
     ) -> None:
         self._rest = rest
         self._shelf = Shelf(site)
         self._demands = demands
         self._copies = copies
         self._downloads = downloads
+        self._latency = latency
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
         """One request (PEP 3333)."""
         path = environ["PATH_INFO"]
+        respond: _Respond
+        kind: Kind = "page"
         if match := _PAGE.fullmatch(path):
-            respond = self._page
+            respond, kind = self._page, "merged" if match[3] else "page"
         elif match := _FILE.fullmatch(path):
-            respond = self._file
+            respond, kind = self._file, "metadata" if match[2] else "file"
         elif match := _TEXT.fullmatch(path):
             respond = self._text
         elif match := _LEGACY.fullmatch(path):
@@ -88,7 +100,14 @@ class Index:
         if method not in {"GET", "HEAD"}:
             said = "the index is only read\n"
             return answer.text(environ, start, "405 Method Not Allowed", said, ("Allow", "GET, HEAD"))
-        return respond(environ, start, match)
+        if self._latency is None:
+            return respond(environ, start, match)
+        began = perf_counter()
+        body = respond(environ, start, match)
+        counted = _COUNTED.get(environ[answer.STATUS]) if answer.STATUS in environ else kind
+        if counted is not None:
+            self._latency.observe(counted, perf_counter() - began)
+        return body
 
     def _page(self, environ: WSGIEnvironment, start: StartResponse, match: re.Match[str]) -> Body:
         """The list of projects, or the files of one; ``Accept`` or ``?format=`` says in which form."""

@@ -7,7 +7,9 @@ ends after a time (a browser opens the next by itself), and what is sent is read
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -28,6 +30,7 @@ class Live:
         self._most, self._pause_s, self._longest_s = most, pause_s, longest_s
         self._open = 0
         self._lock = Lock()
+        self._listeners: Counter[str] = Counter()
         self._rendered: dict[str, tuple[float, Fragments]] = {}
         self._rendering: dict[str, Lock] = {}
 
@@ -45,7 +48,8 @@ class Live:
             if self._open >= self._most:
                 return None
             self._open += 1
-        return _Stream(self._events(topic, render), self._left)
+            self._listeners[topic] += 1
+        return _Stream(self._events(topic, render), partial(self._left, topic))
 
     def _events(self, topic: str, render: Callable[[], Fragments]) -> Iterator[bytes]:
         told: dict[str, str] = {}
@@ -69,12 +73,18 @@ class Live:
             at, fragments = self._rendered.get(topic, (0.0, {}))
             if time.monotonic() - at >= self._pause_s or not fragments:
                 fragments = render()
-                self._rendered[topic] = time.monotonic(), fragments
+                with self._lock:
+                    if topic in self._listeners:  # else the last of them has left meanwhile
+                        self._rendered[topic] = time.monotonic(), fragments
         return fragments
 
-    def _left(self) -> None:
+    def _left(self, topic: str) -> None:
         with self._lock:
             self._open -= 1
+            self._listeners[topic] -= 1
+            if not self._listeners[topic]:  # there is a topic for each build: what nobody listens to is forgotten
+                for kept in (self._listeners, self._rendered, self._rendering):
+                    kept.pop(topic, None)
 
 
 class _Stream:

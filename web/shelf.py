@@ -40,6 +40,7 @@ class Leaf:
     def send(self, environ: WSGIEnvironment, start: StartResponse) -> Body:
         """All of it; 304 for who has it already."""
         if answer.has_it(environ, self.etag):
+            environ[answer.STATUS] = "304"
             start("304 Not Modified", self.unchanged)
             return []
         start("200 OK", self.headers)

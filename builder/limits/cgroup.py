@@ -73,15 +73,13 @@ class Group:
             return FailureClass.PROCESSES
         return None
 
+    def memory_bytes(self) -> int:
+        """The memory that the group holds now; 0 where the kernel does not tell."""
+        return self._memory("memory.current" if self.version == 2 else "memory.usage_in_bytes")  # noqa: PLR2004
+
     def peak_memory_bytes(self) -> int:
         """The most memory that the group held at once; 0 where the kernel does not tell."""
-        if self.memory is None:
-            return 0
-        name = "memory.peak" if self.version == 2 else "memory.max_usage_in_bytes"  # noqa: PLR2004
-        try:
-            return int((self.memory / name).read_text())
-        except (OSError, ValueError):
-            return 0
+        return self._memory("memory.peak" if self.version == 2 else "memory.max_usage_in_bytes")  # noqa: PLR2004
 
     def cpu_s(self) -> float:
         """User and system time of all that ran in the group; 0 where the kernel does not tell."""
@@ -93,6 +91,14 @@ class Group:
             return int((self.cpu / "cpuacct.usage").read_text()) / 1e9
         except (OSError, ValueError):
             return 0.0
+
+    def _memory(self, name: str) -> int:
+        if self.memory is None:
+            return 0
+        try:
+            return int((self.memory / name).read_text())
+        except (OSError, ValueError):
+            return 0
 
     def kill(self) -> None:
         """Kill every process of the group and remove it; raise NodeError if one does not die."""

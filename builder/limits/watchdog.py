@@ -24,13 +24,14 @@ class Watchdog:
     """Counts the processes below *pid*, the sandbox's first process.
 
     memory, processes: what to watch; the other may be held by a control group
-    peak_bytes: the most that was seen; cpu_s: user and system time as last seen
+    used_bytes: as last seen, peak_bytes: the most that was seen; cpu_s: user and system time as last seen
     """
 
     pid: int
     limits: Limits
     memory: bool = True
     processes: bool = True
+    used_bytes: int = 0
     peak_bytes: int = 0
     cpu_s: float = 0.0
 
@@ -49,7 +50,7 @@ class Watchdog:
         if used > self.limits.memory_bytes:
             # Shared pages were counted once for each process; the exact figure costs more, and is needed only here.
             used = sum(map(_proportional_bytes, pids))
-        self.peak_bytes = max(self.peak_bytes, used)
+        self.used_bytes, self.peak_bytes = used, max(self.peak_bytes, used)
         return used
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from master import identity, reports
-from master import metrics as figures
+from master import identity
 from master.cli.farm import reading
+from master.store import write_atomically
+from schema.db import metrics as figures
 from schema.db import migrate as migrations
 from schema.db.session import engine
 from schema.door import Door, Group, answer, answer_json, as_json, pass_door
+from schema.errors import UsageError
 
 
 @click.command()
@@ -51,13 +53,25 @@ def ssh_key(door: Door, *, as_json: bool) -> None:
 )
 @pass_door
 def metrics(door: Door, *, file: Path | None) -> None:
-    """The farm's figures in Prometheus's text format: builds, queue, wheels, alarms, nodes."""
+    """The farm's figures in Prometheus's text format: builds, queue, times, wheels, alarms, nodes.
+
+    The front-end serves the same at /metrics, and how fast it answers beside it.
+    """
     with reading(door.settings) as session:
-        found = figures.text(reports.status(session, silent_s=door.settings.timing.lease_s))
+        found, _ = figures.text(figures.families(session, silent_s=door.settings.timing.lease_s))
     if file is None:
-        answer(found.rstrip("\n"))
+        answer(found.decode().rstrip("\n"))
     else:
-        figures.write(file, found)
+        write(file, found)
+
+
+def write(file: Path, content: bytes) -> None:
+    """Put *content* at *file*, for everybody to read: a reader sees the old file or the new one. Raise UsageError."""
+    try:
+        file.parent.stat()  # one that is not there is a mistake
+        write_atomically(file, content)
+    except OSError as err:
+        raise UsageError(f"{file} cannot be written: {err.strerror}", advice="is its folder there, and ours?") from err
 
 
 def add_to(group: Group) -> None:

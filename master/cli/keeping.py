@@ -18,6 +18,7 @@ from master.keep.gc import Collector, Rubbish
 from master.keep.scrub import Damage, Shelf
 from master.keep.scrub import scrub as scrub_all
 from master.store import Store
+from schema.db import totals
 from schema.db.models import Alarm
 from schema.db.session import transaction
 from schema.door import Door, Group, answer, answer_json, as_json, columns, pass_door, progress
@@ -199,13 +200,14 @@ def _plain(row: Alarm) -> dict[str, object]:
 @as_json
 @pass_door
 def recount(door: Door, *, as_json: bool) -> int:
-    """Count all builds, and correct the counts by state that the farm keeps.
+    """Count all builds and wheels, and correct the counts that the farm keeps.
 
-    It reads every build once, which takes seconds for millions; the farm may run. Exit 1 if a count was wrong: every
+    It reads each of them once, which takes seconds for millions; the farm may run. Exit 1 if a count was wrong: every
     change keeps the counts, so somebody has written to the database by hand, or it is a bug.
     """
     with writing(door.settings) as session:
         wrong = {f"{platform} {state}": missing for (platform, state), missing in builds.recount(session).items()}
+        wrong |= totals.recount(session)
         audit.note(session, who=audit.person(), action="recount", subject=audit.FARM, after=wrong)
     if as_json:
         answer_json({"corrected": wrong})

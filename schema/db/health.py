@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from schema.db import counts
-from schema.db.models import Alarm, Leadership, Mark, Project
+from schema.db.models import Alarm, Leadership, Mark, Node, Project
 from schema.db.session import now
 from schema.printable import one_line
-from schema.states import BuildState
+from schema.states import BuildState, NodeState
 
 MOST_DUE = 1000
 _FEED = "feed"
@@ -130,6 +130,14 @@ def leader(session: Session) -> Leader | None:
     return Leader(holder=row.holder, until=row.until, leads=row.until > now(session)) if row is not None else None
 
 
+def node_states(session: Session, nodes: Iterable[Node], *, silent_s: float) -> dict[str, str]:
+    """Name → state as in ``NodeState``; an active one that was not heard for *silent_s* seconds is ``silent``, one
+    that may not build ``unfit``.
+    """
+    oldest = now(session) - timedelta(seconds=silent_s)
+    return {node.name: _state(node, oldest) for node in nodes}
+
+
 def by_platform(session: Session) -> dict[str, dict[str, int]]:
     """Platform → state → builds, the states in the order of a build's life; what is none is left out."""
     order, found = list(BuildState), counts.counts(session)
@@ -137,6 +145,14 @@ def by_platform(session: Session) -> dict[str, dict[str, int]]:
     for platform, state in sorted(found, key=lambda key: (key[0], order.index(BuildState(key[1])))):
         result.setdefault(platform, {})[state] = found[platform, state]
     return result
+
+
+def _state(node: Node, oldest: datetime) -> str:
+    if node.state not in {NodeState.ACTIVE, NodeState.PROBATION}:
+        return node.state
+    if (node.heard_at or oldest) <= oldest:
+        return "silent"
+    return "unfit" if node.unfit else node.state
 
 
 def _kind(mark: Mark) -> str:

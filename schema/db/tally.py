@@ -26,6 +26,8 @@ class Tally:
         self._add, self._columns = add, columns
         self._info = f"wheelfarm.tally.{len(_TALLIES)}"
         _TALLIES.append(self)
+        # In every process the same order, whatever it imported first: nobody waits for another in a circle.
+        _TALLIES.sort(key=lambda tally: tally._add.text)  # noqa: SLF001 - its own
 
     def note(self, session: Session, key: Key, change: int) -> None:
         """*change* is to be added to the row of *key*, whose parts stand in the order of the columns."""
@@ -65,6 +67,7 @@ def _innermost(session: Session) -> SessionTransaction | None:
 
 @event.listens_for(Session, "before_commit")
 def _write(session: Session) -> None:
+    session.flush()  # what is written only now may be counted, too
     for tally in _TALLIES:
         tally.write(session)
 

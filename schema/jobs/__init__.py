@@ -10,12 +10,13 @@ from schema.jobs.heartbeat import MOST_CORES, MOST_SELF_TEST, Heartbeat
 from schema.jobs.job import MOST_WHEELS, BuildJob, FarmWheel, Limits, Sdist
 from schema.jobs.lease import Lease
 from schema.jobs.progress import Progress, Step
-from schema.jobs.result import MOST_MISSING, BuildResult, Material, Outcome, WheelFile
+from schema.jobs.result import MOST_MISSING, MOST_USAGE, BuildResult, Material, Outcome, Usage, WheelFile
 
 __all__ = [
     "MOST_CORES",
     "MOST_MISSING",
     "MOST_SELF_TEST",
+    "MOST_USAGE",
     "MOST_WHEELS",
     "BuildJob",
     "BuildResult",
@@ -28,5 +29,6 @@ __all__ = [
     "Progress",
     "Sdist",
     "Step",
+    "Usage",
     "WheelFile",
 ]

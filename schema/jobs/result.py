@@ -19,6 +19,8 @@ from schema.states import FailureClass
 
 # So many missing build requirements a result may name.
 MOST_MISSING = 20
+# So many points may tell what an attempt used.
+MOST_USAGE = 120
 
 
 class Outcome(StrEnum):
@@ -76,6 +78,28 @@ class Material(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage(Message):
+    """What an attempt had used at a point of its time.
+
+    at_s: since it began; cpu_s: processor time until then; memory_bytes: the most since the point before
+    """
+
+    at_s: float
+    cpu_s: float
+    memory_bytes: int
+
+    @classmethod
+    @checked
+    def from_json(cls, data: Json) -> Self:
+        """Read one off the wire; raise WireError."""
+        return cls(
+            at_s=fields.seconds(data["at_s"]),
+            cpu_s=fields.seconds(data["cpu_s"]),
+            memory_bytes=fields.count(data["memory_bytes"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult(Message):
     """The whole outcome of one attempt; it stands as ``result.json`` in the node's outbox.
 
@@ -86,7 +110,7 @@ class BuildResult(Message):
     portability: how the wheel fared in other images
     missing: build requirements that the upstream has no usable wheel of, such as ``cython>=3``
     environment: the variables that the build saw
-    resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``
+    resources: ``wall_s``, ``cpu_s``, ``peak_memory_bytes``, ``disk_bytes``; usage: the same as time went
     log_sha256: of the whole log as it lies beside the result
     """
 
@@ -110,6 +134,7 @@ class BuildResult(Message):
     materials: tuple[Material, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     resources: dict[str, float] = field(default_factory=dict)
+    usage: tuple[Usage, ...] = ()
 
     @classmethod
     @checked
@@ -144,4 +169,5 @@ class BuildResult(Message):
             materials=tuple(Material.from_json(item) for item in fields.items(data.get("materials", ()))),
             environment=fields.text_map(data.get("environment", {})),
             resources={str(key): float(value) for key, value in dict(data.get("resources", {})).items()},
+            usage=tuple(Usage.from_json(item) for item in fields.items(data.get("usage", ()), limit=MOST_USAGE)),
         )

@@ -29,7 +29,7 @@ from schema.attest.authority import Authority, NodeKey
 from schema.db.models import Attempt, Build, DirtyPage, Node, Project, Request, RuleCount, Wheel, WheelAnatomy
 from schema.db.session import transaction
 from schema.errors import StoreError, TransferError
-from schema.jobs import BuildJob, BuildResult, Lease, Limits, Material, Outcome, Sdist, Step, WheelFile
+from schema.jobs import BuildJob, BuildResult, Lease, Limits, Material, Outcome, Sdist, Step, Usage, WheelFile
 from schema.names import NodeName, Sha256, sha256_of
 from schema.platforms import Platform
 from schema.portability import Fate, Verdict
@@ -277,11 +277,14 @@ def test_a_sound_result_is_published_once_with_both_signatures(shed: Shed, wheel
 def test_what_a_build_took_is_kept_for_the_next_of_its_project(shed: Shed, wheel: Path) -> None:
     lease = shed.leased()
     took = {"wall_s": 600.0, "peak_memory_bytes": 2.0 * 2**30, "disk_bytes": 2.0**20}
-    shed.leave(lease, wheel, result=lambda built: replace(built, resources=took))
+    course = (Usage(at_s=1.0, cpu_s=0.5, memory_bytes=2**30), Usage(at_s=600.0, cpu_s=90.0, memory_bytes=2**31))
+    shed.leave(lease, wheel, result=lambda built: replace(built, resources=took, usage=course))
 
     shed.collector.collect(N1, lease)
 
     assert (shed.build(lease).size, shed.build(lease).expected_s) == (2, 600.0)
+    with transaction(shed.database) as session:
+        assert session.scalars(select(Attempt.usage)).one() == [point.to_json() for point in course]
 
 
 @pytest.mark.parametrize("built", [True, False])

@@ -23,6 +23,7 @@ from schema.jobs import (
     Progress,
     Sdist,
     Step,
+    Usage,
     WheelFile,
 )
 from schema.names import NodeName, Sha256
@@ -77,6 +78,7 @@ MESSAGES: list[Any] = [
         materials=(Material(kind="requirement", name="setuptools", version="84", sha256=DIGEST),),
         environment={"LC_ALL": "C.UTF-8"},
         resources={"wall_s": 3.5},
+        usage=(Usage(at_s=1.0, cpu_s=0.7, memory_bytes=2**20),),
         portability=(
             Verdict(image="debian11-x86_64", fate=Fate.NOT_CLAIMED),
             Verdict(image="debian13-x86_64", fate=Fate.LOADS, why="cp313 is not what it is for"),

@@ -161,6 +161,11 @@ def _attempt(session: Session, build: Build, text: str, **values: object) -> Non
                 text,
             ],
             "resources": {short: 1.0, "wall_s": 3.0, "odd": text},
+            "usage": [
+                {"at_s": 2.0, "cpu_s": 1.0, "memory_bytes": 7},
+                {"at_s": text, "cpu_s": [], "memory_bytes": -1},
+                text,
+            ],
             **values,
         },
     )

@@ -66,6 +66,10 @@ MATERIALS = [
 ]
 ENVIRONMENT = {"SOURCE_DATE_EPOCH": "1725000000", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 RESOURCES = {"wall_s": 83.2, "cpu_s": 140.9, "peak_memory_bytes": 412_000_000.0, "disk_bytes": 61_000_000.0}
+USAGE = [
+    {"at_s": at_s, "cpu_s": at_s * 1.7 - 0.4, "memory_bytes": 4_000_000 * (at_s if at_s < 70 else 140 - at_s)}
+    for at_s in range(1, 84)
+]
 ANATOMY = Anatomy(
     filename="cffi-1.17.1-cp311-cp311-manylinux_2_34_x86_64.whl",
     sha256=Sha256(entries.digest("cffi")),
@@ -275,6 +279,7 @@ def _published(session: Session, settings: Settings, *, cffi_build: Build) -> Bu
         materials=MATERIALS,
         environment=ENVIRONMENT,
         resources=RESOURCES,
+        usage=USAGE,
     )
     _log(settings, cffi_build, 1, "a short log\n")
     made = entries.wheel(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy.orm import Session
 
 from schema.db import migrate
+from schema.db.models import Attempt
 from schema.db.session import engine, transaction
-from schema.settings import load
+from schema.settings import Settings, load
 from tests import entries
+from tests.entries import ago, later
+from tests.web import seed
 from tests.web.server import Server, settings_file, started
 from web.live import MOST_STREAMS, Live
 
@@ -71,6 +78,23 @@ def test_beyond_the_most_nobody_is_let_in_until_one_leaves() -> None:
     assert live.stream("a", dict) is not None
 
 
+def test_what_nobody_listens_to_any_more_is_forgotten() -> None:
+    live = Live(pause_s=60.0)
+    first, second = (live.stream("build 7", lambda: {"log": "x" * 1000}) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    _taken(first, 2)
+
+    first.close()  # type: ignore[attr-defined]
+    kept = dict(live._rendered)
+    second.close()  # type: ignore[attr-defined]
+
+    assert list(kept) == ["build 7"]
+    assert not live._rendered
+    assert not live._rendering
+    assert not live._listeners
+
+
 def test_a_stream_that_fails_or_ends_gives_its_place_back() -> None:
     live = Live(pause_s=0.0, longest_s=0.0)
     ended = live.stream("a", dict)
@@ -95,9 +119,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def _listen(server: Server, topic: str = "nodes") -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def _listen(
+    server: Server, path: str = "/events?topic=nodes"
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(str(urlsplit(server.url).netloc), timeout=20)
-    connection.request("GET", f"/events?topic={topic}")
+    connection.request("GET", path)
     return connection, connection.getresponse()
 
 
@@ -143,7 +169,76 @@ def test_the_real_server_lets_in_only_so_many_and_others_once_those_have_gone(se
 
 @pytest.mark.slow
 def test_an_unknown_topic_is_404(server: Server) -> None:
-    connection, answer = _listen(server, "everything")
+    connection, answer = _listen(server, "/events?topic=everything")
 
     assert answer.status == 404
     connection.close()
+
+
+@pytest.mark.slow
+def test_a_running_build_is_followed_step_by_step_with_the_end_of_its_log(server: Server) -> None:
+    settings = load(server.log.with_name("farm.toml"))
+    with _database(settings) as session:
+        leased: dict[str, Any] = {
+            "state": "leased",
+            "leased_to": "pi4",
+            "leased_at": ago(),
+            "lease_until": later(days=1),
+        }
+        build = entries.build(session, entries.project(session, "followed"), fence=1, **leased)
+        entries.attempt(session, build, steps=seed.steps(2, running=True))
+    file = settings.logs / str(build.id) / "1.log"
+    file.parent.mkdir(parents=True)
+    file.write_text("one\n\nevent: evil\ndata: {}\n\n")
+
+    connection, answer = _listen(server, f"/build/{build.id}/events")
+    first = _events(answer, 2)
+    file.write_text("two\n" * 20_000)
+    with _database(settings) as session:
+        session.get_one(Attempt, 1).steps = seed.steps(3, running=True)
+    second: dict[str, Any] = {}
+    while set(second) != {"steps", "log"} or len(second["steps"]["steps"]) < 3:
+        second |= _events(answer, 1)
+    connection.close()
+
+    assert list(first) == ["steps", "log"]
+    assert first["log"] == {"log": "one\n\nevent: evil\ndata: {}\n\n", "whole": True}
+    assert first["steps"]["state"] == "leased"
+    assert [step["running"] for step in first["steps"]["steps"]] == [False, True]
+    assert second["log"]["whole"] is False
+    assert len(second["log"]["log"]) <= 32 * 1024
+
+
+@pytest.mark.slow
+def test_of_a_build_that_is_over_or_that_nobody_knows_nothing_is_sent(server: Server) -> None:
+    with _database(load(server.log.with_name("farm.toml"))) as session:
+        build = entries.build(session, entries.project(session, "over"), state="published")
+
+    over, ended = _listen(server, f"/build/{build.id}/events")
+    nobody, unknown = _listen(server, "/build/4711/events")
+    over.close()
+    nobody.close()
+
+    assert ended.status == 204  # a browser asks no more
+    assert unknown.status == 404
+
+
+def _events(answer: http.client.HTTPResponse, count: int) -> dict[str, Any]:
+    """The next *count* events with what they carry."""
+    found: dict[str, Any] = {}
+    name = ""
+    while len(found) < count:
+        kind, _, rest = answer.readline().decode().rstrip("\n").partition(": ")
+        if kind == "event":
+            name = rest
+        elif kind == "data":
+            found[name] = json.loads(rest)
+    return found
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Session]:
+    opened = engine(settings.database_url)
+    with transaction(opened) as session:
+        yield session
+    opened.dispose()

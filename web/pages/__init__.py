@@ -1,6 +1,19 @@
 """The pages for people, by subject, and the few answers for their scripts."""
 
-from web.pages import builds, events, failures, farm, home, knowledge, projects, queue, wheels
+from web.pages import badges, builds, events, failures, farm, home, knowledge, metrics, projects, queue, wheels
 from web.pages.asked import pages
 
-__all__ = ["builds", "events", "failures", "farm", "home", "knowledge", "pages", "projects", "queue", "wheels"]
+__all__ = [
+    "badges",
+    "builds",
+    "events",
+    "failures",
+    "farm",
+    "home",
+    "knowledge",
+    "metrics",
+    "pages",
+    "projects",
+    "queue",
+    "wheels",
+]

@@ -7,16 +7,15 @@ from pathlib import Path
 
 from flask import Response, abort, jsonify, render_template, request
 
-from schema.db import repeats
 from schema.states import BuildState
 from web import logs, queries
+from web import progress as running
 from web.builds import BuildPage, build_page
 from web.pages import asked
 from web.pages.asked import pages
 from web.people.needs import needs
 
 _TAIL_BYTES = 64 * 1024
-_LIVE_TAIL_BYTES = 32 * 1024
 
 
 @pages.get("/builds/")
@@ -46,7 +45,7 @@ def builds() -> str:
 @needs("reader")
 def build(build_id: int) -> str:
     """One build: state, steps, attempts, environment, materials, log."""
-    page = _build_page(build_id)
+    page = found(build_id)
     tail = logs.tail(_log_of(page), limit_bytes=_TAIL_BYTES) if page.attempt else None
     parts = logs.sections(tail.text) if tail and not page.is_open else []
     return render_template("build.html", page=page, tail=tail, parts=parts, base=asked.base())
@@ -56,28 +55,15 @@ def build(build_id: int) -> str:
 @needs("reader")
 def progress(build_id: int) -> Response:
     """How a running build gets on, and the end of its log; bounded, and inert."""
-    page = _build_page(build_id)
-    tail = logs.tail(_log_of(page), limit_bytes=_LIVE_TAIL_BYTES) if page.attempt else None
-    return jsonify(
-        state=page.build.state,
-        fence=page.build.fence,
-        sentence=page.answer.sentence,
-        steps=[
-            {"name": step.name, "note": step.note, "seconds": round(step.seconds, 1), "share": step.share}
-            | {"running": step.running}
-            for step in page.steps
-        ],
-        repeat=repeats.to_json(page.repeat) if page.repeat else None,
-        log=tail.text if tail else "",
-        whole=tail.whole if tail else True,
-    )
+    page = found(build_id)
+    return jsonify({**running.steps(page), **running.log_end(page, asked.settings().logs)})
 
 
 @pages.get("/build/<int:build_id>/log")
 @needs("reader")
 def log(build_id: int) -> Response:
     """The whole log as it is, for saving: a browser shows none of it (T26)."""
-    page = _build_page(build_id)
+    page = found(build_id)
     file = _log_of(page) if page.attempt else None
     if file is None or page.attempt is None or not file.is_file():
         abort(HTTPStatus.NOT_FOUND)
@@ -89,7 +75,8 @@ def log(build_id: int) -> Response:
     return response
 
 
-def _build_page(build_id: int) -> BuildPage:
+def found(build_id: int) -> BuildPage:
+    """The page of that build, and of the attempt that is asked for; 404 where there is none."""
     fence = asked.number("attempt") if "attempt" in request.args else None
     if build_id >= 2**31:
         abort(HTTPStatus.NOT_FOUND)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -11,11 +13,13 @@ from sqlalchemy.orm import Session
 
 from schema.db.why.surroundings import Rules
 from schema.errors import UnavailableError
-from web import queries, queue
+from web import progress, queries, queue
+from web.builds import build_page
 from web.live import RETRY_S, Fragments, Live
 from web.overview import overview
 from web.pages import asked
 from web.pages.asked import pages
+from web.pages.builds import found
 from web.people.needs import needs
 
 
@@ -46,10 +50,27 @@ def events() -> Response:
     topic = request.args.get("topic", "")
     if topic not in _TOPICS:
         abort(HTTPStatus.NOT_FOUND)
+    return _stream(topic, partial(_fragments, topic, asked.rules()))
+
+
+@pages.get("/build/<int:build_id>/events")
+@needs("reader")
+def build_events(build_id: int) -> Response:
+    """How a build gets on, whenever that changes: as in ``progress.json``, parted into ``steps`` and ``log``.
+
+    204 where it is over, which ends a browser's asking; 503 as for the other streams.
+    """
+    page = found(build_id)
+    if not page.is_open:
+        return Response(status=HTTPStatus.NO_CONTENT)
+    return _stream(f"build {build_id}", partial(_progress, build_id, asked.rules()))
+
+
+def _stream(topic: str, render: Callable[[], Fragments]) -> Response:
+    """render: called with the application at hand, but after the request."""
     app = cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - as Flask tells to
     live = cast("Live", app.extensions["live"])
-    rules = asked.rules()
-    stream = live.stream(topic, lambda: _rendered(app, topic, rules))
+    stream = live.stream(topic, partial(_rendered, app, render))
     if stream is None:
         answer = Response("too many follow the farm live; this page asks again from time to time\n", 503)
         answer.headers["Retry-After"] = str(RETRY_S)
@@ -58,13 +79,28 @@ def events() -> Response:
     return Response(stream, mimetype="text/event-stream", headers=headers)
 
 
-def _rendered(app: Flask, topic: str, rules: Rules) -> Fragments:
+def _rendered(app: Flask, render: Callable[[], Fragments]) -> Fragments:
     """Nothing while the database does not answer: the listener keeps what it sees."""
-    read, names = _TOPICS[topic]
     with app.test_request_context("/"):
         try:
-            with asked.database().reading() as session:
-                found = read(session, rules)
-                return {name: render_template("live.html", part=name, **found) for name in names}
+            return render()
         except UnavailableError:
             return {}
+
+
+def _fragments(topic: str, rules: Rules) -> Fragments:
+    read, names = _TOPICS[topic]
+    with asked.database().reading() as session:
+        shown = read(session, rules)
+        return {name: render_template("live.html", part=name, **shown) for name in names}
+
+
+def _progress(build_id: int, rules: Rules) -> Fragments:
+    with asked.database().reading() as session:
+        page = build_page(session, build_id, fence=None, rules=rules)
+    if page is None:
+        return {}
+    return {
+        "steps": json.dumps(progress.steps(page)),
+        "log": json.dumps(progress.log_end(page, asked.settings().logs)),
+    }

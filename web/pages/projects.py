@@ -57,7 +57,13 @@ def project(name: str) -> str | AnyResponse | tuple[str, int]:
         counts = downloads.days(session, normalised, since=today - timedelta(days=_DAYS - 1), until=today)
     if found is None:
         return render_template("unknown.html", name=normalised), HTTPStatus.NOT_FOUND
-    return render_template("project.html", page=found, downloads=plots.fetched(counts), **asked.how_to(name=normalised))
+    return render_template(
+        "project.html",
+        page=found,
+        downloads=plots.fetched(counts),
+        base=asked.base(),
+        **asked.how_to(name=normalised),
+    )
 
 
 @pages.get("/project/<name>/portability.json")

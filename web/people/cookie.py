@@ -39,8 +39,12 @@ def cookie(request: Request, *, public_url: str) -> Cookie | None:
     """Which one a session of this request has; None where there can be none: plain HTTP over a network."""
     if is_over_tls(request, public_url=public_url):
         return _OVER_TLS
-    on_this_machine = _is_loopback(request.remote_addr or "") and _is_loopback(_host(f"//{request.host}"))
-    return _ON_THIS_MACHINE if on_this_machine else None
+    return _ON_THIS_MACHINE if is_on_this_machine(request) else None
+
+
+def is_on_this_machine(request: Request) -> bool:
+    """Whether both ends are this machine, by their addresses and by the name that was asked for."""
+    return _is_loopback(request.remote_addr or "") and _is_loopback(_host(f"//{request.host}"))
 
 
 def is_over_tls(request: Request, *, public_url: str) -> bool:

@@ -17,11 +17,12 @@ from markupsafe import Markup
 from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Response as AnyResponse
 
-from schema.people import Role
+from schema.people import MetricsReaders, Role
+from schema.sections import WebSection
 from web.pages.asked import database, settings
 from web.people import needs
-from web.people.cookie import is_over_tls
-from web.people.person import API, Person, UnknownTokenError, identify
+from web.people.cookie import is_on_this_machine, is_over_tls
+from web.people.person import Person, UnknownTokenError, identify, is_for_programs
 
 FIELD: Final = "csrf"
 HEADER: Final = "X-CSRF-Token"
@@ -70,25 +71,38 @@ def _check() -> AnyResponse | None:
         return None  # there is no such address
     farm = settings()
     need = needs.need_of(current_app.view_functions[request.endpoint]) or abort(HTTPStatus.FORBIDDEN)
-    if farm.web.logins and (need.role is not None or request.path.startswith(API)):
+    if farm.web.logins and (need.role is not None or is_for_programs(request.path)):
         try:
             g.person = identify(request, database(), public_url=farm.public_url)
         except UnknownTokenError:
             abort(_unauthorised("the token is none of this farm's, was revoked, or has expired"))
     if request.method not in _READS:
         _refuse_forged(asking())
-    return _let_in(need, asking(), public=farm.web.public_pages)
+    return _let_in(need, asking(), web=farm.web)
 
 
-def _let_in(need: needs.Need, person: Person | None, *, public: bool) -> AnyResponse | None:
-    if need.role is None or (need.role == needs.READER and public):
+def _let_in(need: needs.Need, person: Person | None, *, web: WebSection) -> AnyResponse | None:
+    role: Role | None
+    if need.role == needs.READER:
+        role = None if web.public_pages else Role.VIEWER
+    elif need.role == needs.METRICS:
+        role = None if _reads_metrics(web.metrics) else Role.VIEWER
+    else:
+        role = need.role
+    if role is None:
         return None
-    role = Role.VIEWER if need.role == needs.READER else need.role
     if person is None:
         return _ask_to_log_in()
     if not person.may(role, need.scope):
         abort(HTTPStatus.FORBIDDEN)
     return None
+
+
+def _reads_metrics(readers: MetricsReaders) -> bool:
+    """Whether it does not matter who asks. What a proxy on this machine hands on does not come from this machine."""
+    if readers is MetricsReaders.LOCAL:
+        return is_on_this_machine(request) and not {"X-Forwarded-For", "Forwarded"} & set(request.headers.keys())
+    return readers is MetricsReaders.PUBLIC
 
 
 def _refuse_forged(person: Person | None) -> None:
@@ -106,7 +120,7 @@ def _refuse_forged(person: Person | None) -> None:
 
 
 def _ask_to_log_in() -> AnyResponse:
-    if request.path.startswith(API):
+    if is_for_programs(request.path):
         return _unauthorised("this needs a token, or a session")
     here = request.full_path.rstrip("?") if request.method in _READS else ""
     if not settings().web.logins:

@@ -17,6 +17,8 @@ from schema.people import Role, Scope
 View = TypeVar("View", bound=Callable[..., Any])
 
 READER: Final = "reader"
+METRICS: Final = "metrics"
+_BY_SETTING: Final[dict[str, Literal["reader", "metrics"]]] = {READER: "reader", METRICS: "metrics"}
 _MARK: Final = "__needs__"
 _WITHOUT_VIEW: Final = frozenset({"HEAD", "OPTIONS"})
 
@@ -26,16 +28,17 @@ class Need:
     """What a view needs.
 
     role: None: nothing, anybody may; ``reader``: anybody while the pages are public, else a viewer
+        ``metrics``: whom ``web.metrics`` lets in without, else a viewer
     scope: what a token must be good for, beside the role of its person
     """
 
-    role: Role | Literal["reader"] | None
+    role: Role | Literal["reader", "metrics"] | None
     scope: Scope = Scope.READ
 
 
 def needs(role: Role | str | None, *, scope: Scope = Scope.READ) -> Callable[[View], View]:
-    """Declare what a view needs: ``None``, ``"reader"``, ``"viewer"``, ``"operator"`` or ``"admin"``."""
-    need = Need(None if role is None else "reader" if role == READER else Role(role), scope)
+    """Declare what a view needs: ``None``, ``"reader"``, ``"metrics"``, ``"viewer"``, ``"operator"`` or ``"admin"``."""
+    need = Need(None if role is None else _BY_SETTING.get(role) or Role(role), scope)
 
     def mark(view: View) -> View:
         setattr(view, _MARK, need)

@@ -1,4 +1,4 @@
-"""The person who asks, by the cookie of a session or, at the API, by a token."""
+"""The person who asks, by the cookie of a session or, where programs ask, by a token."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from web.people import sessions
 from web.people.cookie import cookie
 
 API: Final = "/api/"
+METRICS: Final = "/metrics"
 _BEARER = "bearer "
 
 
@@ -52,10 +53,15 @@ class UnknownTokenError(Exception):
     """Somebody shows a token that is none, or none any more."""
 
 
+def is_for_programs(path: str) -> bool:
+    """Whether who asks there may show a token, and is told in a program's words where it does not do."""
+    return path.startswith(API) or path == METRICS
+
+
 def identify(request: Request, database: Database, *, public_url: str) -> Person | None:
     """Who asks; None for nobody known; raise UnknownTokenError. Without cookie and token no question is asked."""
     shown = request.headers.get("Authorization", "")
-    if shown and request.path.startswith(API):
+    if shown and is_for_programs(request.path):
         return _by_token(shown, database)
     chosen = cookie(request, public_url=public_url)
     session_id = request.cookies.get(chosen.name, "") if chosen else ""

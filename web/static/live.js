@@ -63,32 +63,50 @@ function sentence(text) {
   return text.split(/`([^`]*)`/).map((piece, index) => (index % 2 ? cell("code", piece) : piece));
 }
 
-function show(log, news) {
+function showSteps(news) {
   document.getElementById("sentence").replaceChildren(...sentence(news.sentence));
   document.getElementById("steps").replaceChildren(...news.steps.map(row));
   const none = document.getElementById("no-steps");
   if (none) none.hidden = news.steps.length > 0;
+}
+
+function showLog(log, news) {
   if (log.textContent === news.log) return;
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   log.textContent = news.log;
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
+// A running build is followed by the events that are sent. While none are, because too many listen or the server is
+// away, the page asks for the same from time to time. Once the build is in another state, the page is another.
 async function follow(log) {
   log.scrollTop = log.scrollHeight;
+  let sent = false;
   let pause = PAUSE_MS;
+  const source = new EventSource(log.dataset.events);
+
+  function take(news) {
+    if (news.state !== log.dataset.state || String(news.fence) !== log.dataset.fence) {
+      source.close();
+      location.reload();
+    } else {
+      showSteps(news);
+    }
+  }
+
+  source.addEventListener("open", () => { sent = true; });
+  source.addEventListener("error", () => { sent = false; });
+  source.addEventListener("steps", (event) => take(JSON.parse(event.data)));
+  source.addEventListener("log", (event) => showLog(log, JSON.parse(event.data)));
   for (;;) {
     await new Promise((done) => { setTimeout(done, pause); });
-    if (document.hidden) continue;
+    if (document.hidden || sent) continue;
     try {
       const answer = await fetch(log.dataset.progress, { cache: "no-store" });
       if (!answer.ok) throw new Error(String(answer.status));
       const news = await answer.json();
-      if (news.state !== log.dataset.state || String(news.fence) !== log.dataset.fence) {
-        location.reload();
-        return;
-      }
-      show(log, news);
+      take(news);
+      showLog(log, news);
       pause = PAUSE_MS;
     } catch {
       pause = Math.min(pause * 2, LONGEST_PAUSE_MS);

@@ -4,7 +4,7 @@ from schema.db.models.base import Base, Instant
 from schema.db.models.builds import Attempt, Build, BuildCount, BuildMaterial, RuleCount, WhatWorked
 from schema.db.models.downloads import Download
 from schema.db.models.failures import Cure, Failure, FailureCluster, HourCount, UnsortedFailure
-from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node
+from schema.db.models.farm import Alarm, AuditEntry, HostKey, Leadership, Mark, Node, Total
 from schema.db.models.people import ApiToken, LoginFailure, LoginSession, Order, PinnedRecipe, User
 from schema.db.models.upstream import Demand, Project, Request, UpstreamFile
 from schema.db.models.webhooks import Delivery, Webhook
@@ -41,6 +41,7 @@ __all__ = [
     "Repeat",
     "Request",
     "RuleCount",
+    "Total",
     "UnsortedFailure",
     "UpstreamFile",
     "User",

@@ -100,6 +100,7 @@ class Attempt(Base):
     log_bytes: how much of the log the master holds
     rules: the ids of the rules that its recipe was made of
     line: the number of the evidence's line in the log, from 1; tries: list of ``schema.remedies.Try`` as JSON
+    usage: what it used as time went: list of ``schema.jobs.Usage`` as JSON
     """
 
     __tablename__ = "attempts"
@@ -123,6 +124,7 @@ class Attempt(Base):
     rules: Mapped[Data] = mapped_column(default=list, server_default="[]")
     line: Mapped[int | None]
     tries: Mapped[Data] = mapped_column(default=list, server_default="[]")
+    usage: Mapped[Data] = mapped_column(default=list, server_default="[]")
 
     build: Mapped[Build] = relationship(back_populates="attempts")
 

@@ -154,3 +154,14 @@ class Leadership(Base):
     epoch: Mapped[int] = mapped_column(BigInteger)
     since: Mapped[Moment | None]
     until: Mapped[Moment]
+
+
+class Total(Base):
+    """A number that is kept with every change, since nobody ever counts millions (``schema.db.totals``)."""
+
+    __tablename__ = "totals"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    platform: Mapped[Name] = mapped_column(primary_key=True, default="")
+    what: Mapped[str] = mapped_column(String(32), primary_key=True, default="")
+    value: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -35,6 +35,7 @@ class Project(Base):
         Index(None, "check_at"),
         where("ix_projects_undecided", "id", when="undecided AND checked_at IS NOT NULL"),
         where("ix_projects_downloads", "downloads", when="downloads > 0"),
+        where("ix_projects_failing", "id", when="errors > 0"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

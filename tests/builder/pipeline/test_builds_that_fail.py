@@ -132,6 +132,7 @@ def test_a_build_that_goes_over_a_limit_is_stopped_and_says_which(
 
     assert error.failure_class is failure_class
     assert error.resources["wall_s"] > 0
+    assert error.usage
 
 
 def test_a_backend_that_never_stops_asking_is_stopped(attempt: Attempts, helper: str) -> None:

@@ -52,6 +52,8 @@ def test_a_pure_project_becomes_a_canonical_wheel_step_by_step(attempt: Attempts
     assert attempt.steps[-1].note == "1 of 1 modules imported"
     assert built.resources["wall_s"] > 0
     assert built.resources["peak_memory_bytes"] > 2**20
+    assert built.usage[-1].at_s <= built.resources["wall_s"]
+    assert built.usage[-1].cpu_s == pytest.approx(built.resources["cpu_s"], abs=0.5)
 
 
 def test_the_result_names_everything_that_went_in(attempt: Attempts, helper: str) -> None:

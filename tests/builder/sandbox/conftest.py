@@ -22,6 +22,7 @@ from builder.images import Image
 from builder.limits import cgroup
 from builder.log import Log
 from builder.sandbox import Bind, Finished, Sandbox
+from builder.track import Track
 from builder.workspace import JobFolder
 from schema.jobs import Limits
 
@@ -48,6 +49,7 @@ class Box:
     limits: Limits = LIMITS
     cancelled: threading.Event = field(default_factory=threading.Event)
     binds: tuple[Bind, ...] = ()
+    track: Track = field(default_factory=lambda: Track(pause_s=0.3))
 
     def run(self, *argv: str, network: bool = False, within_s: float = 30.0, **limits: float) -> Finished:
         """Run *argv* in ``/build``; *limits* replace those of ``LIMITS``."""
@@ -59,6 +61,7 @@ class Box:
             deadline=time.monotonic() + within_s,
             scratch=[self.job.path],
             cancelled=self.cancelled,
+            track=self.track,
         )
 
     def python(self, code: str, **limits: float) -> Finished:

@@ -134,6 +134,27 @@ def test_what_a_build_uses_within_its_limits_is_told(box: Box) -> None:
     assert 0.05 < finished.cpu_s <= finished.wall_s + 0.5
 
 
+def test_what_a_build_uses_is_told_as_time_goes(box: Box) -> None:
+    box.python(
+        "import time; eaten = bytearray(b'x') * (50 * 2**20); time.sleep(1)\nend = time.monotonic() + 1\n"
+        "while time.monotonic() < end: pass"
+    )
+    box.python("pass")
+
+    points = box.track.points
+    assert len(points) >= 4
+    assert 50 * 2**20 < max(point.memory_bytes for point in points) < 200 * 2**20
+    assert [point.cpu_s for point in points] == sorted(point.cpu_s for point in points)
+    assert points[-1].cpu_s > points[0].cpu_s
+
+
+def test_what_a_build_used_before_it_was_ended_is_told(box: Box) -> None:
+    with pytest.raises(LimitExceededError):
+        box.python("import time\neaten = []\nwhile True: eaten.append(bytearray(b'x') * 2**22); time.sleep(0.01)")
+
+    assert max(point.memory_bytes for point in box.track.points) > 20 * 2**20
+
+
 def test_writing_more_than_fits_into_memory_is_no_memory_bomb(box: Box) -> None:
     finished = box.python("for _ in range(12): open('file', 'wb').write(b'x' * 40 * 2**20)", memory_bytes=64 * 2**20)
 

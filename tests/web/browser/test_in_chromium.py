@@ -59,7 +59,11 @@ PAGES = {
 }
 # What a browser shows no page for.
 FOR_PROGRAMS = {
+    "pages.badge",
+    "pages.badge_of",
+    "pages.build_events",
     "pages.events",
+    "pages.figures",
     "pages.health",
     "pages.log",
     "pages.portability",
@@ -67,6 +71,9 @@ FOR_PROGRAMS = {
     "pages.wheel_anatomy",
 }
 GRAVE = {"serious", "critical"}
+# How often the page asked for news of its build.
+_ASKED = """return performance.getEntriesByType("resource").map((item) => item.name)
+    .filter((name) => name.endsWith("progress.json"));"""
 
 _OVERFLOW = """
 const wide = [...document.querySelectorAll("body *")].filter(
@@ -242,6 +249,7 @@ def test_the_page_of_a_running_build_follows_it_to_its_end(look: Callable[..., w
     WebDriverWait(browser, 10).until(lambda page: "repairing the wheel" in page.find_element(By.ID, "log").text)
     steps = browser.find_element(By.ID, "steps").text
     sentence = browser.find_element(By.ID, "sentence").text
+    asked = browser.execute_script(_ASKED)
 
     with transaction(farm.database) as session:
         session.get_one(Build, number).state = "failed"
@@ -256,8 +264,42 @@ def test_the_page_of_a_running_build_follows_it_to_its_end(look: Callable[..., w
 
     assert "repair" in steps
     assert "now at step “repair”" in sentence
+    assert asked == []
     assert browser.find_elements(By.CSS_SELECTOR, "[data-progress]") == []
     assert _reports(browser) == []
+
+
+def test_the_page_of_a_running_build_asks_for_itself_while_nothing_is_sent(
+    look: Callable[..., webdriver.Chrome], farm: Farm
+) -> None:
+    with transaction(farm.database) as session:
+        leased: dict[str, Any] = {
+            "state": "leased",
+            "leased_to": "pi4-a",
+            "leased_at": entries.ago(),
+            "lease_until": entries.later(days=1),
+        }
+        build = entries.build(session, entries.project(session, "followed"), fence=1, **leased)
+        attempt = entries.attempt(session, build, node="pi4-a", steps=seed.steps(2, running=True))
+    file = farm.settings.logs / str(build.id) / "1.log"
+    file.parent.mkdir(parents=True)
+    file.write_text("begun\n")
+    browser = look("/builds/")
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [f"*/build/{build.id}/events"]})
+    browser = look(f"/build/{build.id}/")
+
+    file.write_text("begun\ngoes on\n")
+    WebDriverWait(browser, 20).until(lambda page: "goes on" in page.find_element(By.ID, "log").text)
+
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    browser.execute_cdp_cmd("Network.disable", {})
+    assert browser.execute_script(_ASKED) != []
+    with transaction(farm.database) as session:
+        session.merge(attempt).finished_at = entries.ago()
+        kept = session.get_one(Build, build.id)
+        kept.state, kept.leased_to, kept.lease_until = "failed", None, None
+    assert [item["message"] for item in _reports(browser) if "/events" not in item["message"]] == []
 
 
 def test_the_first_page_shows_news_without_being_loaded_again(

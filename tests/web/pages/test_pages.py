@@ -194,6 +194,7 @@ def test_a_published_build_tells_everything_about_its_wheel(client: FlaskClient,
     assert "fetch 0.7 s" in text
     assert "sign 1 min 19 s" in text
     assert "Memory, at most 412 MB" in text
+    assert "Memory, in MB import: 280 MB, the most." in text
     assert "requirement setuptools 82.0.1" in text
     assert "debian libffi-dev 3.4.4-1 no digest" in text
     assert "SOURCE_DATE_EPOCH 1725000000" in text

@@ -51,7 +51,9 @@ def _typed(rule: Any, values: dict[str, str]) -> dict[str, object]:
 def _may(need: needs.Need, role: Role | None, *, public: bool) -> bool:
     if need.role is None or (need.role == needs.READER and public):
         return True
-    return role is not None and role.may(Role.VIEWER if need.role == needs.READER else need.role)
+    return role is not None and role.may(
+        Role.VIEWER if need.role in {needs.READER, needs.METRICS} else Role(need.role or "")
+    )
 
 
 @pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
