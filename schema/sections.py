@@ -166,11 +166,10 @@ class KeepSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmsSection:
-    """When something is wrong enough to tell a person, and how: always in the log and on the dashboard.
+    """When something is wrong enough to tell a person, and how: always in the log, on the dashboard, and to webhooks.
 
     nothing_built_s: builds are queued, but none ended for so long; serial_still_s: the upstream had no news for so long
     node_silent_s: an active node was not heard for so long; queue_grows_s: the queue only grew for so long
-    webhook: a URL that gets each alarm as JSON by POST; may hold a secret
     mail_to, mail_from, mail_server: addresses, and ``HOST:PORT`` of an SMTP server
     """
 
@@ -178,7 +177,6 @@ class AlarmsSection:
     serial_still_s: float = 3 * 3600.0
     node_silent_s: float = 600.0
     queue_grows_s: float = 2 * 86400.0
-    webhook: str = ""
     mail_to: str = ""
     mail_from: str = ""
     mail_server: str = "localhost:25"

@@ -296,7 +296,6 @@ def _checked(settings: Settings, *, file: Path) -> Settings:
     except FarmError as err:
         raise SettingsError(f"{file}: node.name: {err}") from err
     _check_url(settings.upstream.index_url, schemes={"https", "http"}, key="upstream.index_url", file=file)
-    _check_url(settings.alarms.webhook, schemes={"https", "http"}, key="alarms.webhook", file=file)
     _check_url(settings.web.public_url, schemes={"https", "http"}, key="web.public_url", file=file)
     _check_url(settings.redis.url, schemes={"redis", "rediss", "redis+socket"}, key="redis.url", file=file)
     redis_url.check(settings.redis.url, settings.redis_tls, file=file)

@@ -23,7 +23,7 @@ from web.queries import PAGE
 
 _UNUSED_DAYS = 90
 # Whoever knows these may write into the farm's database, send it messages, or speak in its name.
-_SECRET = frozenset({"database.url", "redis.url", "alarms.webhook"})
+_SECRET = frozenset({"database.url", "redis.url"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ import platform as machine
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -173,15 +172,8 @@ def _plain(found: Settings) -> dict[str, dict[str, object]]:
     values["redis"]["url"] = address(found.redis_url)
     values["database"]["url"] = address(found.database_url)
     values["upstream"]["index_url"] = address(found.upstream.index_url)
-    values["alarms"]["webhook"] = _without_path(found.alarms.webhook)
     values["web"]["public_url"] = found.public_url
     return values
-
-
-def _without_path(url: str) -> str:
-    """A webhook's secret is often its path."""
-    host = urlsplit(url).hostname
-    return f"{urlsplit(url).scheme}://{host}/…" if host else ""
 
 
 def _toml(value: object) -> str:

@@ -1,11 +1,10 @@
-"""Tell people of alarms by one URL and by mail: each beginning and end once, tried again until somebody takes it.
+"""Tell people of alarms by mail: each beginning and each end once, tried again until the relay takes it.
 
-The URL may hold a secret, so no message of an error ever repeats it.
+Programs are told by webhooks (``master.webhooks``).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import smtplib
 import socket
@@ -13,17 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
 from master.keep import alarms
-from master.webhooks.post import post
 from schema.db.models import Alarm
 from schema.db.session import transaction
 from schema.errors import FarmError, SettingsError
@@ -39,21 +36,6 @@ _SUBJECT = 150
 
 class NotToldError(FarmError):
     """Nobody took the message; it is tried again later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Webhook:
-    """A URL that takes each alarm as JSON by POST."""
-
-    url: str
-    limit_s: float = _LIMIT_S
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Raise NotToldError unless the answer is a success (2xx) within *limit_s*."""
-        answer = post(self.url, json.dumps(message).encode(), {}, private=True, limit_s=self.limit_s)
-        if not answer.is_success:
-            host = one_line(urlsplit(self.url).hostname or "?")
-            raise NotToldError(f"the webhook at {host} {answer.told}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,37 +64,18 @@ class Mail:
             raise NotToldError(f"the mail server {self.host}:{self.port} did not take the mail: {_said(err)}") from err
 
 
-@dataclass(slots=True)
-class Channel:
-    """One way to tell, what it told already, and when to try again."""
-
-    name: str
-    send: Callable[[Mapping[str, Any]], None]
-    told: set[tuple[int, str]] = field(default_factory=set)
-    failures: int = 0
-    not_before: float = 0.0
-
-
 class Notifier:
-    """Tells what is untold; a channel that fails is left alone for a growing time, and the others go on."""
+    """Tells what is untold, by *send*; where that fails it is left alone for a growing time."""
 
-    def __init__(
-        self, database: Engine, channels: Mapping[str, Callable[[Mapping[str, Any]], None]], *, farm: str
-    ) -> None:
-        self._database, self._farm = database, farm
-        self._channels = [Channel(name, send) for name, send in channels.items()]
+    def __init__(self, database: Engine, send: Callable[[Mapping[str, Any]], None] | None, *, farm: str) -> None:
+        self._database, self._send, self._farm = database, send, farm
+        self._failures = 0
+        self.not_before = 0.0
 
     @classmethod
     def from_settings(cls, database: Engine, settings: AlarmsSection, *, farm: str) -> Self:
-        """The ways that *settings* name; raise SettingsError if one cannot be."""
-        channels: dict[str, Callable[[Mapping[str, Any]], None]] = {}
-        if settings.webhook:
-            if not urlsplit(settings.webhook).hostname:
-                raise SettingsError("alarms.webhook: names no host")
-            channels["webhook"] = Webhook(url=settings.webhook).send
-        if settings.mail_to:
-            channels["mail"] = _mail(settings).send
-        return cls(database, channels, farm=farm)
+        """As *settings* say, nobody if they name no recipient; raise SettingsError if it cannot be."""
+        return cls(database, _mail(settings).send if settings.mail_to else None, farm=farm)
 
     def tell(self) -> int:
         """Tell every alarm that is to be told now; say how many are done with."""
@@ -120,32 +83,26 @@ class Notifier:
             waiting = [(alarm, self._message(alarm)) for alarm in alarms.untold(session)]
         done = 0
         for alarm, message in waiting:
-            tried = [self._through(channel, alarm, message) for channel in self._channels]
-            if all(tried):
+            if self._is_told(alarm, message):
                 with transaction(self._database) as session:
                     alarms.told(session, alarm.id, ended_at=alarm.ended_at)
-                for channel in self._channels:
-                    channel.told.discard((alarm.id, message["state"]))
                 done += 1
         return done
 
-    def _through(self, channel: Channel, alarm: Alarm, message: Mapping[str, Any]) -> bool:
-        """Whether this channel has told it, now or before."""
-        key = (alarm.id, message["state"])
-        if key in channel.told:
+    def _is_told(self, alarm: Alarm, message: Mapping[str, Any]) -> bool:
+        if self._send is None:
             return True
-        if time.monotonic() < channel.not_before:
+        if time.monotonic() < self.not_before:
             return False
         try:
-            channel.send(message)
+            self._send(message)
         except NotToldError as err:
-            channel.failures += 1
-            pause_s = min(5.0 * 2.0 ** min(channel.failures, 20), _LONGEST_PAUSE_S)
-            channel.not_before = time.monotonic() + pause_s
-            log.warning("alarm %s is not told by %s yet: %s; again in %.0f s", alarm.name, channel.name, err, pause_s)
+            self._failures += 1
+            pause_s = min(5.0 * 2.0 ** min(self._failures, 20), _LONGEST_PAUSE_S)
+            self.not_before = time.monotonic() + pause_s
+            log.warning("alarm %s is not told by mail yet: %s; again in %.0f s", alarm.name, err, pause_s)
             return False
-        channel.failures, channel.not_before = 0, 0.0
-        channel.told.add(key)
+        self._failures, self.not_before = 0, 0.0
         return True
 
     def _message(self, alarm: Alarm) -> dict[str, Any]:

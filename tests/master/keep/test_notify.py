@@ -1,4 +1,4 @@
-"""Each alarm and its end is told once, by a real web server and a real mail server; nothing secret is repeated."""
+"""Each alarm and its end is told once, by a real mail server."""
 
 from __future__ import annotations
 
@@ -19,19 +19,11 @@ from aiosmtpd.controller import Controller
 from sqlalchemy import Engine
 
 from master.keep import alarms
-from master.keep.notify import Mail, Notifier, NotToldError, Webhook
+from master.keep.notify import Mail, Notifier, NotToldError
 from schema.db.models import Alarm
 from schema.db.session import transaction
 from schema.errors import SettingsError
 from schema.sections import AlarmsSection
-from tests.receiver import SECRET_PATH as SECRET
-from tests.receiver import Receiver
-
-
-@pytest.fixture
-def hook() -> Iterator[Receiver]:
-    with Receiver() as made:
-        yield made
 
 
 class Postbox:
@@ -72,10 +64,8 @@ def _settle(database: Engine, **wrong: str) -> None:
         alarms.settle(session, wrong)
 
 
-def test_a_beginning_and_an_end_are_told_once_each(
-    database: Engine, hook: Receiver, postbox: Postbox, mail_server: str
-) -> None:
-    settings = _settings(webhook=hook.url, mail_to="op@example.org", mail_server=mail_server)
+def test_a_beginning_and_an_end_are_told_once_each(database: Engine, postbox: Postbox, mail_server: str) -> None:
+    settings = _settings(mail_to="op@example.org", mail_server=mail_server)
     notifier = Notifier.from_settings(database, settings, farm="home")
     _settle(database, disk="only 1.0 GiB are free")
 
@@ -83,13 +73,6 @@ def test_a_beginning_and_an_end_are_told_once_each(
     _settle(database)
     assert [notifier.tell(), notifier.tell()] == [1, 0]
 
-    told = [item.json for item in hook.taken]
-    assert [(item["farm"], item["alarm"], item["state"], item["text"]) for item in told] == [
-        ("home", "disk", "raised", "only 1.0 GiB are free"),
-        ("home", "disk", "ended", "only 1.0 GiB are free"),
-    ]
-    assert told[0]["ended_at"] is None
-    assert told[1]["ended_at"] > told[1]["raised_at"]
     assert [mail["Subject"] for mail in postbox.mails] == [
         "[home] raised: only 1.0 GiB are free",
         "[home] ended: only 1.0 GiB are free",
@@ -105,7 +88,7 @@ def test_an_alarm_that_ended_while_it_was_told_has_its_end_told_next(database: E
         sent.append(message["state"])
         _settle(database)
 
-    notifier = Notifier(database, {"test": ends_meanwhile}, farm="home")
+    notifier = Notifier(database, ends_meanwhile, farm="home")
     _settle(database, disk="full")
 
     notifier.tell()
@@ -115,17 +98,16 @@ def test_an_alarm_that_ended_while_it_was_told_has_its_end_told_next(database: E
     assert sent == ["raised", "ended"]
 
 
-def test_an_alarm_that_nobody_could_be_told_of_before_it_ended_is_told_as_ended(
-    database: Engine, hook: Receiver
-) -> None:
-    notifier = Notifier.from_settings(database, _settings(webhook=hook.url), farm="home")
+def test_an_alarm_that_nobody_could_be_told_of_before_it_ended_is_told_as_ended(database: Engine) -> None:
+    sent: list[str] = []
+    notifier = Notifier(database, lambda message: sent.append(message["state"]), farm="home")
     _settle(database, disk="full")
     _settle(database)
 
     notifier.tell()
     notifier.tell()
 
-    assert [item.json["state"] for item in hook.taken] == ["ended"]
+    assert sent == ["ended"]
 
 
 def test_without_a_way_to_tell_the_log_is_enough(database: Engine, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,20 +118,18 @@ def test_without_a_way_to_tell_the_log_is_enough(database: Engine, caplog: pytes
     assert "alarm: only 1.0 GiB are free" in caplog.text
 
 
-def test_one_way_that_fails_neither_stops_the_other_nor_makes_it_tell_twice(
-    database: Engine, hook: Receiver, postbox: Postbox, mail_server: str
-) -> None:
+def test_what_the_relay_refuses_is_told_later(database: Engine, postbox: Postbox, mail_server: str) -> None:
     postbox.refuses = True
-    settings = _settings(webhook=hook.url, mail_to="op@example.org", mail_server=mail_server)
+    settings = _settings(mail_to="op@example.org", mail_server=mail_server)
     notifier = Notifier.from_settings(database, settings, farm="home")
     _settle(database, disk="full")
 
     assert [notifier.tell(), notifier.tell()] == [0, 0]
     postbox.refuses = False
-    notifier._channels[1].not_before = 0.0  # its pause is over
+    notifier.not_before = 0.0  # its pause is over
     assert notifier.tell() == 1
 
-    assert (len(hook.taken), len(postbox.mails)) == (1, 1)
+    assert len(postbox.mails) == 1
 
 
 def test_a_way_that_fails_is_left_alone_for_a_growing_time(database: Engine, caplog: pytest.LogCaptureFixture) -> None:
@@ -159,47 +139,17 @@ def test_a_way_that_fails_is_left_alone_for_a_growing_time(database: Engine, cap
         tries.append(1)
         raise NotToldError("no answer")
 
-    notifier = Notifier(database, {"test": fails}, farm="home")
+    notifier = Notifier(database, fails, farm="home")
     _settle(database, one="1", two="2", three="3")
     pauses = []
     for _ in range(3):
         notifier.tell()
-        pauses += [record.args[3] for record in caplog.records if "is not told" in record.msg and record.args]  # type: ignore[index]
+        pauses += [record.args[2] for record in caplog.records if "is not told" in record.msg and record.args]  # type: ignore[index]
         caplog.clear()
-        notifier._channels[0].not_before = 0.0
+        notifier.not_before = 0.0
 
     assert len(tries) == 3
     assert pauses == [10.0, 20.0, 40.0]
-
-
-@pytest.mark.parametrize("status", [301, 302, 307, 400, 404, 500, 503])
-def test_whatever_is_no_success_is_told_again_and_no_redirect_is_followed(hook: Receiver, status: int) -> None:
-    with Receiver() as elsewhere:
-        hook.status, hook.headers = status, {"Location": elsewhere.url}
-
-        with pytest.raises(NotToldError, match=rf"the webhook at 127\.0\.0\.1 answered {status}"):
-            Webhook(url=hook.url).send({"alarm": "x"})
-
-        assert elsewhere.taken == []
-
-
-def test_a_webhook_that_drips_is_cut_off(hook: Receiver) -> None:
-    hook.drips = True
-
-    with pytest.raises(NotToldError, match="took longer than 1 s"):
-        Webhook(url=hook.url, limit_s=1.0).send({"alarm": "x"})
-
-
-def test_no_error_repeats_the_secret_in_the_url(database: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
-    url = f"http://farm:{SECRET}@127.0.0.1:{port}/{SECRET}?{SECRET}"
-    _settle(database, disk="full")
-
-    Notifier.from_settings(database, _settings(webhook=url), farm="home").tell()
-
-    assert "the webhook at 127.0.0.1 did not answer" in caplog.text
-    assert SECRET not in caplog.text
 
 
 def test_a_text_cannot_add_a_header_to_the_mail(database: Engine, postbox: Postbox, mail_server: str) -> None:
@@ -228,11 +178,10 @@ def test_a_text_cannot_add_a_header_to_the_mail(database: Engine, postbox: Postb
         {"mail_to": "op@example.org", "mail_server": "localhost"},
         {"mail_to": "op@example.org", "mail_server": "localhost:0"},
         {"mail_to": "op@example.org", "mail_server": ":25"},
-        {"webhook": "https:///path"},
     ],
 )
 def test_a_way_that_cannot_be_is_refused_at_the_start(values: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"alarms\.(mail_|webhook)"):
+    with pytest.raises(SettingsError, match=r"alarms\.mail_"):
         Notifier.from_settings(None, _settings(**values), farm="home")  # type: ignore[arg-type]
 
 
