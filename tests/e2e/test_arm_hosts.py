@@ -54,7 +54,7 @@ def test_the_machine_tells_that_it_builds_for_itself(built: Deployed) -> None:
 def test_what_was_asked_for_is_built_there_and_published(project: str, built: Deployed) -> None:
     states = {row["project"]: row["state"] for row in built.farm.json("builds", "--json")}
 
-    assert states[project] == "published", built.farm.call("log", project).stdout[-3000:]
+    assert states[project] == "published", built.farm.call("why", project).stdout[-3000:]
 
 
 def test_pip_installs_wheels_from_the_view_alone_in_a_clean_machine_and_they_are_imported(built: Deployed) -> None:
