@@ -44,8 +44,8 @@ class Deployed:
         return self.farm.folder / "home" / "ansible" / f"{NODE}.json"
 
     def build(self, *projects: str, patience_s: float = 900) -> None:
-        """Ask for projects, and wait until each has its end."""
-        asked = self.farm.call("request", *projects)
+        """Have projects built, whatever wheels the upstream has, and wait until each has its end."""
+        asked = self.farm.call("request", "--build", "always", *projects)
         assert asked.returncode == 0, asked.stderr
         database = engine(load(self.farm.settings_file).database_url, read_only=True)
         try:
@@ -121,7 +121,7 @@ def master(machine: Host, platform: str) -> Iterator[Farm]:
         (folder / "admin-url").write_text(redis.url("admin", redis.password, host=machine.gateway))
         (folder / "redis-url").write_text(f"rediss://{machine.gateway}:{redis.port}/0")
         farm.settings_file.write_text(
-            f'[farm]\nname = "test"\nhome = "home"\nbuild = "always"\nplatforms = ["{platform}"]\n'
+            f'[farm]\nname = "test"\nhome = "home"\nplatforms = ["{platform}"]\n'
             f'[web]\nhost = "{machine.gateway}"\nport = {farm.port}\n'
             f'[redis]\nurl_file = "redis-url"\nca = "{authority.file}"\nadmin_url_file = "admin-url"\n'
             '[node]\nworkspace = "work"\n'
