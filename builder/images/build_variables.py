@@ -30,7 +30,7 @@ _MOST_BYTES = 4 * 2**20
 
 
 def rewrite(prefix: Path, library: str, now: str, *, its: Variables, own: Variables) -> None:
-    """Correct the variables, and the files that tell the same, of the interpreter in *prefix*, which is *now* when it runs.
+    """Correct the variables of the interpreter in *prefix*, which is *now* where it runs, and the files that tell some.
 
     library: its folder of modules there, such as ``lib/python3.13``
     its, own: the variables of the interpreter itself, and of the distribution's. Raise ImageError.

@@ -99,6 +99,8 @@ def _of_elf(root: Root, name: Path, platform: Platform) -> Iterator[str]:
     try:
         with root.open(str(name), links=False) as file:
             if file.read(len(elf.MAGIC)) != elf.MAGIC:
+                if str(name) == f"bin/{interpreters.versioned(platform)}":
+                    yield "is no program"
                 return
             found = elf.read(file)
     except (OSError, ValueError) as err:
