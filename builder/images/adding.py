@@ -17,7 +17,6 @@ from builder.images import build_variables, finding, identity, interpreter, maki
 from builder.images.record import Image, Interpreter, read, write
 from builder.images.tree import tree_digest
 from builder.images.turns import locked, unfinished
-from builder.process import ProcessError
 from schema.errors import ImageError
 from schema.names import Sha256, sha256_of
 from schema.platforms import Platform
@@ -52,7 +51,7 @@ def add_python(
 
     All of it or nothing; nothing at all where it is there, of the same tarball.
     sha256: of the tarball; None: any
-    Raise ImageError, with what is wrong with it or the command that makes the base, EmulationError, ToolMissingError.
+    Raise ImageError, with what is wrong with it or the command that makes the base, EmulationError, NodeError.
     """
     if platform.has_own_python:
         title, view = platform.distribution.title, platform.view
@@ -129,23 +128,18 @@ def _make_bare(base: Image, image: Image) -> None:
 
 def _link(source: Path, target: Path) -> None:
     """Copy by hard links, which costs no space; nothing writes into a file of an image."""
-    try:
-        process.run(["cp", "-al", "--", str(source.resolve()), str(target)])
-    except ProcessError as err:
-        raise ImageError(f"{source} could not be copied: {err}") from err
+    process.run(["cp", "-al", "--", str(source.resolve()), str(target)])
 
 
 def _put(tree: Path, image: Image) -> None:
     """Move the interpreter to where it lies in *image*, whose base may be of others: no link of it is followed."""
-    target = image.root
-    for part in interpreters.prefix(image.platform).strip("/").split("/"):
-        if target != image.root and not target.exists():
-            target.mkdir()
-            target.chmod(0o755)
-        target /= part
-        if target.is_symlink():
-            raise ImageError(f"{target.relative_to(image.root)} is a link in {image.platform.view}")
-    if target.exists():
+    target = image.root / interpreters.prefix(image.platform).lstrip("/")
+    for folder in (target.parent.parent, target.parent):
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise ImageError(f"{folder.relative_to(image.root)} is no folder in {image.platform.view}")
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+    if target.is_symlink() or target.exists():
         raise ImageError(f"{image.platform.view} has something in {target.relative_to(image.root)} already")
     tree.rename(target)
 
@@ -176,6 +170,7 @@ def _tried(image: Image) -> str:
     if lacking:
         raise ImageError(
             f"the interpreter does not work in {image.platform.view}, it lacks: {one_line(', '.join(lacking))}",
-            advice="compile it in that image, with Debian's libraries alone, or take a python-build-standalone",
+            advice=f"compile it on {image.platform.distribution.title} with the -dev packages of those, and no other"
+            " libraries, or take one of python-build-standalone",
         )
     return python

@@ -199,7 +199,7 @@ def test_no_link_of_an_imported_image_is_followed(taken: str, reachable: Path) -
 
     told = _refused(reachable / "images", _program(), LIBRARY, HEADER)
 
-    assert f"{taken} is a link in {HERE.view}" in told
+    assert f"{taken} is no folder in {HERE.view}" in told
     assert list(outside.iterdir()) == []
 
 
