@@ -223,7 +223,7 @@ class _Work:
 
 
 def _image(workshop: Workshop, platform: Platform) -> Image:
-    image = images.find(workshop.images, platform.view)
+    image = images.find(workshop.images, platform.image)
     if ".".join(image.python.split(".")[:2]) != ".".join(map(str, platform.python_version)):
         raise NodeError(f"the image {image.name} has Python {image.python}, which cannot build for {platform}")
     return image

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from builder import process, sandbox
 from builder.bubblewrap import NOBODY
+from builder.interpreters import OWN
 from builder.log import Log
 from builder.plain import plain
 from builder.rootfs import Root
@@ -26,17 +27,17 @@ _MOST_BYTES = 16 * 2**20
 _COMPILE = ("-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", "-s", "/target", "-p", "/")
 
 
-def compile_all(root: Path, folders: Mapping[str, Path]) -> None:
+def compile_all(root: Path, folders: Mapping[str, Path], *, program: str = OWN) -> None:
     """Compile what lies in *folders*: where they are in the image → where they are on this machine.
 
-    root: whose interpreter does it, of the same minor version as the one that will run it; byte code is the same for
-    every architecture. Raise ImageError.
+    root: whose interpreter *program* does it, of the same minor version as the one that will run it; byte code is the
+    same for every architecture. Raise ImageError.
     """
     with tempfile.TemporaryDirectory(prefix="wheelfarm-") as name:
-        _compile(root, folders, Path(name), uid=None)
+        _compile(root, program, folders, Path(name), uid=None)
 
 
-def compile_apart(root: Path, folders: Mapping[str, Path]) -> None:
+def compile_apart(root: Path, folders: Mapping[str, Path], *, program: str = OWN) -> None:
     """The same with an interpreter that nobody trusts: it gets copies, of which byte code is taken and nothing else."""
     with tempfile.TemporaryDirectory(prefix="wheelfarm-") as name:
         scratch, uid = Path(name), NOBODY if os.geteuid() == 0 else None
@@ -47,7 +48,7 @@ def compile_apart(root: Path, folders: Mapping[str, Path]) -> None:
             for path in (copy, *copy.rglob("*")) if uid is not None else ():
                 os.chown(path, NOBODY, NOBODY)
         try:
-            _compile(root, copies, scratch, uid=uid, counted=tuple(copies.values()))
+            _compile(root, program, copies, scratch, uid=uid, counted=tuple(copies.values()))
             for inside, copy in copies.items():
                 _take(copy, folders[inside])
         except OSError as err:
@@ -70,14 +71,20 @@ def _take(copy: Path, folder: Path) -> None:
 
 
 def _compile(
-    root: Path, folders: Mapping[str, Path], scratch: Path, *, uid: int | None, counted: Sequence[Path] = ()
+    root: Path,
+    program: str,
+    folders: Mapping[str, Path],
+    scratch: Path,
+    *,
+    uid: int | None,
+    counted: Sequence[Path] = (),
 ) -> None:
     log = Log(scratch / "log", limit_bytes=2**20)
     binds = tuple(Bind(source=source, target=f"/target{inside}", writable=True) for inside, source in folders.items())
     try:
         finished = sandbox.run(
             Sandbox(root=root, binds=binds, uid=uid),
-            ["/usr/bin/python3", "-I", *_COMPILE, *(bind.target for bind in binds)],
+            [program, "-I", *_COMPILE, *(bind.target for bind in binds)],
             limits=Limits(),
             log=log,
             deadline=time.monotonic() + _AT_MOST_S,

@@ -179,7 +179,7 @@ def packages(
             "what does the build miss?", advice="write --header lber.h, --program pg_config, … or --project"
         )
     chosen = platform or door.settings.farm.platforms[0]
-    image = images.find(door.settings.images.folder, chosen.view)
+    image = images.find(door.settings.images.folder, chosen.image)
     index = making.make(image, progress=tell, fresh=timedelta(0) if refresh else making.FRESH)
     told = telling.ask(index, wanted, projects)
     suite, architecture, made_at = (told.about[key] for key in ("suite", "architecture", "made_at"))

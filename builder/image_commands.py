@@ -11,8 +11,10 @@ import click
 from builder import images
 from builder.images import Image
 from builder.images.tarball import Limits
+from schema import names
 from schema.door import Door, Group, answer, answer_json, as_json, columns, pass_door, progress
-from schema.names import sha256_of
+from schema.names import Sha256, sha256_of
+from schema.platforms import Platform
 
 
 @click.group(cls=Group)
@@ -44,6 +46,7 @@ def _about(image: Image) -> dict[str, object]:
         "packages": len(image.packages),
         "emulation": image.emulation,
         "origin": None if image.origin is None else asdict(image.origin),
+        "interpreter": None if image.interpreter is None else asdict(image.interpreter),
         "digest": image.digest,
         "folder": str(image.folder),
     }
@@ -97,6 +100,33 @@ def import_image(door: Door, *, name: str, tarball: Path, bare: Path | None, mos
     limits = Limits(most_bytes=most_gib * 2**30)
     made = images.adopt(
         door.settings.images.folder, name, tarball, bare=bare, limits=limits, progress=_tell_json if as_json else tell
+    )
+    _answer_made(made, as_json=as_json)
+
+
+@image.command("add-python")
+@click.argument("platform", type=Platform.parse)
+@click.option(
+    "--from",
+    "tarball",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A relocatable CPython, or what its make install made, as a tar archive.",
+)
+@click.option("--sha256", type=names.sha256, help="What the tarball's sha256 must be.")
+@as_json
+@pass_door
+def add_python(door: Door, *, platform: Platform, tarball: Path, sha256: Sha256 | None, as_json: bool) -> None:
+    """Make the image of PLATFORM, such as debian12-x86_64-cp313, whose distribution has another Python than that.
+
+    It is the distribution's own image, such as debian12-x86_64, and the interpreter in TARBALL: an install_only archive
+    of python-build-standalone, or what make install of CPython made below any prefix. It is refused where it does not
+    run there, or nothing can be built with it. The distribution's own image stays as it is.
+
+    With --json each step is a line of its own: {"step": "...", "done": 0.4}.
+    """
+    made = images.add_python(
+        door.settings.images.folder, platform, tarball, sha256=sha256, progress=_tell_json if as_json else tell
     )
     _answer_made(made, as_json=as_json)
 

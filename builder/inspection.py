@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from builder.images import Image
 
 _WITHIN_S = 120.0
+_MODULE = """
+#include <Python.h>
+static struct PyModuleDef tried = {PyModuleDef_HEAD_INIT, "tried"};
+PyMODINIT_FUNC PyInit_tried(void) { return PyModule_Create(&tried); }
+"""
 _SOURCE = """
 #include <Python.h>
 #include <gnu/libc-version.h>
@@ -52,6 +57,13 @@ attempt("c", "/tmp/try-c")
 open("/tmp/try.cpp", "w").write("#include <iostream>\\nint main() {{ std::cout << 1; }}")
 attempt("g++", "g++", "/tmp/try.cpp", "-o", "/tmp/try-cpp")
 attempt("c++", "/tmp/try-cpp")
+open("/tmp/tried.c", "w").write({_MODULE!r})
+told = sysconfig.get_config_vars() | {{"include": sysconfig.get_path("include"), "python": sys.executable}}
+attempt("an extension", "sh", "-ec", " && ".join((
+    "%(CC)s %(CFLAGS)s %(CCSHARED)s -I%(include)s -c tried.c -o tried.o",
+    "%(LDSHARED)s tried.o -o tried%(EXT_SUFFIX)s",
+    "%(python)s -c 'import tried'",
+)) % told)
 for name, *argv in (
     ("make", "make", "--version"),
     ("pkg-config", "pkg-config", "--version"),
@@ -86,7 +98,7 @@ def problems(image: Image) -> list[str]:
                     environment=image.variables,
                     uid=NOBODY if os.geteuid() == 0 else None,
                 ),
-                ["/usr/bin/python3", "-I", "-c", _SCRIPT, "repairs" if toolbox.repairs(platform) else ""],
+                [image.program, "-I", "-c", _SCRIPT, "repairs" if toolbox.repairs(platform) else ""],
                 limits=Limits(memory_bytes=2**30, silence_s=_WITHIN_S),
                 log=log,
                 deadline=time.monotonic() + _WITHIN_S,
@@ -120,7 +132,7 @@ def _judged(facts: dict[str, object], platform: Platform, python: str) -> list[s
     ]
     if facts["tags"] != wanted["tags"]:
         found.append(f"its interpreter takes other wheels than {platform} should")
-    tools = ("gcc", "g++", "make", "pkg-config", "pip", "auditwheel", "hooks", "patchelf")
+    tools = ("gcc", "g++", "make", "pkg-config", "pip", "auditwheel", "hooks", "patchelf", "an extension")
     return found + [
         plain(f"{name} does not work: {facts[f'{name} says']}") for name in tools if f"{name} says" in facts
     ]

@@ -180,7 +180,7 @@ class Node:
     def _heartbeat(self) -> Heartbeat:
         settings = self._settings
         offered = {image.name: image.emulation for image in images.installed(settings.images.folder)}
-        platforms = [item for item in settings.farm.platforms if item.view in offered]
+        platforms = [item for item in settings.farm.platforms if item.image in offered]
         with self._lock:
             running = tuple(self._attempts)
             finished = tuple(item for item in outboxes.entries(settings.outbox) if item not in self._attempts)
@@ -188,7 +188,7 @@ class Node:
             node=self.name,
             version=version("wheelfarm"),
             platforms=tuple(map(str, platforms)),
-            emulated=tuple(str(item) for item in platforms if offered[item.view] is not None),
+            emulated=tuple(str(item) for item in platforms if offered[item.image] is not None),
             slots=settings.node.slots,
             cores=machine.cores(),
             memory_bytes=machine.memory_bytes(),

@@ -158,7 +158,7 @@ class Pipeline:
         return (
             Material(kind="sdist", name=sdist.filename, version=self.job.version, sha256=sdist.sha256),
             Material(kind="image", name=image.name, version=image.python, sha256=image.digest),
-            *_origin(image),
+            *_tarballs(image),
             *(
                 Material(kind="debian", name=name, version=version, sha256=sha256(deb))
                 for name, version, deb in image.added
@@ -207,10 +207,10 @@ class Pipeline:
         return wheel, facts
 
 
-def _origin(image: Image) -> list[Material]:
-    """The tarball that an imported image is of."""
-    origin = image.origin
-    return [] if origin is None else [Material(kind="tarball", name=origin.file, version="", sha256=origin.sha256)]
+def _tarballs(image: Image) -> list[Material]:
+    """The tarballs that an imported image, and an interpreter that was added, are of."""
+    found = [item for item in (image.origin, image.interpreter) if item is not None]
+    return [Material(kind="tarball", name=item.file, version="", sha256=item.sha256) for item in found]
 
 
 def _emulators(image: Image) -> list[Material]:

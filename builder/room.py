@@ -102,7 +102,7 @@ class Room:
                 network=network,
                 uid=self.folder.uid,
             ),
-            ["/usr/bin/python3", "-I", "/inside", command, json.dumps(request)],
+            [image.program, "-I", "/inside", command, json.dumps(request)],
             limits=self.limits,
             log=self.log,
             deadline=min(self.deadline, time.monotonic() + (at_most_s or self.limits.wall_s)),

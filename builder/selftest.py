@@ -129,7 +129,7 @@ def _sandbox(image: Image, job: JobFolder) -> Sandbox:
 def _look_around(settings: Settings, image: Image, job: JobFolder, said: Log) -> dict[str, str]:
     box = _sandbox(image, job)
     with _targets(settings, job) as places:
-        argv = ("/usr/bin/python3", "-I", "-c", probes.SCRIPT, json.dumps(probes.filled(places)))
+        argv = (image.program, "-I", "-c", probes.SCRIPT, json.dumps(probes.filled(places)))
         sandbox.run(
             box,
             argv,
@@ -187,7 +187,7 @@ def _explode(where: tuple[Image, JobFolder, Log], code: str, expected: FailureCl
     try:
         ended = sandbox.run(
             _sandbox(image, job),
-            ("/usr/bin/python3", "-I", "-c", code),
+            (image.program, "-I", "-c", code),
             limits=_LIMITS,
             log=said,
             deadline=time.monotonic() + within_s,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from builder import bytecode, process
+from builder import bytecode, interpreters, process
 from schema.errors import ImageError
 from schema.platforms import Platform
 
@@ -71,7 +71,8 @@ def install(target: Path, compiler: Path, platform: Platform, *, trusted: bool =
     except process.ProcessError as err:
         raise ImageError(f"the farm's tools could not be installed for {platform}: {err}") from err
     # Halves the start of each tool.
-    (bytecode.compile_all if trusted else bytecode.compile_apart)(compiler, {"/tools": target})
+    compile_in = bytecode.compile_all if trusted else bytecode.compile_apart
+    compile_in(compiler, {"/tools": target}, program=interpreters.program(platform))
 
 
 def current(target: Path, platform: Platform) -> bool:

@@ -59,7 +59,7 @@ def try_install(
     No compiler is used: only wheels count. Raise PackagesError for packages that there are not, ImageError if there is
     no image of the platform, NodeError if the sandbox does not start, LimitExceededError.
     """
-    image = images.find(settings.images.folder, platform.view)
+    image = images.find(settings.images.folder, platform.image)
     upstream = settings.upstream.index_url or network.index_url_of_this_machine()
     # A build user of its own: the slots of a running node have the ones before.
     uid = settings.node.build_uid + settings.node.slots if os.geteuid() == 0 else None

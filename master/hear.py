@@ -98,7 +98,7 @@ def _note_platforms(
         for item in message.platforms
         if item in node.allowed_platforms
         and item not in forbidden
-        and (tested is None or tested(Platform.parse(item).view))
+        and (tested is None or tested(Platform.parse(item).image))
     ]
     node.emulated = [item for item in message.emulated if item in node.platforms]
 

@@ -82,7 +82,7 @@ class MainJob:
     def _start_parts(self, supervisor: Supervisor) -> None:
         for platform in self._settings.farm.platforms:
             if platform.arch == this_machine():
-                self._make_image(supervisor, platform.view)
+                self._make_image(supervisor, platform.image)
         supervisor.start(self._program("master", python("master.cli", "master")))
         supervisor.start(self._program("web", python("web")))
         supervisor.start(self._program("node", python("builder.cli", "run")))

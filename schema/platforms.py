@@ -107,14 +107,19 @@ class Platform:
 
     @classmethod
     def of_image(cls, image: str) -> Self:
-        """The platform of an image such as ``debian12-x86_64`` with the distribution's own interpreter."""
-        name, _, arch = image.partition("-")
-        if name not in DISTRIBUTIONS or arch not in DISTRIBUTIONS[name].architectures:
-            raise UnknownPlatformError(
-                image, known="write an image as DISTRIBUTION-ARCHITECTURE, such as debian12-x86_64"
-            )
-        minor = DISTRIBUTIONS[name].python.split(".")[1]
-        return cls(distribution=DISTRIBUTIONS[name], arch=arch, python=f"cp3{minor}")
+        """The platform of the image of that name: the one way back from ``image``."""
+        name, _, rest = image.partition("-")
+        arch, _, python = rest.partition("-")
+        if name in DISTRIBUTIONS and arch in DISTRIBUTIONS[name].architectures:
+            minor = DISTRIBUTIONS[name].python.split(".")[1]
+            found = cls(distribution=DISTRIBUTIONS[name], arch=arch, python=python or f"cp3{minor}")
+            if _PYTHON.fullmatch(found.python) and found.image == image:
+                return found
+        raise UnknownPlatformError(
+            image,
+            known="write an image as DISTRIBUTION-ARCHITECTURE, such as debian12-x86_64; for another Python than the"
+            " distribution has as its platform, such as debian12-x86_64-cp313",
+        )
 
     @classmethod
     def here(cls) -> Self:
@@ -134,8 +139,18 @@ class Platform:
 
     @property
     def view(self) -> str:
-        """The part of the index (and the image) that this platform installs from: ``debian12-x86_64``."""
+        """The part of the index that this platform installs from: ``debian12-x86_64``."""
         return f"{self.distribution.name}-{self.arch}"
+
+    @property
+    def image(self) -> str:
+        """The image that it builds in: ``debian12-x86_64``; ``debian12-x86_64-cp313`` with an added interpreter."""
+        return self.view if self.has_own_python else str(self)
+
+    @property
+    def has_own_python(self) -> bool:
+        """Whether the interpreter is the one that the distribution itself has."""
+        return self.distribution.python.startswith(f"3.{self.python_version[1]}.")
 
     @property
     def python_version(self) -> tuple[int, int]:
@@ -146,8 +161,7 @@ class Platform:
     def python_full_version(self) -> str:
         """Such as 3.11.2: the distribution's own where it is the same minor version, else its first release."""
         major, minor = self.python_version
-        own = self.distribution.python
-        return own if own.startswith(f"{major}.{minor}.") else f"{major}.{minor}.0"
+        return self.distribution.python if self.has_own_python else f"{major}.{minor}.0"
 
     @cached_property
     def tags(self) -> frozenset[Tag]:

@@ -36,7 +36,7 @@ class Verdict(Message):
     def from_json(cls, data: Json) -> Self:
         """Read one off the wire; raise WireError."""
         return cls(
-            image=Platform.of_image(fields.text(data["image"], limit=100)).view,
+            image=Platform.of_image(fields.text(data["image"], limit=100)).image,
             fate=Fate(data["fate"]),
             why=fields.text(fields.storable(data.get("why", "")), limit=LONGEST_WHY),
         )

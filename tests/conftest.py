@@ -24,8 +24,9 @@ from master.store import Store
 from schema.db import migrate
 from schema.db.session import engine
 from schema.errors import ImageError
-from schema.platforms import this_machine
+from schema.platforms import Platform, this_machine
 from schema.sections import ImagesSection
+from tests import pythons
 from tests.redis_server import Authority, Server
 
 
@@ -246,6 +247,12 @@ def image() -> Image:
         return images.find(folder, name)
     except ImageError:
         return images.make(folder, name, progress=_say)
+
+
+@pytest.fixture(scope="session")
+def other_python(image: Image, tmp_path_factory: pytest.TempPathFactory) -> tuple[Platform, Path]:
+    """A platform whose interpreter Debian 12 has not, and the tarball of that interpreter."""
+    return pythons.packed(tmp_path_factory.mktemp("python"), image)
 
 
 @pytest.fixture(scope="session")

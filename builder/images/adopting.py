@@ -42,6 +42,11 @@ def adopt(
     Raise ImageError, with what is wrong with it, EmulationError, ToolMissingError.
     """
     platform = Platform.of_image(name)
+    if not platform.has_own_python:
+        raise ImageError(
+            f"{name} is {platform.view} with an interpreter that was added, and no image of its own",
+            advice=f"import {platform.view}, then wheelfarm image add-python {name} --from TARBALL",
+        )
     emulation.need(platform.arch)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, name):

@@ -14,6 +14,8 @@ def check(image: Image) -> list[str]:
     again, tried_in = "make it again", image.folder / "bare"
     if image.origin is not None:
         again, tried_in = f"import {image.origin.file} again", image.folder
+    if image.interpreter is not None:
+        again, tried_in = f"add the interpreter in {image.interpreter.file} again", image.folder
     # A derived image's digest is that of its base and of its packages, not of its files.
     if not image.added and tree_digest(image.root) != image.digest:
         found.append(f"its files are not those it was made of: remove {image.folder} and {again}")

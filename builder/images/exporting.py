@@ -33,6 +33,12 @@ def export(image: Image, file: Path, *, progress: Progress) -> None:
             f"the compilers of {image.name} are this machine's own, and would run on no {image.platform.arch} machine",
             advice='make one with images.emulation = "full", in another images.folder',
         )
+    if image.interpreter is not None:
+        raise ImageError(
+            f"an interpreter was added to {image.name}: such an image is made where it is used",
+            advice=f"export {image.platform.view}, and there wheelfarm image add-python {image.name} --from"
+            f" {image.interpreter.file}",
+        )
     process.need("zstd")
     if file.exists():
         raise ImageError(f"{file} is there already", advice="name another file, or remove it")

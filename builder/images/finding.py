@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from builder import toolbox
 from builder.images.record import Image, read
 from schema.errors import ImageError, UnknownPlatformError
-from schema.platforms import this_machine
+from schema.platforms import Platform, this_machine
 
 
 def find(folder: Path, name: str) -> Image:
     """The image of that name; raise ImageError with the command that makes it, or brings it up to date."""
     if not (folder / name / "image.json").is_file():
-        raise ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm image make {name}")
+        raise missing(folder, name)
     image = read(folder / name)
     if not toolbox.current(image.tools, image.platform):
         raise ImageError(
@@ -60,12 +61,19 @@ def stand_in(image: Image) -> Image:
         return image
     folder = next(path.parent for path in (image.folder, *image.folder.parents) if path.name == image.name)
     try:
-        found = find(folder, f"{image.platform.distribution.name}-{this_machine()}")
+        found = find(folder, replace(image.platform, arch=this_machine()).image)
     except (ImageError, UnknownPlatformError):
         return image
-    # What an imported image did to a build would be in no record of it.
-    is_ours = found.emulation is None and found.origin is None
+    # What an image that others made, in part or whole, did to a build would be in no record of it.
+    is_ours = found.emulation is None and found.origin is None and found.interpreter is None
     return found if is_ours and found.python == image.python else image
+
+
+def missing(folder: Path, name: str) -> ImageError:
+    """The error for an image that is not there, with the command that makes it."""
+    platform = Platform.of_image(name)
+    make = f"make {name}" if platform.has_own_python else f"add-python {platform} --from TARBALL"
+    return ImageError(f"there is no image {name} in {folder}", advice=f"wheelfarm image {make}")
 
 
 def has_bare(image: Image) -> bool:

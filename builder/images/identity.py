@@ -7,12 +7,12 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import sandbox
+from builder import interpreters, sandbox
 from builder.bubblewrap import NOBODY
 from builder.log import Log
 from builder.plain import plain
@@ -85,11 +85,11 @@ def ask(root: Path, platform: Platform, variables: Mapping[str, str]) -> Told:
 
     variables: what programs in it must be told
     """
-    told = _answer(root, platform, variables)
+    told = _read(said(root, platform, [interpreters.OWN, "-I", "-c", _SCRIPT], variables), platform)
     identity = told["id"], told["version"]
     if identity != platform.distribution.identity:
-        said, wanted = (" ".join(item).strip() or "nothing" for item in (identity, platform.distribution.identity))
-        raise ImageError(f"this is no image of {platform.view}: its /etc/os-release says {said}, not {wanted}")
+        found, wanted = (" ".join(item).strip() or "nothing" for item in (identity, platform.distribution.identity))
+        raise ImageError(f"this is no image of {platform.view}: its /etc/os-release says {found}, not {wanted}")
     if told["implementation"] != "CPython" or not _is_of(told["python"], platform):
         raise ImageError(
             f"this is no image of {platform.view}: its python3 is {told['implementation']} {told['python']},"
@@ -98,30 +98,31 @@ def ask(root: Path, platform: Platform, variables: Mapping[str, str]) -> Told:
     return Told(python=told["python"], packages=told["packages"])
 
 
-def _answer(root: Path, platform: Platform, variables: Mapping[str, str]) -> dict[str, Any]:
+def said(root: Path, platform: Platform, argv: Sequence[str], variables: Mapping[str, str]) -> str:
+    """What a program prints in the sandbox of *root*, to be read as hostile; raise ImageError unless it ends well."""
     with tempfile.TemporaryDirectory(prefix="wheelfarm-") as folder:
         log = Log(Path(folder) / "log", limit_bytes=4 * 2**20)
         try:
             finished = sandbox.run(
                 Sandbox(root=root, environment=variables, uid=NOBODY if os.geteuid() == 0 else None),
-                ["/usr/bin/python3", "-I", "-c", _SCRIPT],
+                argv,
                 limits=Limits(memory_bytes=2**30, silence_s=_WITHIN_S),
                 log=log,
                 deadline=time.monotonic() + _WITHIN_S,
                 cancelled=threading.Event(),
             )
         except (NodeError, JobError) as err:
-            raise ImageError(f"nothing runs in the image {platform.view}: {err}") from err
-        said = log.tail(4 * 2**20)
+            raise ImageError(f"nothing runs in the image {platform.image}: {err}") from err
+        told = log.tail(4 * 2**20)
     if finished.exit_code:
-        raise ImageError(f"the interpreter of the image {platform.view} does not work: {plain(said[-500:])}")
-    return _read(said, platform)
+        raise ImageError(f"the interpreter of the image {platform.image} does not work: {plain(told[-500:])}")
+    return told
 
 
-def _read(said: str, platform: Platform) -> dict[str, Any]:
+def _read(answer: str, platform: Platform) -> dict[str, Any]:
     """What the root says is as hostile as the root."""
     try:
-        told = json.loads(said.splitlines()[-1])
+        told = json.loads(answer.splitlines()[-1])
         texts = {key: plain(str(told[key]), limit=_LONGEST) for key in ("implementation", "python", "id", "version")}
         packages = {_short(name): _short(version) for name, version in told["packages"].items()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as err:

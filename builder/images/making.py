@@ -9,7 +9,7 @@ from pathlib import Path
 from builder import apt, assembling, emulation, process, stripping, toolbox
 from builder.bootstrap import Progress, bootstrap
 from builder.images import identity
-from builder.images.finding import find, has_bare
+from builder.images.finding import find, has_bare, missing
 from builder.images.record import Image, read, write
 from builder.images.tree import tame, tree_digest
 from builder.images.turns import locked, unfinished
@@ -29,8 +29,10 @@ def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, pro
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, name):
         if (folder / name / "image.json").is_file():
-            _bring_up_to_date(read(folder / name), progress)
+            bring_up_to_date(read(folder / name), progress)
             return find(folder, name)
+        if not platform.has_own_python:
+            raise missing(folder, name)
         with unfinished(folder, name) as making:
             if how is None:
                 bootstrap(making, platform, progress)
@@ -53,16 +55,17 @@ def make(folder: Path, name: str, *, emulated: Emulation = Emulation.HYBRID, pro
 def install_tools(target: Path, image: Image) -> None:
     """Install the farm's own tools for *image*, which lies in the folder of all images or is being made there."""
     compiler = _compiler(image.folder.parent, image.platform)
-    trusted = compiler is not None or image.origin is None
+    trusted = compiler is not None or (image.origin is None and image.interpreter is None)
     toolbox.install(target, compiler or image.root, image.platform, trusted=trusted)
 
 
 def _compiler(folder: Path, platform: Platform) -> Path | None:
-    """The root of this machine's own image of the same distribution, where there is one that is whole."""
-    native = folder / f"{platform.distribution.name}-{this_machine()}"
-    if native.name == platform.view or not (native / "image.json").is_file():
+    """The root of this machine's own image of the same distribution, where there is one that is whole and ours."""
+    native = folder / replace(platform, arch=this_machine()).image
+    if native.name == platform.image or not (native / "image.json").is_file():
         return None
-    return None if read(native).origin else native / "root"
+    found = read(native)
+    return None if found.origin or found.interpreter else native / "root"
 
 
 def _of(name: str, folder: Path, how: Emulation | None) -> Image:
@@ -99,7 +102,7 @@ def _make_bare(image: Image) -> None:
         making.rename(image.folder / "bare")
 
 
-def _bring_up_to_date(image: Image, progress: Progress) -> None:
+def bring_up_to_date(image: Image, progress: Progress) -> None:
     """Give an image of an older farm what this one's have; builds that run keep what they have until they end."""
     if not has_bare(image):
         progress("making the root to try wheels in", 0.0)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from builder import assembling, emulation
+from builder import assembling, emulation, interpreters
 from schema.errors import ImageError
 from schema.names import Sha256, sha256
 from schema.platforms import Platform
@@ -24,6 +24,18 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """Where an interpreter is from that the distribution has not.
+
+    file: the name of its tarball; base: the digest of the image that it was added to
+    """
+
+    file: str
+    sha256: Sha256
+    base: Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image on disk.
 
@@ -34,6 +46,7 @@ class Image:
     emulation: how it was made where this machine does not run its architecture by itself; None where it does
     origin: where it came from; None for one that was made here. Nobody of ours vouches for what was imported: this
         machine's own programs never touch its files
+    interpreter: the one that was added; None where it is the distribution's own
     """
 
     name: str
@@ -45,6 +58,7 @@ class Image:
     libraries: dict[str, str] = field(default_factory=dict)
     emulation: Emulation | None = None
     origin: Origin | None = None
+    interpreter: Interpreter | None = None
 
     @property
     def root(self) -> Path:
@@ -58,8 +72,13 @@ class Image:
 
     @property
     def platform(self) -> Platform:
-        """The platform of the image's own interpreter."""
+        """The platform of the image's interpreter."""
         return Platform.of_image(self.name)
+
+    @property
+    def program(self) -> str:
+        """Where its interpreter lies inside."""
+        return interpreters.program(self.platform)
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -93,6 +112,7 @@ def read(folder: Path) -> Image:
             libraries=dict(data.get("libraries", {})),
             emulation=Emulation(data["emulation"]) if data.get("emulation") else None,
             origin=_origin(data.get("origin")),
+            interpreter=_interpreter(data.get("interpreter")),
         )
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ImageError(
@@ -110,3 +130,9 @@ def write(image: Image) -> None:
 
 def _origin(data: dict[str, str] | None) -> Origin | None:
     return None if data is None else Origin(file=data["file"], sha256=sha256(data["sha256"]))
+
+
+def _interpreter(data: dict[str, str] | None) -> Interpreter | None:
+    if data is None:
+        return None
+    return Interpreter(file=data["file"], sha256=sha256(data["sha256"]), base=sha256(data["base"]))

@@ -147,7 +147,7 @@ def resume(door: Door, *, name: names.NodeName, as_json: bool) -> None:
     options_metavar="",
     add_help_option=False,
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="list|make|check [NAME]")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="list|make|add-python|check [NAME]")
 @pass_door
 def image(door: Door, *, arguments: tuple[str, ...]) -> None:
     """The images of this machine (wheelfarm-node image)."""

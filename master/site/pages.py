@@ -67,9 +67,9 @@ def _file(wheel: Wheel, place: Place, repeated: Mapping[int, Repeated]) -> dict[
 
 
 def _tested(wheel: Wheel) -> list[str]:
-    """The images that it was installed and imported in: that of its build, where all of them are, and others."""
+    """The views whose images it was installed and imported in: that of its build, where all of them are, and others."""
     verdicts = [Verdict.from_json(item) for item in wheel.portability]
-    others = {verdict.image for verdict in verdicts if verdict.fate is Fate.IMPORTED}
+    others = {Platform.of_image(verdict.image).view for verdict in verdicts if verdict.fate is Fate.IMPORTED}
     return sorted({Platform.parse(wheel.build.platform).view, *others})
 
 

@@ -69,9 +69,9 @@ class SelfTested:
                 return f"its sandbox of {image.name} does not hold ({first}): wheelfarm-node self-test there tells all"
         return ""
 
-    def holds(self, view: str) -> bool:
-        """Whether the sandbox of the image *view* was tested, and held."""
-        return any(image.name == view and image.refused and not image.through for image in self.images)
+    def holds(self, name: str) -> bool:
+        """Whether the sandbox of the image *name* was tested, and held."""
+        return any(image.name == name and image.refused and not image.through for image in self.images)
 
 
 def statement(*, node: NodeName, version: str, at: datetime, images: Sequence[ProbedImage]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _image(said: Fields) -> ProbedImage:
     if len(through) > _MOST_PROBES or not all(isinstance(item, str) and len(item) <= 2 * _LONGEST for item in through):
         raise TrustError(f"{said.what}.through: not a list of at most {_MOST_PROBES} short texts")
     return ProbedImage(
-        name=said.parsed("name", lambda text: Platform.of_image(text).view),
+        name=said.parsed("name", lambda text: Platform.of_image(text).image),
         digest=said.sha256("digest"),
         refused=said.count("refused"),
         through=tuple(through),

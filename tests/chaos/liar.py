@@ -175,8 +175,8 @@ class Liar:
 
     def _self_test(self) -> dict[str, Any]:
         """It says that its sandboxes hold, and has none."""
-        views = sorted({platform.view for platform in self._settings.farm.platforms})
-        images = [ProbedImage(name=view, digest=Sha256("0" * 64), refused=1, through=()) for view in views]
+        names = sorted({platform.image for platform in self._settings.farm.platforms})
+        images = [ProbedImage(name=name, digest=Sha256("0" * 64), refused=1, through=()) for name in names]
         said = tested.statement(node=self._name, version="1", at=datetime.now(UTC), images=images)
         return NodeKey.open(self._settings.node_keys).sign(said)
 

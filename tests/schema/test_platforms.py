@@ -76,6 +76,39 @@ def test_each_distribution_has_an_image_with_its_own_interpreter(name: str) -> N
     assert platform.python_full_version == DISTRIBUTIONS[name].python
 
 
+@pytest.mark.parametrize(
+    ("text", "image"),
+    [
+        ("debian12-x86_64-cp311", "debian12-x86_64"),
+        ("debian12-x86_64-cp313", "debian12-x86_64-cp313"),
+        ("debian13-aarch64-cp313", "debian13-aarch64"),
+        ("raspbian12-armv6l-cp31", "raspbian12-armv6l-cp31"),
+    ],
+)
+def test_an_added_interpreter_has_an_image_of_its_own(text: str, image: str) -> None:
+    platform = Platform.parse(text)
+
+    assert platform.image == image
+    assert Platform.of_image(image) == platform
+    assert platform.has_own_python == (image == platform.view)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "debian12-x86_64-cp311",
+        "debian12-x86_64-",
+        "debian12-x86_64-cp313-x",
+        "debian12-x86_64-pp310",
+        "debian12",
+        "a-b-c",
+    ],
+)
+def test_no_image_has_two_names(name: str) -> None:
+    with pytest.raises(UnknownPlatformError, match="for another Python"):
+        Platform.of_image(name)
+
+
 def test_armv6_is_of_raspberry_pi_os_only_and_that_of_armv6() -> None:
     pi = Platform.parse("raspbian12-armv6l-cp311")
 

@@ -8,24 +8,22 @@ import shutil
 import tarfile
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder import bytecode, debian, emulation, images, process, sandbox
+from builder import bytecode, debian, emulation, images, process
 from builder.debian_index import making
 from builder.images import Image, tree
 from builder.images.tarball import Limits
 from builder.log import Log
-from builder.sandbox import Bind, Sandbox
-from schema import jobs
 from schema.errors import EmulationError, ImageError, PackagesError, UnknownPlatformError
 from schema.names import sha256_of
 from schema.platforms import this_machine
 from schema.states import Emulation
+from tests.builder.images.conftest import compiled
 from tests.builder.images.tars import Item, file, folder, link, tar
 
 HERE = f"debian12-{this_machine()}"
@@ -43,32 +41,6 @@ def _refused(reachable: Path, *items: Item, name: str = HERE) -> str:
         images.adopt(reachable / "images", name, archive, progress=_silent)
     assert [path.name for path in (reachable / "images").iterdir()] == [f".{name}.lock"]
     return str(raised.value)
-
-
-@pytest.fixture(scope="session")
-def compile_c(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
-    """A program without libraries of a C source, by the shared image's compiler."""
-
-    def make(source: str) -> bytes:
-        out = tmp_path_factory.mktemp("c")
-        (out / "a.c").write_text(source)
-        return _compiled(image, out, "gcc -static -o /out/a /out/a.c")
-
-    return make
-
-
-def _compiled(image: Image, out: Path, command: str) -> bytes:
-    log = Log(out / "log", limit_bytes=2**20)
-    finished = sandbox.run(
-        Sandbox(root=image.root, binds=(Bind(source=out, target="/out", writable=True),)),
-        ["sh", "-euc", command],
-        limits=jobs.Limits(),
-        log=log,
-        deadline=time.monotonic() + 120,
-        cancelled=threading.Event(),
-    )
-    assert finished.exit_code == 0, log.tail()
-    return (out / "a").read_bytes()
 
 
 def _python(program: bytes) -> Item:
@@ -350,7 +322,7 @@ def test_only_an_armv6_system_with_hard_float_passes_for_raspberry_pi_os(
     if compiler != "gcc":
         image = debian.with_packages(image, ["gcc-arm-linux-gnueabi"], log=log, cancelled=threading.Event())
     (out / "a.c").write_text("void _start(void) { for (;;) ; }")
-    program = _compiled(image, out, f"{compiler} -nostdlib -o /out/a /out/a.c")
+    program = compiled(image, out, f"{compiler} -nostdlib -o /out/a /out/a.c")
 
     told = _refused(
         reachable,

@@ -18,27 +18,8 @@ from builder import images, process, toolbox
 from builder.images import Image
 from schema.errors import EmulationError, ImageError, UnknownPlatformError
 from schema.platforms import Platform, this_machine
+from tests.builder.images.records import recorded as _record
 from tests.builder.sandbox.conftest import as_nobody
-
-
-def _record(folder: Path, name: str) -> Image:
-    (folder / name / "root").mkdir(parents=True)
-    (folder / name / "root" / "file").write_text("content")
-    for record in toolbox.records(Platform.of_image(name)):
-        (folder / name / "tools" / record).mkdir(parents=True)
-    image = Image(
-        name=name,
-        folder=folder / name,
-        digest=images.tree_digest(folder / name / "root"),
-        packages={"gcc": "4:12.2.0-3"},
-        python="3.11.2",
-        added=(("libpq-dev", "15.1", "0" * 64),),
-    )
-    images.write(image)
-    (folder / name / "bare" / "root").mkdir(parents=True)
-    bare = folder / name / "bare"
-    images.write(replace(image, folder=bare, digest=images.tree_digest(bare / "root"), packages={}, added=()))
-    return image
 
 
 def test_an_image_is_found_as_it_was_written(tmp_path: Path) -> None:
