@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, event
 
-from schema.db.models import Download
+from schema.db.models import Base, Download
 from schema.db.session import transaction
 from schema.settings import Settings
 from tests import entries
@@ -399,26 +399,7 @@ def test_without_a_database_the_index_still_works(unreachable: FlaskClient, sett
 
 
 def test_a_database_without_tables_is_no_database_yet(client: FlaskClient, database: Engine) -> None:
-    with database.begin() as connection:
-        for table in (
-            "anatomies",
-            "wheels",
-            "attempts",
-            "build_materials",
-            "canaries",
-            "repeats",
-            "dirty_pages",
-            "failures",
-            "unsorted_failures",
-            "builds",
-            "requests",
-            "upstream_files",
-            "what_worked",
-            "pinned_recipes",
-            "projects",
-            "nodes",
-        ):
-            connection.exec_driver_sql(f"DROP TABLE {table}")
+    Base.metadata.drop_all(database)
 
     assert client.get("/").status_code == 503
     assert client.get("/healthz").status_code == 503
