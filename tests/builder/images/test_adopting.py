@@ -16,12 +16,12 @@ import pytest
 
 from builder import bytecode, debian, emulation, images, process
 from builder.debian_index import making
-from builder.images import Image, tree
+from builder.images import Image, Interpreter, tree
 from builder.images.tarball import Limits
 from builder.log import Log
 from schema.errors import EmulationError, ImageError, PackagesError, UnknownPlatformError
 from schema.names import sha256_of
-from schema.platforms import this_machine
+from schema.platforms import Platform, this_machine
 from schema.states import Emulation
 from tests.builder.images.conftest import compiled
 from tests.builder.images.tars import Item, file, folder, link, tar
@@ -276,6 +276,22 @@ def test_an_imported_image_takes_no_debian_packages_and_stands_in_for_no_other(
     elsewhere = adopted.folder.parent / "debian12-s390x"
     emulated = replace(adopted, name=elsewhere.name, folder=elsewhere, emulation=Emulation.FULL)
     assert images.stand_in(emulated) is emulated
+
+
+@pytest.mark.slow
+def test_an_interpreter_is_added_to_it_and_of_both_it_is_known_where_they_are_from(
+    adopted: Image, other_python: tuple[Platform, Path]
+) -> None:
+    platform, archive = other_python
+
+    made = images.add_python(adopted.folder.parent, platform, archive, progress=_silent)
+
+    try:
+        assert images.check(made) == []
+        assert (made.origin, images.bare(made).origin) == (adopted.origin, images.bare(adopted).origin)
+        assert made.interpreter == Interpreter(file=archive.name, sha256=sha256_of(archive), base=adopted.digest)
+    finally:
+        process.remove(made.folder)
 
 
 @pytest.mark.slow
