@@ -15,6 +15,9 @@ from web.accept import Form
 from web.answer import SECURITY
 
 _SAFE = re.compile(r"[^\s\"'\\$;{}]+( [^\s\"'\\$;{}]+)*")  # nothing that means something to nginx, quoted
+# What lies below files/ never changes: it stays open, and once a second is looked for whether it is still there. Pages
+# are looked at anew for each request, so that what was published is seen at once.
+_OPEN_FILES = "open_file_cache max=10000 inactive=60s; open_file_cache_valid 1s;"
 _LISTEN = re.compile(r"[A-Za-z0-9.:\[\]]+")
 
 
@@ -56,6 +59,7 @@ def config(
         html=Form.LEGACY,
         plain=index.PLAIN,
         sidecars=index.SIDECARS,
+        open_files=_OPEN_FILES,
         page_headers=_headers(*index.PAGE_CACHING),
         file_headers=_headers(files.FOR_EVER, ""),
     )

@@ -207,17 +207,15 @@ def test_its_log_of_downloads_is_one_that_the_farm_imports(pair: Pair, database:
     assert "127.0.0.1" not in pair.log.read_text()
 
 
-def test_a_page_written_anew_is_seen_within_a_second_or_two(pair: Pair) -> None:
+def test_a_page_written_anew_is_seen_by_the_next_request(pair: Pair) -> None:
     page = pair.site / "simple/old/index.json"
     url = f"{pair.nginx}/simple/old/"
     before = ask(url, accept=JSON)
 
     (page.parent / ".new").write_bytes(before.data.replace(b"archived", b"unloved!"))
     (page.parent / ".new").replace(page)
-    deadline = time.monotonic() + 20
-    while b"unloved!" not in ask(url, accept=JSON).data:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+
+    assert b"unloved!" in ask(url, accept=JSON).data
 
 
 @pytest.mark.parametrize("listen", ["80; root /", "80 default", "", "80\n"])
