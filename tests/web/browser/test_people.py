@@ -9,6 +9,9 @@ import pyotp
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.ui import WebDriverWait
 
 from schema.db.models import Order
 from schema.db.people import users
@@ -60,12 +63,19 @@ def _fill(browser: webdriver.Chrome, **fields: str) -> None:
 
 def _press(browser: webdriver.Chrome, label: str) -> None:
     [button] = [item for item in browser.find_elements(By.TAG_NAME, "button") if item.text == label]
+    _click(browser, button)
+
+
+def _click(browser: webdriver.Chrome, button: WebElement) -> None:
+    """A button of a form: wait until the page that it leads to is there."""
     button.click()
+    WebDriverWait(browser, 10).until(staleness_of(button))
+    WebDriverWait(browser, 10).until(lambda page: page.execute_script("return document.readyState") == "complete")
 
 
 def _log_in(browser: webdriver.Chrome, name: str) -> None:
     _fill(browser, name=name, password=GOOD)
-    browser.find_element(By.CSS_SELECTOR, ".form button").click()
+    _click(browser, browser.find_element(By.CSS_SELECTOR, ".form button"))
 
 
 def test_a_person_logs_in_makes_a_token_sets_a_second_factor_up_and_logs_out(
