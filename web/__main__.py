@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,8 +108,9 @@ def _patiently(app: WSGIApplication) -> WSGIApplication:
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         if not hasattr(known, "patient"):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # 0: this thread
             known.patient = True
+            with suppress(OSError):  # where a container or a unit forbids it, it only costs more
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # 0: this thread
         return app(environ, start)
 
     return answer

@@ -15,6 +15,7 @@ from web.shown import duration
 
 _MEGA = 1_000_000
 _LETTERS = 60  # of a step's name
+_SHORTEST_S = 0.001  # between two points
 _LONGEST_S = 1e7  # no attempt lasts four months: such a point is none
 
 
@@ -88,7 +89,7 @@ def _spans(kept: Any, steps: Sequence[Step]) -> list[_Span]:  # noqa: ANN401
         except WireError:
             continue
         seconds = point.at_s - before.at_s
-        if seconds <= 0 or point.cpu_s < before.cpu_s or point.at_s > _LONGEST_S:
+        if seconds < _SHORTEST_S or point.cpu_s < before.cpu_s or point.at_s > _LONGEST_S:
             continue
         found.append(
             _Span(

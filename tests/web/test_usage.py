@@ -62,6 +62,7 @@ def test_memory_and_processors_are_drawn_and_told_by_step() -> None:
         [_point(0, 0, 0)],
         [_point(-1, 0, 0), _point("1", 0, 0), _point(1, None, 0), _point(1, 0, 0.5), _point(float("nan"), 0, 0)],
         [_point(1e8, 0, 0)],
+        [_point(5e-324, 1000, 1)],  # so much in so little time is no number
     ],
     ids=str,
 )
