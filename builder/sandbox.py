@@ -98,12 +98,9 @@ def run(
             pid=running.first_pid, limits=limits, memory=group.memory is None, processes=group.pids is None
         )
         patience = _Patience(limits=limits, log=log, deadline=deadline, cancelled=cancelled)
-        meters: list[Meter] = [patience, group, disk]
-        if None in (group.memory, group.pids):
-            meters.append(watchdog)
         gauge = Gauge(track=track or Track(), group=group, watchdog=watchdog)
-        meters.append(gauge)
-        over = _watch(running, log, patience, meters)
+        needed = [watchdog] if None in (group.memory, group.pids) else []
+        over = _watch(running, log, patience, [patience, group, disk, *needed, gauge])
         running.end()
         gauge.look(last=True)
         for chunk in iter(running.read, b""):

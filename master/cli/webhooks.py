@@ -67,7 +67,7 @@ def list_webhooks(door: Door, *, as_json: bool) -> None:
             moment(item.webhook.succeeded_at),
             hooks.shown(item.webhook.url),
             " ".join(item.webhook.events),
-            item.webhook.disabled_because or item.webhook.trouble,
+            item.trouble,
         )
         for item in found
     ]

@@ -6,7 +6,7 @@ A figure that nobody knows yet is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
 
@@ -128,7 +128,6 @@ def _nodes(session: Session, *, silent_s: float) -> Iterator[Metric]:
     nodes = session.scalars(select(Node).order_by(Node.name)).all()
     busy = {name: len(sizes) for name, sizes in running.sizes_by_node(session).items()}
     states = health.node_states(session, nodes, silent_s=silent_s)
-    told = {node.name: Health.read(node.health, node.disk_free_bytes) for node in nodes}
     yield gauge(
         "node_state",
         "1 for the state that a node is in.",
@@ -144,6 +143,11 @@ def _nodes(session: Session, *, silent_s: float) -> Iterator[Metric]:
     )
     yield _node("cores", "Processors of a node.", {node.name: node.cores or None for node in nodes})
     yield _node("memory_bytes", "Memory of a node.", {node.name: node.memory_bytes or None for node in nodes})
+    yield from _health({node.name: Health.read(node.health, node.disk_free_bytes) for node in nodes})
+
+
+def _health(told: Mapping[str, Health]) -> Iterator[Metric]:
+    """What nodes say of their machines, by name."""
     yield _node(
         "disk_free_bytes",
         "What a node has free for builds.",

@@ -34,6 +34,11 @@ class Standing:
         """``off``, ``failing``, or ``on``."""
         return "off" if self.webhook.disabled_at else "failing" if self.webhook.failures else "on"
 
+    @property
+    def trouble(self) -> str:
+        """Why it is not on; "" where it is."""
+        return self.webhook.disabled_because or self.webhook.trouble
+
 
 def add(session: Session, name: str, url: str, events: Collection[str], *, who: str) -> Webhook:
     """A new one with a new secret, told of *events* (of all where none is named) from now on; raise UsageError."""

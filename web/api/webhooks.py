@@ -46,7 +46,7 @@ class WebhookRow:
         return cls(
             where=shown(row.url),
             state=item.state,
-            trouble=printable(row.disabled_because or row.trouble),
+            trouble=printable(item.trouble),
             waiting=item.waiting,
             given_up=item.given_up,
             **{name: getattr(row, name) for name in same},

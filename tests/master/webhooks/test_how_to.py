@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from master.keep import alarms
-from schema.db import migrate
 from schema.db.session import engine, transaction
-from schema.settings import Settings, load
+from schema.settings import load
 
 _PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "be-told-by-a-webhook.md"
 
@@ -31,15 +30,6 @@ def settings_file(tmp_path: Path) -> Path:
         '[upstream]\nindex_url = "http://127.0.0.1:9/simple/"\n[webhooks]\nprivate_addresses = true\n'
     )
     return file
-
-
-@pytest.fixture
-def settings(settings_file: Path) -> Settings:
-    found = load(settings_file)
-    made = engine(found.database_url)
-    migrate.upgrade(made)
-    made.dispose()
-    return found
 
 
 def _wheelfarm(file: Path, *arguments: str) -> str:
@@ -67,7 +57,7 @@ def _wait_for(said: Path, text: str) -> str:
 
 
 def test_the_receiver_of_the_how_to_hears_of_an_alarm_and_refuses_who_does_not_know_the_secret(
-    settings: Settings, settings_file: Path, tmp_path: Path, redis_url: str
+    settings_file: Path, tmp_path: Path, redis_url: str
 ) -> None:
     [program] = re.findall(r"```python\n(.*?)```", _PAGE.read_text(), re.DOTALL)
     assert len([line for line in program.splitlines() if line.strip()]) == 15
@@ -75,13 +65,14 @@ def test_the_receiver_of_the_how_to_hears_of_an_alarm_and_refuses_who_does_not_k
         port = str(probe.getsockname()[1])
     (tmp_path / "receiver.py").write_text(program.replace("8000", port))
     url = f"http://127.0.0.1:{port}/hooks/wheels"
+    _wheelfarm(settings_file, "migrate")
     secret = _wheelfarm(settings_file, "webhook", "add", "ci", url)
     said, log = tmp_path / "said", tmp_path / "log"
 
     with _running([sys.executable, str(tmp_path / "receiver.py")], said=said, WEBHOOK_SECRET=secret):
         _connected(int(port)).close()
         assert _wheelfarm(settings_file, "webhook", "test", "ci").startswith("ci answered 204")
-        database = engine(settings.database_url)
+        database = engine(load(settings_file).database_url)
         with transaction(database) as session:
             alarms.settle(session, {"disk-low": "only 1.0 GiB are free"})
         database.dispose()
