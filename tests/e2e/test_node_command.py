@@ -32,7 +32,7 @@ def test_the_images_of_the_machine_are_listed_by_both_commands(farm: Farm, modul
     listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=farm.folder)
 
     assert all(
-        set(item) == {"name", "python", "packages", "emulation", "origin", "digest", "folder"}
+        set(item) == {"name", "python", "packages", "emulation", "origin", "interpreter", "digest", "folder"}
         for item in json.loads(listed.stdout)
     )
 
