@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import arm_transfer
+from bench import arm_transfer, memory
 from bench.heal.run import job_of
 from builder import build as building
 from builder import emulation, images
@@ -61,7 +61,7 @@ def main(names: Sequence[str]) -> None:
         for number, project in enumerate(names):
             _compare(number, project, where, folder)
     with _idle_node() as pid:
-        print(f"\nan idle node: {_mib(pid):.1f} MiB (goal: {_GOAL_MIB})")
+        print(f"\nan idle node: {memory.mib(pid):.1f} MiB (goal: {_GOAL_MIB})")
     with tempfile.TemporaryDirectory(prefix="wf-arm-") as name:
         arm_transfer.compare(Path(name))
 
@@ -125,14 +125,6 @@ def _node_of(farm: Farm) -> int:
             if "builder.cli" in command:
                 return pid
     raise TimeoutError(f"no node was started: {(farm.folder / 'run.log').read_text()[-1000:]}")
-
-
-def _mib(pid: int) -> float:
-    """Its own memory, and its share of what it shares."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"the kernel does not tell the memory of process {pid}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import gc
 import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -69,7 +71,10 @@ def nginx_config(
 
 
 def _serve(settings: Settings, *, workers: int) -> None:
-    """Answer requests until SIGTERM or SIGINT."""
+    """Answer requests until SIGTERM or SIGINT.
+
+    The workers are forks of this process, which has made the application already: it takes time and memory once.
+    """
     ports.refuse_taken(settings.web.host, settings.web.port)
     server = Server(
         "web",
@@ -83,19 +88,22 @@ def _serve(settings: Settings, *, workers: int) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_S,
     )
+    multiprocessing.set_start_method("fork")
+    app = _patiently(create_app(settings).wsgi_app)
+    gc.freeze()  # the collector of a worker writes to none of this, so that all of them go on sharing it
     log.info("serving %s on %s port %s", settings.public_url, settings.web.host, settings.web.port)
-    server.serve(target_loader=partial(_application, settings), wrap_loader=False)
+    server.serve(target_loader=partial(_in_worker, app), wrap_loader=False)
     log.info("stopped")
 
 
-def _application(settings: Settings) -> WSGIApplication:
-    """In each worker: an application of its own, and an end that comes with the parent's, even by SIGKILL.
+def _in_worker(app: WSGIApplication) -> WSGIApplication:
+    """*app*, once it is sure that the worker ends with its parent, even by SIGKILL.
 
     granian shares the port among processes, so an orphan would go on answering beside the next farm's workers.
     """
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     logs.set_up("web")
-    return _patiently(create_app(settings).wsgi_app)
+    return app
 
 
 def _patiently(app: WSGIApplication) -> WSGIApplication:

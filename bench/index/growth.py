@@ -23,12 +23,12 @@ _REQUESTS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grown:
-    """A server at one size; medians of several starts. resident_mib: after all that was asked."""
+    """A server at one size; medians of several starts. memory_mib: after all that was asked."""
 
     name: str
     files: int
     first_answer_s: float
-    resident_mib: float
+    memory_mib: float
     small_ms: float
     root_ms: float
 
@@ -54,9 +54,7 @@ def show(found: Sequence[Grown]) -> None:
     heads = ("files", "start s", "MiB", "small ms", "root ms")
     print(f"\n{'growth':<26}", *(f"{head:>10}" for head in heads))
     for item in sorted(found, key=lambda item: (item.name, item.files)):
-        figures = (
-            f"{item.first_answer_s:>10.2f} {item.resident_mib:>10.0f} {item.small_ms:>10.2f} {item.root_ms:>10.2f}"
-        )
+        figures = f"{item.first_answer_s:>10.2f} {item.memory_mib:>10.0f} {item.small_ms:>10.2f} {item.root_ms:>10.2f}"
         print(f"  {item.name:<24} {item.files:>10,} {figures}")
 
 
@@ -69,7 +67,7 @@ def _asked(server: Running, files: int) -> Grown:
         name=server.kind.name,
         files=files,
         first_answer_s=server.first_answer_s,
-        resident_mib=server.resident_mib,
+        memory_mib=server.memory_mib,
         small_ms=small,
         root_ms=of_root,
     )
@@ -94,7 +92,7 @@ def _middle(each: Sequence[Grown]) -> Grown:
         name=each[0].name,
         files=each[0].files,
         first_answer_s=middle("first_answer_s"),
-        resident_mib=middle("resident_mib"),
+        memory_mib=middle("memory_mib"),
         small_ms=middle("small_ms"),
         root_ms=middle("root_ms"),
     )

@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import memory
 from bench.index.corpus import Corpus
 from tests.whole_farm import free_port
 
@@ -27,7 +28,6 @@ _WELCOME = {"Accept": "text/html, application/json; q=0.5"}
 _START_S = 120
 _STOP_S = 20
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _NGINX = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes {workers}; {user}
 events {{ worker_connections 1024; }}
@@ -92,12 +92,12 @@ class Running:
     @property
     def processor_s(self) -> float:
         """Processor time of all its processes until now."""
-        return sum(float(stat[11]) + float(stat[12]) for stat in _session(self.process.pid)) / _TICKS_PER_S
+        return sum(float(stat[11]) + float(stat[12]) for _, stat in _session(self.process.pid)) / _TICKS_PER_S
 
     @property
-    def resident_mib(self) -> float:
-        """What its processes have in memory; pages that they share count for each."""
-        return sum(int(stat[21]) for stat in _session(self.process.pid)) * _PAGE_BYTES / 2**20
+    def memory_mib(self) -> float:
+        """What its processes have in memory; what several share counts once."""
+        return sum(memory.mib(process) for process, _ in _session(self.process.pid))
 
 
 def _by_hand(start: Start) -> Sequence[str | Path]:
@@ -254,12 +254,12 @@ def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         time.sleep(0.02)
 
 
-def _session(leader: int) -> Iterator[list[str]]:
-    """Field 3 and those after it of each process's ``/proc/PID/stat`` (proc(5)), of one session."""
+def _session(leader: int) -> Iterator[tuple[int, list[str]]]:
+    """The processes of one session: field 3 and those after it of each ``/proc/PID/stat`` (proc(5))."""
     for file in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = file.read_text().rpartition(") ")[2].split()
         except OSError:
             continue
         if int(fields[3]) == leader:
-            yield fields
+            yield int(file.parent.name), fields

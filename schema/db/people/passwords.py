@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -13,8 +14,6 @@ LEAST: Final = 12
 MOST: Final = 256
 
 _hasher = PasswordHasher()
-# Of nobody: whoever guesses a name waits as long as who guesses a password.
-_NOBODY: Final = _hasher.hash("nobody has this password, and no account has this hash")
 
 
 def hashed(password: str, *, of: str) -> str:
@@ -30,8 +29,9 @@ def hashed(password: str, *, of: str) -> str:
 
 def is_right(kept: str | None, password: str) -> bool:
     """Whether *password* is the one that *kept* was made of; it takes as long where *kept* is None: there is nobody."""
+    nobody = _of_nobody()  # whoever guesses a name waits as long as who guesses a password, the first time, too
     try:
-        _hasher.verify(kept or _NOBODY, password[: MOST + 1])
+        _hasher.verify(kept or nobody, password[: MOST + 1])
     except (Argon2Error, InvalidHashError):
         return False
     return kept is not None
@@ -45,3 +45,9 @@ def rehashed(password: str) -> str:
 def is_outdated(kept: str) -> bool:
     """Whether it was made with other costs than are taken today."""
     return _hasher.check_needs_rehash(kept)
+
+
+@cache
+def _of_nobody() -> str:
+    """Made when it is needed first: that takes as long as all other starting of a process."""
+    return _hasher.hash("nobody has this password, and no account has this hash")
