@@ -30,8 +30,8 @@ test: .venv/.ready
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -n auto -m 'not slow'
-	.venv/bin/pytest -n auto --dist loadfile -m slow
+	.venv/bin/pytest --durations 20 -n auto -m 'not slow'
+	.venv/bin/pytest --durations 40 -n auto --dist loadfile -m slow
 
 ROWS ?= 1000000
 PROJECTS ?= 70000
