@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 FOR_EVER = "public, max-age=31536000, immutable"
-_CHUNK_BYTES = 256 * 1024  # what is no longer goes out at once: a slow reader of it holds no thread
+_AT_ONCE_BYTES = 256 * 1024  # what is no longer goes out at once: a slow reader of it holds no thread
+# From 128 KiB on malloc(3) has each piece of memory from the kernel, page by page, which costs as much as the copying.
+_CHUNK_BYTES = 120 * 1024
 
 
 def send(environ: WSGIEnvironment, start: StartResponse, path: str) -> Body | None:
@@ -68,7 +70,7 @@ def _send(environ: WSGIEnvironment, start: StartResponse, chunks: _Chunks, stat:
     if environ["REQUEST_METHOD"] == "HEAD":
         return []
     chunks.at, chunks.end = first, end
-    return chunks if end - first > _CHUNK_BYTES else [*chunks]
+    return chunks if end - first > _AT_ONCE_BYTES else [*chunks]
 
 
 def _is_newer(environ: WSGIEnvironment, etag: str, modified_at: float) -> bool:
@@ -98,7 +100,7 @@ def _range(
 
 
 class _Chunks:
-    """The bytes from *at* to *end* of an open file, in large pieces."""
+    """The bytes from *at* to *end* of an open file, piece by piece."""
 
     def __init__(self, file: int) -> None:
         self.file, self.at, self.end = file, 0, 0
