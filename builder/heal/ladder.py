@@ -4,6 +4,11 @@ A try that failed as one before it did, or whose packages cannot be had, shows t
 is dropped, and the next one for the same failure is tried. A try that failed differently has come further: its remedies
 are kept, and the new failure gets remedies of its own. Bounded in tries, and in time: no try begins that could not run
 as long as the one before it.
+
+Where nothing heals the new failure, the earlier one's other remedies are tried: a try that failed otherwise in the same
+step, or in linking, may have had the wrong package. A whole wheel tells more. Where one thing was missing, and the
+package that was added for it led to a wheel that passes every check and only does not import, no other package is tried
+for that thing: each would take a whole build, and the thing is not missing any more.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from schema.states import FailureClass
 _FINAL = frozenset({FailureClass.CANCELLED, FailureClass.SDIST, FailureClass.TIMEOUT, FailureClass.LOG})
 _VARIES = re.compile(r"[0-9a-fA-F]{6,}|\d+")
 _LONGEST_EVIDENCE = 2000
+_LEFT_OUT = "No module named"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,15 @@ class Failed:
         error = self.error
         lacks = ", ".join(sorted(f"{item.kind} {item.name}" for item in error.lacks))
         return str(error.failure_class), lacks or _VARIES.sub("#", error.evidence or str(error))
+
+    @property
+    def of_whole_wheel(self) -> bool:
+        """Whether all was built, and the wheel does not import.
+
+        Not so where it lacks a module, nor where it breaks a rule (WHEEL): a build that did not find what it looked
+        for may leave an extension out, and end well.
+        """
+        return self.error.failure_class is FailureClass.IMPORT and _LEFT_OUT not in self.error.evidence
 
 
 # The remedies for a failure, best first; asked for one at a time, since an answer may cost a look-up.
@@ -102,6 +117,8 @@ class Ladder:
             if stop:
                 self._reached.append(failed)
             return not stop
+        if failed.of_whole_wheel:
+            self._settle()
         if new:
             self._seen.add(failed.identity)
             self._reached.append(failed)
@@ -113,6 +130,16 @@ class Ladder:
         """The failure that the build ends with: the one that was reached with most remedies for what was missing."""
         final = [failed for failed in self._reached if failed.error.failure_class is FailureClass.CANCELLED]
         return (final or [max(self._reached, key=lambda failed: _solved(failed.remedies))])[0].error
+
+    def _settle(self) -> None:
+        """Leave nothing to try against a failure that lacked one thing, which is there now.
+
+        A level's remedy of the present try stands in the level's own place. People's rules settle nothing: two for one
+        failure are alternatives.
+        """
+        for level, remedy in zip(self._levels, self.remedies, strict=True):
+            if len(level.failed.error.lacks) == 1 and _brings(remedy):
+                level.left = iter(())
 
     def _next(self) -> bool:
         while self._levels:
@@ -130,4 +157,9 @@ class Ladder:
 
 def _solved(remedies: tuple[Remedy, ...]) -> int:
     """How many of them answer what was really missing; older build requirements are a guess."""
-    return sum(remedy.rung in {Rung.RULE, Rung.DEBIAN} or bool(remedy.build_requirements) for remedy in remedies)
+    return sum(remedy.rung is Rung.RULE or _brings(remedy) for remedy in remedies)
+
+
+def _brings(remedy: Remedy) -> bool:
+    """Whether it is of a thing that the log named."""
+    return remedy.rung is Rung.DEBIAN or (remedy.rung is Rung.REQUIREMENTS and bool(remedy.build_requirements))
