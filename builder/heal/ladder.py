@@ -8,7 +8,8 @@ as long as the one before it.
 Where nothing heals the new failure, the earlier one's other remedies are tried: a try that failed otherwise in the same
 step, or in linking, may have had the wrong package. A whole wheel tells more. Where one thing was missing, and the
 package that was added for it led to a wheel that passes every check and only does not import, no other package is tried
-for that thing: each would take a whole build, and the thing is not missing any more.
+for that thing: each may take a whole build, and the thing is not missing any more. Nor is anything tried that adds up
+to what an earlier try had.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from schema.errors import JobError, PackagesError
+from schema.recipes import Recipe, combined
 from schema.remedies import Remedy, Rung, Try
 from schema.states import FailureClass
 
@@ -83,6 +85,7 @@ class Ladder:
     _levels: list[_Level] = field(init=False, default_factory=list)
     _seen: set[tuple[str, str]] = field(init=False, default_factory=set)
     _reached: list[Failed] = field(init=False, default_factory=list)
+    _tried: list[Recipe] = field(init=False, default_factory=lambda: [Recipe()])
     _added: tuple[Remedy, ...] = field(init=False)
     _from_memory: bool = field(init=False)
 
@@ -144,10 +147,12 @@ class Ladder:
     def _next(self) -> bool:
         while self._levels:
             level = self._levels[-1]
-            remedy = next(level.left, None)
-            if remedy is not None:
-                self.remedies, self._added = (*level.failed.remedies, remedy), (remedy,)
-                return True
+            for remedy in level.left:
+                remedies = (*level.failed.remedies, remedy)
+                if (effect := _effect(remedies)) not in self._tried:
+                    self._tried.append(effect)
+                    self.remedies, self._added = remedies, (remedy,)
+                    return True
             self._levels.pop()
         return False
 
@@ -158,6 +163,12 @@ class Ladder:
 def _solved(remedies: tuple[Remedy, ...]) -> int:
     """How many of them answer what was really missing; older build requirements are a guess."""
     return sum(remedy.rung is Rung.RULE or _brings(remedy) for remedy in remedies)
+
+
+def _effect(remedies: tuple[Remedy, ...]) -> Recipe:
+    """What they add up to, whichever of them, and in whichever order, packages come from."""
+    recipe = combined(remedies)
+    return replace(recipe, debian_packages=tuple(sorted(recipe.debian_packages)), rules=())
 
 
 def _brings(remedy: Remedy) -> bool:

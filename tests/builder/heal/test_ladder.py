@@ -172,6 +172,31 @@ def test_a_requirement_that_was_forgotten_and_led_to_a_wheel_was_the_right_one()
     assert fails(found, unimportable()) is None
 
 
+def test_what_adds_up_to_an_earlier_try_by_another_way_is_not_tried_again() -> None:
+    both = Remedy(rung=Rung.BUILD_DEPENDS, why="w", debian_packages=("b-dev", "a-dev"))
+    found = ladder({"a.h": [package("a-dev"), both, package("c-dev")], "b.h": [package("b-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h")) == ["a-dev", "b-dev"]
+    assert fails(found, broken("a dead end")) == ["c-dev"]
+
+
+def test_a_remedy_that_changes_nothing_of_the_build_that_failed_is_passed_over() -> None:
+    found = ladder({"a.h": [package("a-dev")], "b.h": [package("a-dev", Rung.BUILD_DEPENDS), package("b-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h")) == ["a-dev", "b-dev"]
+
+
+def test_what_worked_before_and_failed_may_still_be_what_the_bare_build_is_led_to() -> None:
+    found = ladder({"a.h": [package("a-dev")]}, memory=[package("a-dev")])
+
+    assert fails(found, unimportable()) == []
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, unimportable()) is None
+    assert found.verdict.failure_class is FailureClass.IMPORT
+
+
 def test_a_failure_that_comes_again_further_down_is_not_healed_twice() -> None:
     found = ladder({"a.h": [package("a-dev")], "b.h": [package("b-dev")]})
 
