@@ -88,7 +88,8 @@ def test_what_went_into_a_build_is_told(farm: dict[str, int], anybody: Program, 
     assert (found["attempt"], found["policy"]) == (1, "always")
     assert (found["source"]["filename"], found["source"]["size_bytes"]) == ("cffi-1.17.1.tar.gz", 516_621)
     assert found["recipe"] == ["cffi/needs"]
-    assert found["materials"] == sorted(seed.MATERIALS, key=lambda item: (str(item["kind"]), str(item["name"])))
+    assert [item["kind"] for item in found["materials"]] == ["debian", "image", "requirement"]
+    assert all(item in seed.MATERIALS for item in found["materials"])
     assert found["environment"] == seed.ENVIRONMENT
 
 
@@ -166,7 +167,8 @@ def test_the_newest_wheels_come_first_where_that_is_asked_page_by_page(
     anybody: Program,
 ) -> None:
     def names(query: str) -> list[str]:
-        found, cursor = [], "x"
+        found: list[str] = []
+        cursor = "x"
         while cursor:
             page = told(anybody, f"/wheels?limit=1&{query}" + (f"&cursor={cursor}" if found else ""))
             found += [item["filename"] for item in page["items"]]
