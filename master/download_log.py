@@ -26,7 +26,7 @@ from master.batches import batches
 from schema import clients
 from schema.db import downloads
 from schema.db.downloads import Fetched
-from schema.db.models import Wheel
+from schema.db.models import Mark, Wheel
 from schema.db.session import now, transaction
 from schema.errors import UsageError
 
@@ -73,6 +73,8 @@ def take(database: Engine, file: Path) -> Taken:
 
 def _take_some(session: Session, log: BinaryIO, name: str) -> tuple[int, int]:
     """The next lines, and the place behind them, in one transaction: both or neither."""
+    # One at a time: several machines may each have a log.
+    session.execute(select(Mark.name).where(Mark.name == MARK).with_for_update())
     mark = marks.at(session, MARK)
     places: dict[str, int] = json.loads(mark.cursor or "{}")
     place = places.pop(name, 0)

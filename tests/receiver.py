@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from tests.redis_server import Certificate
 
 SECRET_PATH = "T0PS3CRET"  # noqa: S105 - the example
 
@@ -26,13 +29,13 @@ class Taken:
 
 
 class Receiver:
-    """A context.
+    """A context. certificate: that it shows over TLS; plain HTTP without.
 
     status, headers: of its answers; drips: it sends a byte now and then, and never ends; go_on: unless it is
     set, nothing is answered
     """
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, port: int = 0, certificate: Certificate | None = None) -> None:
         self.status, self.headers = 200, dict[str, str]()
         self.drips = False
         self.go_on = threading.Event()
@@ -51,7 +54,11 @@ class Receiver:
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_port
-        self.url = f"http://127.0.0.1:{self.port}/hooks/{SECRET_PATH}?token={SECRET_PATH}"
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate.certificate, certificate.key)
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}/hooks/{SECRET_PATH}?token={SECRET_PATH}"
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def __enter__(self) -> Self:

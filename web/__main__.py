@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from granian.constants import Interfaces
@@ -35,6 +35,7 @@ log = logging.getLogger("web")
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _THREADS = 128  # of one worker, made when needed: so many slow downloads of large wheels go on at once
 _STOP_S = 10
+_A_PATH = click.Path(path_type=Path)
 
 
 @click.group(invoke_without_command=True)
@@ -56,18 +57,18 @@ def main(context: click.Context, settings_file: Path | None, host: str | None, p
 
 
 @main.command("nginx-config")
-@click.option("--listen", default="80", show_default=True)
-@click.option("--certificate", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path))
-@click.option("--log", "log_file", type=click.Path(path_type=Path))
+@click.option("--listen", multiple=True)
+@click.option("--redirect", multiple=True)
+@click.option("--certificate", type=_A_PATH)
+@click.option("--key", type=_A_PATH)
+@click.option("--acme", type=_A_PATH)
+@click.option("--log", type=_A_PATH)
+@click.option("--access-log", type=_A_PATH)
+@click.option("--requests-per-second", type=int)
 @click.pass_obj
-def nginx_config(
-    settings: Settings, listen: str, certificate: Path | None, key: Path | None, log_file: Path | None
-) -> None:
+def nginx_config(settings: Settings, /, **wanted: Any) -> None:  # noqa: ANN401 - Wanted has their types
     """Write an nginx configuration."""
-    if (certificate is None) != (key is None):
-        raise click.UsageError("--certificate and --key belong together")
-    door.answer(nginx.config(settings, listen=listen, certificate=certificate, key=key, log=log_file))
+    door.answer(nginx.config(settings, nginx.Wanted(**wanted)))
 
 
 def _serve(settings: Settings, *, workers: int) -> None:

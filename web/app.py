@@ -30,8 +30,8 @@ from web.people.account import account
 from web.people.entry import people
 from web.people.person import API
 from web.shown import FILTERS, inert
-from web.tally import PAUSE_S
 from web.webhooks import webhooks
+from web.write_behind import PAUSE_S
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +56,10 @@ _WHAT_HAPPENED = {
 }
 
 
-def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
+def create_app(settings: Settings, *, counts_pause_s: float = PAUSE_S) -> Flask:
     """The WSGI application; it opens nothing before the first request.
 
-    tally_pause_s: how often it is written down what was downloaded, and what was asked for in vain
+    counts_pause_s: how often it is written down what was downloaded, and what was asked for in vain
     """
     app = Flask("web")
     app.config.update(SEND_FILE_MAX_AGE_DEFAULT=_STATIC_CACHING_S, MAX_CONTENT_LENGTH=_REQUEST_BYTES)
@@ -84,11 +84,11 @@ def create_app(settings: Settings, *, tally_pause_s: float = PAUSE_S) -> Flask:
     demands: Demands | None = None
     if settings.watch.demand:
         views = {platform.view for platform in settings.farm.platforms}
-        demands = Demands(settings.database_url, views=views, pause_s=tally_pause_s)
+        demands = Demands(settings.database_url, views=views, pause_s=counts_pause_s)
     app.extensions["demand"] = demands
     downloads: Downloads | None = None
     if settings.web.downloads:
-        downloads = Downloads(settings.database_url, pause_s=tally_pause_s)
+        downloads = Downloads(settings.database_url, pause_s=counts_pause_s)
     app.extensions["downloads"] = downloads
     copies = Copies(settings, settings.upstream_pages) if settings.web.merged else None
     latency = app.extensions["latency"] = Latency(settings.latency)

@@ -18,7 +18,7 @@ from schema.db.why.answers import Answer
 from schema.db.why.sentences import about
 from schema.db.why.surroundings import Rules, scene
 from schema.errors import WireError
-from schema.jobs import Material, Step
+from schema.jobs import Material, Step, Usage
 from schema.printable import one_line
 from schema.remedies import Try
 from schema.score import Term
@@ -63,6 +63,7 @@ class ShownTry:
 class Used:
     """A thing that an attempt took. unit: ``s``, ``bytes`` or ""; share: of the *whole*, in percent, None: unknown."""
 
+    name: str
     title: str
     unit: str
     amount: float
@@ -117,9 +118,14 @@ class BuildPage:
         return sorted((str(key), str(value)) for key, value in _pairs(self.attempt and self.attempt.environment))
 
     @property
+    def usage(self) -> list[Usage]:
+        """What the attempt used as time went; nothing where its node does not tell."""
+        return usage.points(self.attempt.usage) if self.attempt else []
+
+    @property
     def plots(self) -> list[Plot]:
-        """What the attempt used as time went; none where its node does not tell."""
-        return usage.plots(self.attempt.usage, _steps(self.attempt)) if self.attempt else []
+        """The same as pictures."""
+        return usage.plots(self.usage, _steps(self.attempt)) if self.attempt else []
 
     @property
     def resources(self) -> list[Used]:
@@ -198,6 +204,7 @@ def _used(key: str, amount: float, *, node: Node | None, wall_s: float) -> Used:
     elif node is not None and key == "peak_memory_bytes" and node.memory_bytes:
         share, whole = 100 * amount / node.memory_bytes, "its node's memory"
     return Used(
+        name=key,
         title=_RESOURCES.get(key, key),
         unit=next((unit for unit in ("s", "bytes") if key.endswith(f"_{unit}")), ""),
         amount=amount,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from schema.db.models import Demand
 from schema.db.session import insert, now
-from web.tally import PAUSE_S, Tally
+from web.write_behind import PAUSE_S, WriteBehind
 
 Asked = tuple[str, str]  # name, view
 
@@ -21,7 +21,7 @@ _MOST_NAMES = 1_000
 _MOST_ROWS = 10_000
 
 
-class Demands(Tally[Asked]):
+class Demands(WriteBehind[Asked]):
     """Counts of this process.
 
     views: of the farm, such as ``debian12-x86_64``; what is asked in others is not counted

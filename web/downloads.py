@@ -9,7 +9,7 @@ from schema import clients
 from schema.clients import UNKNOWN
 from schema.db import downloads
 from schema.db.downloads import Fetched
-from web.tally import PAUSE_S, Tally
+from web.write_behind import PAUSE_S, WriteBehind
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -20,7 +20,7 @@ _MOST_KEYS = 10_000
 _PARTLY = ("HTTP_RANGE", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 
 
-class Downloads(Tally[Fetched]):
+class Downloads(WriteBehind[Fetched]):
     """Counts of this process."""
 
     def __init__(self, url: str, *, pause_s: float = PAUSE_S) -> None:

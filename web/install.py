@@ -63,9 +63,14 @@ def fitting(views: Sequence[View], user_agent: str) -> View | None:
     return next((view for view in named if view.platforms[0].distribution.identity[0] in told), next(iter(named), None))
 
 
+def index(base_url: str, view: View) -> str:
+    """The address of that part of the index."""
+    return f"{base_url}/{view.name}/simple/" if view.name else f"{base_url}/simple/"
+
+
 def ways(base_url: str, view: View, *, name: str = "NAME") -> list[Way]:
     """How pip, uv, poetry and pdm install the project *name* from *view* of the farm at *base_url*."""
-    url = f"{base_url}/{view.name}/simple/" if view.name else f"{base_url}/simple/"
+    url = index(base_url, view)
     trusted = _host_to_trust(base_url)
     constraint = f"{base_url}/constraints/{view.platforms[0]}.txt" if view.platforms else ""
     return [

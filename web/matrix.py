@@ -116,7 +116,8 @@ def project_page(
     rows = _rows(
         versions, platforms, answers=answers, wheels=wheels, yanked={row.version: row.yanked for row in upstream}
     )
-    newest = min(wheels, key=lambda wheel: versions.index(wheel.version), default=None)
+    place = {version: number for number, version in enumerate(versions)}
+    newest = min(wheels, key=lambda wheel: place[wheel.version], default=None)
     return ProjectPage(
         project=project,
         platforms=platforms,
@@ -127,7 +128,7 @@ def project_page(
         wishes=wishes.all(),
         needs=_needs(files, newest.filename) if newest else [],
         requires_python=(newest.requires_python or "") if newest else "",
-        unasked=[version for version in newest_first(version for version, _ in upstream) if version not in versions],
+        unasked=[version for version in newest_first(version for version, _ in upstream) if version not in place],
         files=len(wheels),
     )
 

@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from schema.db import counts, hours, repeats
 from schema.db.health import open_alarms
 from schema.db.models import Alarm, Wheel
 from schema.db.why.surroundings import Rules
 from schema.states import BuildState
-from web import plots
+from web import plots, queue
 from web.failures import Ranked, ranking
 from web.plots import Plot
 from web.queries import Crew, Shown, given_out, newest_builds, nodes, shown_with
-from web.queue import lanes
+from web.wheels import served
 
 _NEWEST = 8
 _WORST = 3
@@ -80,21 +79,17 @@ class Overview:
 
 def overview(session: Session, *, rules: Rules) -> Overview:
     """Everything on the page, in a few queries that do not grow with the farm."""
-    wheels = select(Wheel).where(Wheel.removed_at.is_(None))
-    newest = wheels.order_by(Wheel.published_at.desc(), Wheel.filename.desc()).limit(_NEWEST)
     running = newest_builds(session, given_out())
     states, days = counts.by_state(session), hours.days(session, most=_DAYS)
     to_do = states.get(BuildState.QUEUED, 0) + states.get(BuildState.WAITING, 0)
-    times = [lane.empty_in_s for lane in lanes(session) if lane.queued or lane.waiting]
-    known = [seconds for seconds in times if seconds is not None]
-    empty_in_s = max(known) if known and len(known) == len(times) else None
+    empty_in_s = queue.empty_in_s(queue.lanes(session))
     drawn = (plots.ended(days), plots.left(days, now=to_do, empty_in_s=empty_in_s))
     return Overview(
         alarms=open_alarms(session),
         states=states,
         today=hours.since(session),
         running=shown_with(session, running, rules=rules),
-        newest=session.scalars(newest.options(joinedload(Wheel.project), joinedload(Wheel.build))).all(),
+        newest=served(session, limit=_NEWEST, newest_first=True),
         crews=nodes(session, rules=rules),
         worst=ranking(session)[0][:_WORST],
         empty_in_s=empty_in_s,

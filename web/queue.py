@@ -87,6 +87,13 @@ def lanes(session: Session) -> list[Lane]:
     return [lane for lane in found if lane.queued or lane.waiting or lane.running]
 
 
+def empty_in_s(lanes: Sequence[Lane]) -> float | None:
+    """How long it takes at today's rates until nothing is left to do anywhere; None where nobody can tell."""
+    times = [lane.empty_in_s for lane in lanes if lane.queued or lane.waiting]
+    known = [seconds for seconds in times if seconds is not None]
+    return max(known) if known and len(known) == len(times) else None
+
+
 def _in_order(platform: str, last: Build | None) -> Select[int]:
     """A page of the queue behind *last*, and one more: the best of each size, along the index that dispatch uses."""
     best = union_all(*(select(_of_size(platform, size, last).subquery()) for size in range(len(NEEDS)))).subquery()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from schema.errors import WireError
@@ -17,6 +18,7 @@ _MEGA = 1_000_000
 _LETTERS = 60  # of a step's name
 _SHORTEST_S = 0.001  # between two points
 _LONGEST_S = 1e7  # no attempt lasts four months: such a point is none
+_NOTHING = Usage(at_s=0.0, cpu_s=0.0, memory_bytes=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,24 @@ class _Span:
     step: str
 
 
-def plots(kept: Any, steps: Sequence[Step]) -> list[Plot]:  # noqa: ANN401 - a JSON column that a node filled
-    """Of the column ``usage`` of an attempt with these *steps*; none where nothing, or nonsense, was told."""
-    spans = _spans(kept, steps)
+def points(kept: Any) -> list[Usage]:  # noqa: ANN401 - a JSON column that a node filled
+    """Those of the column ``usage`` of an attempt that follow each other as time does; what is nonsense is left out."""
+    found = [_NOTHING]
+    for item in kept[:MOST_USAGE] if isinstance(kept, list) else []:
+        try:
+            point = Usage.from_json(item)
+        except WireError:
+            continue
+        before = found[-1]
+        if point.at_s - before.at_s < _SHORTEST_S or point.cpu_s < before.cpu_s or point.at_s > _LONGEST_S:
+            continue
+        found.append(point)
+    return found[1:]
+
+
+def plots(points: Sequence[Usage], steps: Sequence[Step]) -> list[Plot]:
+    """Of the *points* of an attempt with these *steps*; none where there are none."""
+    spans = _spans(points, steps)
     if not spans:
         return []
     most_memory = max(spans, key=lambda span: span.memory)
@@ -80,28 +97,18 @@ def _plot(
     )
 
 
-def _spans(kept: Any, steps: Sequence[Step]) -> list[_Span]:  # noqa: ANN401
-    """What lies between two points, as far as they follow each other as time does."""
-    found, before = [], Usage(at_s=0.0, cpu_s=0.0, memory_bytes=0)
-    for item in kept[:MOST_USAGE] if isinstance(kept, list) else []:
-        try:
-            point = Usage.from_json(item)
-        except WireError:
-            continue
-        seconds = point.at_s - before.at_s
-        if seconds < _SHORTEST_S or point.cpu_s < before.cpu_s or point.at_s > _LONGEST_S:
-            continue
-        found.append(
-            _Span(
-                begin_s=before.at_s,
-                end_s=point.at_s,
-                processors=(point.cpu_s - before.cpu_s) / seconds,
-                memory=point.memory_bytes / _MEGA,
-                step=_step_at(point.at_s, steps),
-            )
+def _spans(points: Sequence[Usage], steps: Sequence[Step]) -> list[_Span]:
+    """What lies between two points."""
+    return [
+        _Span(
+            begin_s=before.at_s,
+            end_s=point.at_s,
+            processors=(point.cpu_s - before.cpu_s) / (point.at_s - before.at_s),
+            memory=point.memory_bytes / _MEGA,
+            step=_step_at(point.at_s, steps),
         )
-        before = point
-    return found
+        for before, point in pairwise([_NOTHING, *points])
+    ]
 
 
 def _step_at(seconds: float, steps: Sequence[Step]) -> str:

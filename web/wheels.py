@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session, joinedload
 
 from schema.db import repeats
-from schema.db.models import Attempt, Build, Canary, Repeat, Wheel, WheelAnatomy
+from schema.db.models import Attempt, Build, Canary, Project, Repeat, Wheel, WheelAnatomy
 from schema.states import AttemptOutcome
 from schema.wheels.anatomy import FORMAT
 from web.builds import materials
@@ -51,6 +51,23 @@ def wheel_page(session: Session, filename: str) -> WheelPage | None:
         runtime_packages=[(name, versions.get(name, "")) for name in named],
         repeat=repeats.of(session, wheel.build_id),
     )
+
+
+def served(
+    session: Session, *, limit: int, project: str = "", newest_first: bool = False, after: str = ""
+) -> Sequence[Wheel]:
+    """Wheels with their projects, by file name or the newest first.
+
+    project: only of the one of that name; after: the file name to go on behind
+    """
+    wanted = select(Wheel).options(joinedload(Wheel.project)).where(Wheel.removed_at.is_(None)).limit(limit)
+    if project:
+        wanted = wanted.where(Wheel.project_id == session.scalar(select(Project.id).where(Project.name == project)))
+    if not newest_first:
+        return session.scalars(wanted.where(Wheel.filename > after).order_by(Wheel.filename)).all()
+    if last := session.get(Wheel, after) if after else None:
+        wanted = wanted.where(tuple_(Wheel.published_at, Wheel.filename) < (last.published_at, last.filename))
+    return session.scalars(wanted.order_by(Wheel.published_at.desc(), Wheel.filename.desc())).all()
 
 
 def _debian_versions(session: Session, build_id: int) -> dict[str, str]:

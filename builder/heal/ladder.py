@@ -4,6 +4,12 @@ A try that failed as one before it did, or whose packages cannot be had, shows t
 is dropped, and the next one for the same failure is tried. A try that failed differently has come further: its remedies
 are kept, and the new failure gets remedies of its own. Bounded in tries, and in time: no try begins that could not run
 as long as the one before it.
+
+Where nothing heals the new failure, the earlier one's other remedies are tried: a try that failed otherwise in the same
+step, or in linking, may have had the wrong package. A whole wheel tells more. Where one thing was missing, and the
+package that was added for it led to a wheel that passes every check and only does not import, no other package is tried
+for that thing: each may take a whole build, and the thing is not missing any more. Nor is anything tried that adds up
+to what an earlier try had.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from schema.errors import JobError, PackagesError
+from schema.recipes import Recipe, combined
 from schema.remedies import Remedy, Rung, Try
 from schema.states import FailureClass
 
@@ -20,6 +27,7 @@ from schema.states import FailureClass
 _FINAL = frozenset({FailureClass.CANCELLED, FailureClass.SDIST, FailureClass.TIMEOUT, FailureClass.LOG})
 _VARIES = re.compile(r"[0-9a-fA-F]{6,}|\d+")
 _LONGEST_EVIDENCE = 2000
+_LEFT_OUT = "No module named"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +44,15 @@ class Failed:
         error = self.error
         lacks = ", ".join(sorted(f"{item.kind} {item.name}" for item in error.lacks))
         return str(error.failure_class), lacks or _VARIES.sub("#", error.evidence or str(error))
+
+    @property
+    def of_whole_wheel(self) -> bool:
+        """Whether all was built, and the wheel does not import.
+
+        Not so where it lacks a module, nor where it breaks a rule (WHEEL): a build that did not find what it looked
+        for may leave an extension out, and end well.
+        """
+        return self.error.failure_class is FailureClass.IMPORT and _LEFT_OUT not in self.error.evidence
 
 
 # The remedies for a failure, best first; asked for one at a time, since an answer may cost a look-up.
@@ -68,6 +85,7 @@ class Ladder:
     _levels: list[_Level] = field(init=False, default_factory=list)
     _seen: set[tuple[str, str]] = field(init=False, default_factory=set)
     _reached: list[Failed] = field(init=False, default_factory=list)
+    _tried: list[Recipe] = field(init=False, default_factory=lambda: [Recipe()])
     _added: tuple[Remedy, ...] = field(init=False)
     _from_memory: bool = field(init=False)
 
@@ -102,6 +120,8 @@ class Ladder:
             if stop:
                 self._reached.append(failed)
             return not stop
+        if failed.of_whole_wheel:
+            self._settle()
         if new:
             self._seen.add(failed.identity)
             self._reached.append(failed)
@@ -114,13 +134,25 @@ class Ladder:
         final = [failed for failed in self._reached if failed.error.failure_class is FailureClass.CANCELLED]
         return (final or [max(self._reached, key=lambda failed: _solved(failed.remedies))])[0].error
 
+    def _settle(self) -> None:
+        """Leave nothing to try against a failure that lacked one thing, which is there now.
+
+        A level's remedy of the present try stands in the level's own place. People's rules settle nothing: two for one
+        failure are alternatives.
+        """
+        for level, remedy in zip(self._levels, self.remedies, strict=True):
+            if len(level.failed.error.lacks) == 1 and _brings(remedy):
+                level.left = iter(())
+
     def _next(self) -> bool:
         while self._levels:
             level = self._levels[-1]
-            remedy = next(level.left, None)
-            if remedy is not None:
-                self.remedies, self._added = (*level.failed.remedies, remedy), (remedy,)
-                return True
+            for remedy in level.left:
+                remedies = (*level.failed.remedies, remedy)
+                if (effect := _effect(remedies)) not in self._tried:
+                    self._tried.append(effect)
+                    self.remedies, self._added = remedies, (remedy,)
+                    return True
             self._levels.pop()
         return False
 
@@ -130,4 +162,15 @@ class Ladder:
 
 def _solved(remedies: tuple[Remedy, ...]) -> int:
     """How many of them answer what was really missing; older build requirements are a guess."""
-    return sum(remedy.rung in {Rung.RULE, Rung.DEBIAN} or bool(remedy.build_requirements) for remedy in remedies)
+    return sum(remedy.rung is Rung.RULE or _brings(remedy) for remedy in remedies)
+
+
+def _effect(remedies: tuple[Remedy, ...]) -> Recipe:
+    """What they add up to, whichever of them, and in whichever order, packages come from."""
+    recipe = combined(remedies)
+    return replace(recipe, debian_packages=tuple(sorted(recipe.debian_packages)), rules=())
+
+
+def _brings(remedy: Remedy) -> bool:
+    """Whether it is of a thing that the log named."""
+    return remedy.rung is Rung.DEBIAN or (remedy.rung is Rung.REQUIREMENTS and bool(remedy.build_requirements))

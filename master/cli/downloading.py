@@ -69,10 +69,13 @@ def _shown(counts: Mapping[str, int]) -> dict[str, int]:
 def import_downloads(door: Door, *, files: tuple[Path, ...], as_json: bool) -> None:
     """Count the downloads in access logs (combined format) of a server before the front-end.
 
-    Each line counts once, however often its log is given, renamed or packed with gzip meanwhile.
+    Before a FILE the FILE.1 that was rotated last is read, if there is one. Each line counts once, however often its
+    log is read, renamed or packed with gzip meanwhile.
     """
+    rotated = [file.with_name(f"{file.name}.1") for file in files]
+    logs = [log for pair in zip(rotated, files, strict=True) for log in pair if log in files or log.is_file()]
     with database(door.settings) as opened:
-        found = {str(file): download_log.take(opened, file) for file in files}
+        found = {str(log): download_log.take(opened, log) for log in logs}
     if as_json:
         answer_json({file: asdict(taken) for file, taken in found.items()})
         return

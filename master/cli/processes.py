@@ -24,8 +24,7 @@ from schema.printable import printable
 from schema.redis_url import address
 from schema.settings import Settings, find
 
-_A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_A_LOG = click.Path(dir_okay=False, path_type=Path)
+_A_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -115,28 +114,34 @@ def master(door: Door) -> None:
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
 @pass_door
 @click.pass_context
-def web(context: click.Context, door: Door, *, host: str | None, port: int | None, workers: int) -> None:
+def web(context: click.Context, door: Door, /, **_: object) -> None:
     """Run the front-end: the index and the pages."""
     os.environ.update(_environment(door))
-    if context.invoked_subcommand:
-        return
-    listen = [f"--{name}={value}" for name, value in (("host", host), ("port", port)) if value]
-    become(python("web", *listen, f"--workers={workers}"))
+    if not context.invoked_subcommand:
+        become(python("web", *_given(context)))
 
 
 @click.command("nginx-config")
-@click.option("--listen", default="80", show_default=True, help="A port, or an address with one: 127.0.0.1:8080.")
+@click.option("--listen", multiple=True, help="A port, or an address with one: 127.0.0.1:8080. 80 without --redirect.")
+@click.option("--redirect", multiple=True, help="The same, where plain HTTP is led to web.public_url. May stand alone.")
 @click.option("--certificate", type=_A_FILE, help="For TLS: the certificate with its chain, in PEM.")
 @click.option("--key", type=_A_FILE, help="For TLS: its private key.")
-@click.option("--log", type=_A_LOG, help="Where it notes each wheel it sends, for wheelfarm import-downloads.")
-def nginx_config(listen: str, certificate: Path | None, key: Path | None, log: Path | None) -> None:
+@click.option(
+    "--acme",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder from which --redirect answers ACME's challenges: certbot --webroot-path.",
+)
+@click.option("--log", type=_A_FILE, help="Where it notes each wheel it sends, for wheelfarm import-downloads.")
+@click.option("--access-log", type=_A_FILE, help="Where it notes all else. Neither log has addresses of clients.")
+@click.option("--requests-per-second", type=click.IntRange(min=1), help="Of one address, in the long run.")
+@click.pass_context
+def nginx_config(context: click.Context, /, **_: object) -> None:
     """Print a configuration for nginx, which then serves pages and wheels without Python.
 
     What is dynamic or not there it asks the front-end for. Into a file in /etc/nginx/conf.d with it.
+    --listen and --redirect may be given several times.
     """
-    paths = {"certificate": certificate, "key": key, "log": log}
-    given = [f"--{name}={path.absolute()}" for name, path in paths.items() if path]
-    become(python("web", "nginx-config", f"--listen={listen}", *given))
+    become(python("web", *_given(context.parent), "nginx-config", *_given(context)))
 
 
 web.add_command(nginx_config)
@@ -164,6 +169,13 @@ def settings(door: Door, *, as_json: bool) -> None:
 def become(command: list[str]) -> NoReturn:
     """Let this process go on as another half of the farm, which this half never imports."""
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+
+
+def _given(context: click.Context | None) -> list[str]:
+    """The options that were given, as the other half takes them."""
+    options = context.params.items() if context else ()
+    several = [(name, value if isinstance(value, tuple) else (value,)) for name, value in options]
+    return [f"--{name.replace('_', '-')}={value}" for name, values in several for value in values if value is not None]
 
 
 def _plain(found: Settings) -> dict[str, dict[str, object]]:

@@ -22,13 +22,17 @@ else:
 
 COMPRESSED = (".gz", ".zst")  # what lies beside a page, for those who take it
 _GZIP_LEVEL = 6  # 9 takes twice as long for two per cent
+_PUBLIC_FOLDER = 0o755
 _HIDDEN = "."  # names that begin with it are work in progress; nothing serves them
 
 
 def folder(path: Path) -> Path:
-    """Make the folder *path* if there is none."""
+    """Make the folder *path* if there is none, for everybody to read as its files are: nginx has a user of its own."""
     with _naming(path):
-        path.mkdir(parents=True, exist_ok=True)
+        if not path.is_dir():
+            folder(path.parent)
+            path.mkdir(exist_ok=True)
+            path.chmod(_PUBLIC_FOLDER)
     return path
 
 

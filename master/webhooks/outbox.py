@@ -133,26 +133,26 @@ def settle(session: Session, webhook_id: int, number: int, answer: Answer) -> st
     return news
 
 
-def cut_waiting(session: Session, webhook_id: int) -> str:
-    """Drop the oldest that wait beyond ``MOST_WAITING``, and count them in the webhook's row; what to tell of it."""
+def cut_waiting(session: Session, webhook_id: int, *, keep: int = MOST_WAITING) -> str:
+    """Drop the oldest that wait beyond *keep*, and count them in the webhook's row; what to tell of it."""
     webhook = _kept(session, webhook_id)
-    many = _cut(session, webhook_id, Delivery.outcome.is_(None), keep=MOST_WAITING)
+    many = _cut(session, webhook_id, Delivery.outcome.is_(None), keep=keep)
     if webhook is None or not many:
         return ""
     webhook.dropped += many
     return f"webhook {webhook.name}: {many} messages too many wait; the oldest are dropped"
 
 
-def cut_ended(session: Session, webhook_id: int) -> None:
-    """Forget the oldest that ended beyond ``MOST_ENDED``."""
+def cut_ended(session: Session, webhook_id: int, *, keep: int = MOST_ENDED) -> None:
+    """Forget the oldest that ended beyond *keep*."""
     _kept(session, webhook_id)
-    _cut(session, webhook_id, Delivery.outcome.is_not(None), keep=MOST_ENDED)
+    _cut(session, webhook_id, Delivery.outcome.is_not(None), keep=keep)
 
 
-def overfull(session: Session) -> Iterator[int]:
-    """The webhooks of which more messages wait than may."""
+def overfull(session: Session, *, keep: int = MOST_WAITING) -> Iterator[int]:
+    """The webhooks of which more than *keep* messages wait."""
     for number in session.scalars(select(Webhook.id)).all():
-        if session.scalar(_beyond(number, Delivery.outcome.is_(None), MOST_WAITING)) is not None:
+        if session.scalar(_beyond(number, Delivery.outcome.is_(None), keep)) is not None:
             yield number
 
 

@@ -67,21 +67,24 @@ class Sender:
     """``turn`` and ``stop`` are called from one thread.
 
     snapshot: reads only; database: refuses to write once another master leads, so that what was sent is sent again
+    most_waiting, most_ended: messages of each webhook that are kept
     """
 
     database: Engine
     snapshot: Engine
     letterhead: Letterhead
-    _at_work: dict[int, threading.Thread] = field(default_factory=dict)
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    most_waiting: int = outbox.MOST_WAITING
+    most_ended: int = outbox.MOST_ENDED
+    _at_work: dict[int, threading.Thread] = field(init=False, default_factory=dict)
+    _stopping: threading.Event = field(init=False, default_factory=threading.Event)
 
     def turn(self) -> None:
         """Drop what is too much, and set a thread to each webhook that has something to be sent, and none yet."""
         with transaction(self.snapshot) as session:
-            due, overfull = outbox.due(session), list(outbox.overfull(session))
+            due, overfull = outbox.due(session), list(outbox.overfull(session, keep=self.most_waiting))
         for number in overfull:
             with transaction(self.database) as session:
-                news = outbox.cut_waiting(session, number)
+                news = outbox.cut_waiting(session, number, keep=self.most_waiting)
             _tell(news)
         for number in due:
             if number not in self._at_work or not self._at_work[number].is_alive():
@@ -100,7 +103,7 @@ class Sender:
                 sent += 1
                 if sent % _TIDIED_EVERY == 1:
                     with transaction(self.database) as session:
-                        outbox.cut_ended(session, number)
+                        outbox.cut_ended(session, number, keep=self.most_ended)
         except (FarmError, DBAPIError) as err:
             log.warning("webhook %s: %s; what was not noted is sent again", number, err)
         except Exception:

@@ -98,8 +98,9 @@ class Leader:
 
 def open_alarms(session: Session) -> Sequence[Alarm]:
     """What a person should look at now, the newest first."""
-    wanted = select(Alarm).where(Alarm.ended_at.is_(None)).order_by(Alarm.id.desc()).limit(_MOST_ALARMS)
-    return session.scalars(wanted).all()
+    # Not by the key alone: its order would lead through all that ended, to find few that are open.
+    newest = (Alarm.raised_at.desc(), Alarm.id.desc())
+    return session.scalars(select(Alarm).where(Alarm.ended_at.is_(None)).order_by(*newest).limit(_MOST_ALARMS)).all()
 
 
 def feed(session: Session) -> Feed | None:

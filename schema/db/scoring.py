@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import groupby
 
 from packaging.version import Version
-from sqlalchemy import case, func, select, true, union_all
+from sqlalchemy import case, exists, func, select, true, union_all
 from sqlalchemy.orm import Session
 
 from schema import score, sizes
@@ -56,11 +56,12 @@ def explain(session: Session, build: Build, *, now: datetime) -> tuple[Term, ...
 
 
 def explain_all(session: Session, builds: Collection[Build], *, now: datetime) -> dict[int, tuple[Term, ...]]:
-    """The same of several builds, in as many queries."""
+    """The same of several builds, in as many queries, which read nothing of their projects' other releases."""
     facts, in_force = _facts(session, builds), weights(session)
     handed = {build.id: build.score - score.stored(facts[build.id], in_force) for build in builds}
     more = {build.project_id for build in builds if handed[build.id] >= _ROUNDING}
-    urgent = set(session.scalars(select(Build.waits_for).where(Build.waits_for.in_(more)))) if more else set()
+    is_waited_for = exists().where(Build.waits_for == Project.id)
+    urgent = set(session.scalars(select(Project.id).where(Project.id.in_(more), is_waited_for))) if more else set()
     found = {}
     for build in builds:
         found[build.id] = score.terms(facts[build.id], in_force, at=now)
@@ -75,17 +76,18 @@ def rescore(session: Session, builds: Collection[Build]) -> int:
 
     What a build needed itself counts before what other builds of its project needed.
     """
-    found, in_force = _facts(session, builds), weights(session)
-    history = _History.of(session, {build.project_id for build in builds})
-    changed = 0
+    ids = {build.project_id for build in builds}
+    behind, native, history = _behind(session, ids), _native(session, ids), _History.of(session, ids)
     for build in builds:
-        facts = found[build.id]
+        build.behind = behind[build.project_id, build.platform, build.version]
+        build.native = native.get(build.project_id)
         known = history.of_build(build)
         if known is not None and build.fence == build.pardoned_fence:
             build.size, build.expected_s = known
-            facts = dataclasses.replace(facts, expected_s=build.expected_s)
-        build.score = score.stored(facts, in_force)
-        changed += session.is_modified(build)
+    facts, in_force = _facts(session, builds), weights(session)
+    for build in builds:
+        build.score = score.stored(facts[build.id], in_force)
+    changed = sum(session.is_modified(build) for build in builds)
     session.flush()
     return changed
 
@@ -129,7 +131,6 @@ def _facts(session: Session, builds: Collection[Build]) -> Mapping[int, Facts]:
         row.id: row
         for row in session.execute(select(Project.id, Project.downloads, Project.dependents).where(Project.id.in_(ids)))
     }
-    behind, native = _behind(session, ids), _native(session, ids)
     return {
         build.id: Facts(
             origin=build.origin,
@@ -137,8 +138,8 @@ def _facts(session: Session, builds: Collection[Build]) -> Mapping[int, Facts]:
             boost=build.boost,
             dependents=projects[build.project_id].dependents,
             downloads=projects[build.project_id].downloads,
-            behind=behind[build.project_id, build.platform, build.version],
-            native=native.get(build.project_id),
+            behind=build.behind,
+            native=build.native,
             expected_s=build.expected_s,
             failures=_failures(build),
         )

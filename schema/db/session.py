@@ -36,7 +36,7 @@ def engine(url: str, *, read_only: bool = False) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10)
     if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(parsed.database))
     made = create_engine(parsed, connect_args={"timeout": _SQLITE_BUSY_S, "check_same_thread": False})
 
     @event.listens_for(made, "connect")
@@ -83,6 +83,13 @@ def now(session: Session) -> datetime:
     moment = session.execute(_POSTGRESQL_NOW).scalar_one()
     assert isinstance(moment, datetime)  # noqa: S101 - the driver's promise, stated for mypy
     return moment.astimezone(UTC)
+
+
+def _make_private(file: Path) -> None:
+    """SQLite would let everybody read a file that it makes; it takes an empty one for a database without tables."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch(mode=0o640)
 
 
 def _first_line(err: DBAPIError) -> str:

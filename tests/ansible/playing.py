@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import urllib3
+
 from tests.hosts import Host
 
+NAME = "wheels.test"
 TREE = Path(__file__).parents[2] / "ansible"
 _RECAP = re.compile(r"^\S+ +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
 
@@ -88,6 +91,14 @@ def make_usual(host: Host) -> None:
         " && pam-auth-update --package --force && apt-get update -qq && apt-get install -qq -y --reinstall ucf"
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def get(host: Host, path: str, *, authority: Path, scheme: str = "https", **headers: str) -> urllib3.BaseHTTPResponse:
+    """What nginx on *host* answers for NAME, whose certificate is of *authority*; nothing is followed or unpacked."""
+    asked = {"Host": NAME} | {name.replace("_", "-"): value for name, value in headers.items()}
+    with urllib3.PoolManager(ca_certs=str(authority), server_hostname=NAME, assert_hostname=NAME) as pool:
+        url = f"{scheme}://{host.address}{path}"
+        return pool.request("GET", url, headers=asked, redirect=False, retries=False, decode_content=False)
 
 
 @dataclass(frozen=True, kw_only=True)

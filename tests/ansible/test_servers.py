@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -25,7 +23,7 @@ import urllib3
 
 from tests import hosts
 from tests.ansible import playing
-from tests.ansible.playing import Played, Unit
+from tests.ansible.playing import NAME, Played, Unit
 from tests.hosts import Host
 from tests.redis_server import Authority
 
@@ -34,7 +32,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a host with a network of its own"),
 ]
 
-_NAME = "wheels.test"
 _GROUPS = ("redis", "postgres", "master", "web", "monitoring")
 _WHEELFARM = "runuser -u wheelfarm -- /opt/wheelfarm/venv/bin/wheelfarm --settings /etc/wheelfarm/farm.toml"
 _PATIENCE_S = 120.0
@@ -56,9 +53,7 @@ class Servers:
 
     def get(self, path: str, *, scheme: str = "https") -> urllib3.BaseHTTPResponse:
         """What nginx answers for the farm's name, whose certificate is checked."""
-        with urllib3.PoolManager(ca_certs=str(self.authority), server_hostname=_NAME, assert_hostname=_NAME) as pool:
-            url = f"{scheme}://{self.host.address}{path}"
-            return pool.request("GET", url, headers={"Host": _NAME}, redirect=False, retries=False)
+        return playing.get(self.host, path, authority=self.authority, scheme=scheme)
 
     def redis(self, user: str, password: str, *, tls: bool = True) -> redis.Redis:
         named = {"ssl": True, "ssl_ca_certs": str(self.host.root / "etc/wheelfarm/redis-ca.pem")} if tls else {}
@@ -72,13 +67,13 @@ class Servers:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
     authority = Authority(folder / "authority")
-    held = authority.issue(_NAME)
+    held = authority.issue(NAME)
     with hosts.host("servers") as host:
         inventory = playing.inventory(
             folder / "hosts.json",
             host,
             _GROUPS,
-            wheelfarm_public_url=f"https://{_NAME}",
+            wheelfarm_public_url=f"https://{NAME}",
             web_tls="given",
             web_tls_certificate=str(held.certificate),
             web_tls_key=str(held.key),
@@ -156,27 +151,10 @@ def test_what_is_secret_is_for_its_owner_alone(deployed: Servers) -> None:
     ]
 
 
-def test_the_front_end_answers_through_nginx_by_tls(deployed: Servers) -> None:
+def test_the_front_end_answers_through_nginx(deployed: Servers) -> None:
     _wait_for(lambda: deployed.get("/simple/").status == 200)
 
-    answer = deployed.get("/simple/")
-    assert b"Simple index" in answer.data
-    assert answer.headers["Strict-Transport-Security"]
-    assert "text/html" in answer.headers["Content-Type"]
     assert deployed.get("/farm/").status == 200
-    moved = deployed.get("/simple/x/?y=1", scheme="http")
-    assert (moved.status, moved.headers["Location"]) == (308, f"https://{_NAME}/simple/x/?y=1")
-
-
-def test_http2_is_offered(deployed: Servers) -> None:
-    context = ssl.create_default_context(cafile=deployed.authority)
-    context.set_alpn_protocols(["h2"])
-
-    with (
-        socket.create_connection((deployed.host.address, 443), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname=_NAME) as wrapped,
-    ):
-        assert wrapped.selected_alpn_protocol() == "h2"
 
 
 def test_the_master_leads_with_its_own_user_of_redis(deployed: Servers) -> None:
@@ -242,6 +220,8 @@ def test_systemd_understands_the_units(deployed: Servers, tmp_path: Path) -> Non
     )
 
     assert [file.name for file in files] == [
+        "wheelfarm-downloads.service",
+        "wheelfarm-downloads.timer",
         "wheelfarm-master.service",
         "wheelfarm-metrics.service",
         "wheelfarm-metrics.timer",

@@ -26,7 +26,6 @@ TEMPLATES = {
     "farm.toml": ("master", "farm.toml.j2"),
     "redis.conf": ("redis", "redis.conf.j2"),
     "authority.cnf": ("redis", "authority.cnf.j2"),
-    "nginx.conf": ("web", "nginx.conf.j2"),
     "wheelfarm-master.service": ("unit", "unit.service.j2"),
 }
 HOSTILE = 'a "quote", a \\ and\na line é'
@@ -156,6 +155,16 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 },
             }
             for name, (role, template) in TEMPLATES.items()
+        ]
+        + [
+            {
+                "name": "The options of wheelfarm web nginx-config",
+                "ansible.builtin.copy": {
+                    "content": "{{ web_options | to_json }}",
+                    "dest": f"{folder}/nginx-options.json",
+                    "mode": "0600",
+                },
+            }
         ],
     }
     (folder / "play.yml").write_text(json.dumps([play]))
@@ -181,11 +190,15 @@ def test_farm_toml_says_what_the_inventory_says(rendered: Path) -> None:
 
 @pytest.mark.slow
 def test_the_farm_accepts_that_file(rendered: Path, tmp_path: Path) -> None:
-    text = (rendered / "farm.toml").read_text().replace("/etc/wheelfarm/", f"{tmp_path}/")
-    (tmp_path / "redis-url").write_text("rediss://redis.example.org:6379/0")
-    (tmp_path / "farm.toml").write_text(text)
+    assert load(_settings(rendered, tmp_path)).farm.name == HOSTILE
 
-    assert load(tmp_path / "farm.toml").farm.name == HOSTILE
+
+def _settings(rendered: Path, folder: Path) -> Path:
+    """That file, with its secrets where this test may write."""
+    (folder / "redis-url").write_text("rediss://redis.example.org:6379/0")
+    file = folder / "farm.toml"
+    file.write_text((rendered / "farm.toml").read_text().replace("/etc/wheelfarm/", f"{folder}/"))
+    return file
 
 
 @pytest.mark.slow
@@ -210,13 +223,18 @@ def test_redis_speaks_nothing_but_tls_and_drops_nothing(rendered: Path) -> None:
 
 
 @pytest.mark.slow
-def test_nginx_serves_the_public_address_and_leads_there_from_http(rendered: Path) -> None:
-    text = (rendered / "nginx.conf").read_text()
+def test_nginx_serves_the_public_address_and_leads_there_from_http(rendered: Path, tmp_path: Path) -> None:
+    file = _settings(rendered, tmp_path)
+    options = json.loads((rendered / "nginx-options.json").read_text())
 
-    assert "listen 8443 ssl http2;" in text
-    assert "listen [::]:8443 ssl http2;" in text
-    assert "return 308 https://wheels.example.org:8443$request_uri;" in text
-    assert "ssl_certificate /etc/letsencrypt/live/wheels.example.org/fullchain.pem;" in text
+    text = run(sys.executable, "-m", "web", "--settings", file, "nginx-config", *options).stdout
+
+    assert "    listen 8443 ssl http2;\n    listen [::]:8443 ssl http2;\n" in text
+    assert "    listen 80;\n    listen [::]:80;\n" in text
+    assert 'return 308 "https://wheels.example.org:8443$request_uri";' in text
+    assert 'ssl_certificate "/etc/letsencrypt/live/wheels.example.org/fullchain.pem";' in text
+    assert 'location /.well-known/acme-challenge/ { root "/var/lib/wheelfarm-acme"; }' in text
+    assert "server 127.0.0.1:8282;" in text
 
 
 @pytest.mark.slow

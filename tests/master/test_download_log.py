@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,17 @@ def test_a_broken_archive_is_refused(database: Engine, tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="cannot be read"):
         take(database, log)
+
+
+def test_logs_of_several_machines_that_are_read_at_once_each_count_once(database: Engine, tmp_path: Path) -> None:
+    logs = [tmp_path / f"{number}.log" for number in range(12)]
+    for number, log in enumerate(logs):
+        log.write_text(line(agent=f"machine {number}") + line())
+    take(database, logs[0])
+
+    with ThreadPoolExecutor(max_workers=4) as machines:
+        found = list(machines.map(partial(take, database), logs))
+    again = [take(database, log) for log in logs]
+
+    assert sum(taken.downloads for taken in found) == 2 * len(logs) - 2
+    assert {taken.lines for taken in again} == {0}

@@ -76,6 +76,20 @@ def test_files_are_links_into_the_store(session: Session, store: Store, site: Si
     assert json.loads((site.folder / f"files/{file.name}.provenance").read_bytes())["version"] == 1
 
 
+def test_everybody_may_read_the_site_whatever_the_masters_umask(session: Session, store: Store, tmp_path: Path) -> None:
+    site = Site(tmp_path / "site", store, "https://farm.example", PLATFORMS)
+    before = os.umask(0o077)
+    try:
+        published.publish(session, store, published.wheel_file(tmp_path, "demo", "1.0"))
+        site.rebuild(session)
+    finally:
+        os.umask(before)
+
+    for path in (site.folder, *site.folder.rglob("*")):
+        wanted = 0o755 if path.is_dir() else 0o444
+        assert path.stat().st_mode & wanted == wanted, path
+
+
 def test_files_are_copies_where_the_store_is_another_file_system(session: Session, tmp_path: Path) -> None:
     elsewhere = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="wf-store-"))
     try:

@@ -44,7 +44,7 @@ def app(tmp_path: Path, url: str, *, demand: bool = True) -> Flask:
         database=DatabaseSection(url=url),
         watch=WatchSection(demand=demand),
     )
-    return create_app(settings, tally_pause_s=3600)
+    return create_app(settings, counts_pause_s=3600)
 
 
 def test_a_page_that_is_not_there_is_demand_in_every_view(database: Engine, database_url: str, tmp_path: Path) -> None:

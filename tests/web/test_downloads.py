@@ -46,7 +46,7 @@ def app(tmp_path: Path, url: str, *, downloads: bool = True) -> Flask:
         database=DatabaseSection(url=url),
         web=WebSection(downloads=downloads),
     )
-    return create_app(settings, tally_pause_s=3600)
+    return create_app(settings, counts_pause_s=3600)
 
 
 def test_a_wheel_that_is_sent_is_counted(database: Engine, database_url: str, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def _point(at_s: Any, cpu_s: Any, memory_bytes: Any) -> dict[str, Any]:
 def test_memory_and_processors_are_drawn_and_told_by_step() -> None:
     kept = [_point(10, 1.0, 50_000_000), _point(20, 31.0, 400_000_000), _point(40, 36.0, 100_000_000)]
 
-    memory, processors = usage.plots(kept, STEPS)
+    memory, processors = usage.plots(usage.points(kept), STEPS)
 
     assert (memory.title, memory.most, memory.labels) == ("Memory, in MB", 400, ("0 s", "40.0 s"))
     assert memory.description == "build: 400 MB, the most."
@@ -67,13 +67,13 @@ def test_memory_and_processors_are_drawn_and_told_by_step() -> None:
     ids=str,
 )
 def test_where_nothing_or_nonsense_was_told_nothing_is_drawn(kept: Any) -> None:
-    assert usage.plots(kept, STEPS) == []
+    assert usage.plots(usage.points(kept), STEPS) == []
 
 
 def test_points_that_do_not_follow_each_other_as_time_does_are_left_out() -> None:
     kept = [_point(10, 5, 1), _point(5, 6, 1), _point(10, 6, 1), _point(20, 4, 1), _point(30, 9, 2**63 - 1)]
 
-    memory, processors = usage.plots(kept, [])
+    memory, processors = usage.plots(usage.points(kept), [])
 
     assert [row[0] for row in memory.rows] == ["10.0 s", "30.0 s"]
     for plot in (memory, processors):

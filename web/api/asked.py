@@ -28,6 +28,18 @@ class Numbered:
     limit: Limit = 50
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """cursor: of the page before, 0 for the first."""
+
+    cursor: NumberCursor = 0
+
+
+def cursor(number: int) -> str:
+    """Of what follows that number; "" for 0, at the end."""
+    return str(number or "")
+
+
 def paged(
     found: Sequence[Row], limit: int, shape: Callable[[Row], Item], cursor: Callable[[Row], object]
 ) -> Page[Item]:

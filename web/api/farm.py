@@ -1,41 +1,145 @@
-"""The farm as a whole: how it stands, alarms, what people did, and who asks."""
+"""The farm as a whole: alarms, its long walks and its upstream, what clients ask for in vain, what people did."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 
 from schema.db import audit as trail
-from schema.db import counts
-from schema.db.health import leader
-from schema.db.models import Alarm
-from schema.db.session import now
+from schema.db.health import Feed, Leader, Walk
+from schema.db.models import Alarm, AuditEntry, Demand
+from schema.printable import one_line, printable
 from web.api.asked import Limit, NumberCursor, Numbered, Text, paged
 from web.api.endpoints import Page, get
-from web.api.shapes import AlarmRow, AuditRow
+from web.api.shapes import an_object
+from web.farm import farm_page
 from web.pages.asked import database
-from web.people.guard import asking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """builds: platform → state → how many; leader: the master that leads, None while there is none."""
+class LeaderRow:
+    """The master that leads, or led last. leads: whether its lease, which ends at *until*, holds."""
 
-    at: datetime
-    builds: dict[str, dict[str, int]]
-    open_alarms: int
-    leader: str | None
+    holder: str
+    until: datetime
+    leads: bool
+
+    @classmethod
+    def of(cls, found: Leader) -> LeaderRow:
+        """As the page shows it."""
+        return cls(holder=one_line(found.holder), until=found.until, leads=found.leads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Me:
-    """Who asks; "" where nobody knows. scopes: of the token; none for a session, which needs none."""
+class FeedRow:
+    """How the farm follows its upstream. serial: up to which all news were taken, 0: none; due: pages to read now."""
+
+    followed: str
+    note: str
+    serial: int
+    asked_at: datetime
+    news_at: datetime | None
+    due: int
+
+    @classmethod
+    def of(cls, found: Feed) -> FeedRow:
+        """As the page shows it."""
+        same = ("serial", "asked_at", "news_at", "due")
+        followed, note = one_line(found.followed), one_line(found.note)
+        return cls(followed=followed, note=note, **{name: getattr(found, name) for name in same})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkRow:
+    """A long walk in the background. total: 0 where nobody knows; share: in percent, None where none is under way."""
 
     name: str
-    role: str
-    scopes: list[str]
+    title: str
+    note: str
+    done: int
+    total: int
+    changed_at: datetime
+    share: int | None
+
+    @classmethod
+    def of(cls, found: Walk) -> WalkRow:
+        """As the page shows it."""
+        same = ("title", "note", "done", "total", "changed_at", "share")
+        return cls(name=printable(found.name), **{name: getattr(found, name) for name in same})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandRow:
+    """What clients asked the index *view* for and did not find."""
+
+    name: str
+    view: str
+    asks: int
+    asked_at: datetime
+
+    @classmethod
+    def of(cls, row: Demand) -> DemandRow:
+        """From the row."""
+        return cls(name=printable(row.name), view=row.view, asks=row.asks, asked_at=row.asked_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Farm:
+    """What it does by itself. leader: None where no master ever led; feed: None where upstream was never asked.
+
+    asked: what clients asked for most often and did not find
+    """
+
+    leader: LeaderRow | None
+    feed: FeedRow | None
+    walks: list[WalkRow]
+    asked: list[DemandRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRow:
+    """Something that a person should look at; ended_at: None while it is so."""
+
+    name: str
+    text: str
+    raised_at: datetime
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Alarm) -> AlarmRow:
+        """From the row."""
+        return cls(name=row.name, text=printable(row.text), raised_at=row.raised_at, ended_at=row.ended_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """What a person had the farm do. before, after: of what changed."""
+
+    id: int
+    at: datetime
+    who: str
+    action: str
+    subject: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    reason: str
+
+    @classmethod
+    def of(cls, row: AuditEntry) -> AuditRow:
+        """From the row."""
+        return cls(
+            id=row.id,
+            at=row.at,
+            who=printable(row.who),
+            action=row.action,
+            subject=printable(row.subject),
+            before=an_object(row.before),
+            after=an_object(row.after),
+            reason=printable(row.reason),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +151,17 @@ class AuditAsked:
     limit: Limit = 50
 
 
-@get("/status")
-def status() -> Status:
-    """How the farm stands."""
+@get("/farm")
+def farm() -> Farm:
+    """Who leads, how upstream is followed, how far long walks have come, what clients ask for in vain."""
     with database().reading() as session:
-        builds: dict[str, dict[str, int]] = {}
-        for (platform, state), many in counts.counts(session).items():
-            builds.setdefault(platform, {})[state] = many
-        raised = session.scalars(select(Alarm.id).where(Alarm.ended_at.is_(None)).limit(1000)).all()
-        found = leader(session)
-        return Status(at=now(session), builds=builds, open_alarms=len(raised), leader=found.holder if found else None)
+        page = farm_page(session)
+    return Farm(
+        leader=LeaderRow.of(page.leader) if page.leader else None,
+        feed=FeedRow.of(page.feed) if page.feed else None,
+        walks=[WalkRow.of(item) for item in page.walks],
+        asked=[DemandRow.of(item) for item in page.asked],
+    )
 
 
 @get("/alarms")
@@ -74,12 +179,3 @@ def audit(query: AuditAsked) -> Page[AuditRow]:
     with database().reading() as session:
         found = trail.entries(session, limit=query.limit + 1, subject=query.subject, before=query.cursor)
     return paged(found, query.limit, AuditRow.of, lambda row: row.id)
-
-
-@get("/me")
-def me() -> Me:
-    """Who you are here."""
-    person = asking()
-    if person is None:
-        return Me(name="", role="", scopes=[])
-    return Me(name=person.name, role=str(person.role), scopes=sorted(map(str, person.scopes or ())))

@@ -1,26 +1,28 @@
-"""Projects and their wheels."""
+"""Projects: by name, and one with its versions, platforms and downloads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Literal
 
 from flask import abort
+from msgspec import Meta
+from packaging.utils import NormalizedName
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload
 
-from schema.db.models import Project, Wheel
+from schema.db import downloads as counted
+from schema.db.models import Project, Request
+from schema.db.session import now
 from schema.errors import NotANameError
 from schema.names import project_name
 from schema.printable import printable
 from web import queries
-from web.api.asked import Limit, NameCursor, Text, paged
+from web.api.asked import NameCursor, Text
 from web.api.endpoints import Page, get
-from web.api.shapes import ProjectRow, WheelRow
-from web.matrix import ROWS, project_page
+from web.matrix import ROWS, Cell, HeldBack, Need, ProjectPage, Row, project_page
 from web.pages.asked import database, rules, settings
-from web.wheels import wheel_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,30 @@ class ProjectsAsked:
 
     text: Text = ""
     cursor: NameCursor = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRow:
+    """A project that somebody asked for. status: PEP 792's, or missing; wheels: those that are served."""
+
+    name: str
+    title: str
+    status: str
+    wheels: int
+    downloads: int
+
+    @classmethod
+    def of(cls, row: Project, wheels: int) -> ProjectRow:
+        """From the row."""
+        title = printable(row.title)
+        return cls(name=row.name, title=title, status=row.status, wheels=wheels, downloads=row.downloads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectAsked:
+    """versions: the newest ones, or all of them."""
+
+    versions: Literal["newest", "all"] = "newest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +67,17 @@ class CellRow:
     build: int | None
     wheel: str | None
 
+    @classmethod
+    def of(cls, cell: Cell) -> CellRow:
+        """As the page shows it."""
+        return cls(
+            platform=cell.platform,
+            state=cell.state,
+            sentence=cell.answer.sentence if cell.answer else "",
+            build=cell.answer.build_id if cell.answer else None,
+            wheel=cell.wheel.filename if cell.wheel else None,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRow:
@@ -50,36 +87,126 @@ class VersionRow:
     yanked: str | None
     platforms: list[CellRow]
 
+    @classmethod
+    def of(cls, row: Row) -> VersionRow:
+        """As the page shows it."""
+        yanked = row.yanked and printable(row.yanked)
+        return cls(version=row.version, yanked=yanked, platforms=[CellRow.of(cell) for cell in row.cells])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBackRow:
+    """On *platform* the newest version with a wheel is *usable*, although *wanted* is newer."""
+
+    platform: str
+    usable: str
+    wanted: str
+
+    @classmethod
+    def of(cls, item: HeldBack) -> HeldBackRow:
+        """As the page shows it."""
+        return cls(platform=item.platform, usable=item.usable, wanted=item.wanted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedRow:
+    """A requirement of the newest wheel. name: normalised, "" if the text is no requirement."""
+
+    text: str
+    name: str
+
+    @classmethod
+    def of(cls, item: Need) -> NeedRow:
+        """As the page shows it."""
+        return cls(text=printable(item.text), name=item.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WishRow:
+    """Somebody asked for it. specifier: "" for any version; platform: "" for all; problem: why no version fits, or "".
+
+    origin: person, list, demand, scope or dependency; because: such as ``paramiko 4.0.0 needs it``
+    policy: ``always``: built even where upstream has a wheel
+    """
+
+    specifier: str
+    extras: str
+    platform: str
+    origin: str
+    because: str
+    policy: str
+    created_at: datetime
+    problem: str
+
+    @classmethod
+    def of(cls, row: Request) -> WishRow:
+        """From the row."""
+        same = ("specifier", "extras", "platform", "origin", "policy", "created_at")
+        told = {name: getattr(row, name) for name in same}
+        return cls(because=printable(row.because), problem=printable(row.problem), **told)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectDetail:
-    """A project. versions: the newest ones; hidden: how many older ones are left out; notes: about all of it."""
+    """A project. versions: the newest ones; hidden: how many older ones are left out; notes: about all of it.
+
+    wheels: those that are served; requires_python, needs: of the newest of them
+    dependents: projects of the farm that need it; unasked: versions that upstream has and nobody asked for
+    """
 
     name: str
     title: str
     status: str
+    status_reason: str
+    wheels: int
+    requires_python: str
     downloads: int
+    dependents: int
+    checked_at: datetime | None
     platforms: list[str]
     versions: list[VersionRow]
     hidden: int
     notes: list[str]
+    held_back: list[HeldBackRow]
+    needs: list[NeedRow]
+    wishes: list[WishRow]
+    unasked: list[str]
+
+    @classmethod
+    def of(cls, page: ProjectPage) -> ProjectDetail:
+        """As the page shows it."""
+        project = page.project
+        same = ("name", "status", "downloads", "dependents", "checked_at")
+        return cls(
+            title=printable(project.title),
+            status_reason=printable(project.status_reason),
+            wheels=page.files,
+            requires_python=printable(page.requires_python),
+            platforms=list(page.platforms),
+            versions=[VersionRow.of(row) for row in page.rows],
+            hidden=page.hidden,
+            notes=[item.sentence for item in page.notes],
+            held_back=[HeldBackRow.of(item) for item in page.held_back],
+            needs=[NeedRow.of(item) for item in page.needs],
+            wishes=[WishRow.of(row) for row in page.wishes],
+            unasked=list(page.unasked),
+            **{name: getattr(project, name) for name in same},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WheelsAsked:
-    """project: only of this one."""
+class DownloadsAsked:
+    """days: so many, today included."""
 
-    project: Text = ""
-    cursor: NameCursor = ""
-    limit: Limit = 50
+    days: Annotated[int, Meta(ge=1, le=90)] = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WheelDetail:
-    """A wheel with its anatomy, as wheelfarm anatomy --json says it; None where it was not examined."""
+class DownloadsRow:
+    """How often wheels of the project were fetched from this farm on a day (UTC)."""
 
-    wheel: WheelRow
-    anatomy: dict[str, Any] | None
+    day: date
+    count: int
 
 
 @get("/projects")
@@ -92,69 +219,31 @@ def projects(query: ProjectsAsked) -> Page[ProjectRow]:
 
 
 @get("/projects/<name>")
-def project(name: str) -> ProjectDetail:
+def project(name: str, query: ProjectAsked) -> ProjectDetail:
     """Which version is there on which platform, and why the others are not."""
-    try:
-        normalised = project_name(name)
-    except NotANameError:
-        abort(HTTPStatus.NOT_FOUND)
+    normalised, farm = _normalised(name), settings()
+    limit = ROWS if query.versions == "newest" else 0
     with database().reading() as session:
         page = project_page(
-            session,
-            normalised,
-            farm=settings().farm.platforms,
-            files=settings().site / "files",
-            rules=rules(),
-            limit=ROWS,
+            session, normalised, farm=farm.farm.platforms, files=farm.site / "files", rules=rules(), limit=limit
         )
-    if page is None:
-        abort(HTTPStatus.NOT_FOUND)
-    return ProjectDetail(
-        name=page.project.name,
-        title=printable(page.project.title),
-        status=page.project.status,
-        downloads=page.project.downloads,
-        platforms=list(page.platforms),
-        versions=[
-            VersionRow(
-                version=row.version,
-                yanked=row.yanked and printable(row.yanked),
-                platforms=[
-                    CellRow(
-                        platform=cell.platform,
-                        state=cell.state,
-                        sentence=cell.answer.sentence if cell.answer else "",
-                        build=cell.answer.build_id if cell.answer else None,
-                        wheel=cell.wheel.filename if cell.wheel else None,
-                    )
-                    for cell in row.cells
-                ],
-            )
-            for row in page.rows
-        ],
-        hidden=page.hidden,
-        notes=[item.sentence for item in page.notes],
-    )
+    return ProjectDetail.of(page) if page is not None else abort(HTTPStatus.NOT_FOUND)
 
 
-@get("/wheels")
-def wheels(query: WheelsAsked) -> Page[WheelRow]:
-    """Wheels by file name, of all projects or of one."""
-    wanted = select(Wheel).options(joinedload(Wheel.project)).where(Wheel.removed_at.is_(None))
-    if query.project:
-        wanted = wanted.join(Wheel.project).where(Project.name == query.project)
-    if query.cursor:
-        wanted = wanted.where(Wheel.filename > query.cursor)
+@get("/projects/<name>/downloads")
+def downloads(name: str, query: DownloadsAsked) -> Page[DownloadsRow]:
+    """How often its wheels were fetched on each day, the first one first."""
+    normalised = _normalised(name)
     with database().reading() as session:
-        found = session.scalars(wanted.order_by(Wheel.filename).limit(query.limit + 1)).all()
-    return paged(found, query.limit, WheelRow.of, lambda row: row.filename)
+        if session.scalar(select(Project.id).where(Project.name == normalised)) is None:
+            abort(HTTPStatus.NOT_FOUND)
+        today = now(session).date()
+        found = counted.days(session, normalised, since=today - timedelta(days=query.days - 1), until=today)
+    return Page(items=[DownloadsRow(day=day, count=count) for day, count in found.items()])
 
 
-@get("/wheels/<filename>")
-def wheel(filename: str) -> WheelDetail:
-    """A wheel, and what is in it."""
-    with database().reading() as session:
-        page = wheel_page(session, filename)
-    if page is None:
+def _normalised(name: str) -> NormalizedName:
+    try:
+        return project_name(name)
+    except NotANameError:
         abort(HTTPStatus.NOT_FOUND)
-    return WheelDetail(wheel=WheelRow.of(page.wheel), anatomy=dict(page.found) if page.found is not None else None)

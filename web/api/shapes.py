@@ -1,4 +1,4 @@
-"""What the API tells of each thing: plain data, whose fields are the description's, too.
+"""What several views of the API tell: plain data, whose fields are the description's, too.
 
 Texts that come from elsewhere (an upstream, a log, a node) have control characters made visible, as on the pages.
 """
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from schema.db.models import Alarm, Attempt, AuditEntry, Order, Project, Wheel
+from schema.db.models import Canary, Repeat, Wheel
 from schema.printable import printable
-from web.queries import Crew, Shown
+from web.builds import ShownTry
+from web.queries import Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,36 +53,77 @@ class BuildRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRow:
-    """One try at a build. failure_class: None where it did not fail; evidence: the line of the log that says why."""
+class AddedRow:
+    """What a try had beyond the one before it. source: the id of a rule, or a kind of remedy; why: a sentence."""
+
+    source: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryRow:
+    """One try of an attempt. ended: a class of failures, or ``built``; evidence, line: of the log, which say why.
+
+    from_memory: it began with what had worked before; helped: it came further than the one before
+    """
 
     number: int
-    node: str
-    outcome: str
-    failure_class: str | None
-    message: str
+    added: list[AddedRow]
+    from_memory: bool
+    ended: str
     evidence: str
-    started_at: datetime
-    finished_at: datetime | None
+    line: int | None
+    seconds: float
+    helped: bool
 
     @classmethod
-    def of(cls, row: Attempt) -> AttemptRow:
+    def of(cls, item: ShownTry) -> TryRow:
+        """As the pages show it."""
+        same = ("number", "from_memory", "ended", "line", "seconds", "helped")
+        added = [AddedRow(source=printable(source), why=printable(why)) for source, why in item.added]
+        return cls(added=added, evidence=printable(item.evidence), **{name: getattr(item, name) for name in same})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatRow:
+    """That *build* is built once more, as the build *again*. verdict: None until that has ended."""
+
+    build: int
+    again: int
+    verdict: str | None
+    detail: str
+    node: str | None
+    at: datetime | None
+
+    @classmethod
+    def of(cls, row: Repeat | Canary) -> RepeatRow:
         """From the row."""
         return cls(
-            number=row.fence,
+            build=row.build_id,
+            again=row.again_id,
+            verdict=row.verdict,
+            detail=printable(row.detail),
             node=row.node,
-            outcome=row.outcome,
-            failure_class=row.failure_class,
-            message=printable(row.message),
-            evidence=printable(row.evidence),
-            started_at=row.started_at,
-            finished_at=row.finished_at,
+            at=row.told_at,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRow:
+    """How a wheel fared in an image that it was not built in. fate: imported, loads, broken or not claimed."""
+
+    image: str
+    fate: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WheelRow:
-    """A published file. view: the index that it is in, None for all that its tags fit; yanked: the reason, or None."""
+    """A published file. view: the index that it is in, None for all that its tags fit; yanked: the reason, or None.
+
+    repeated: whether another build gave the same bytes, None where it was not tried; repeated_note: what differs
+    runtime_packages: Debian packages that it needs where it is used
+    """
 
     filename: str
     project: str
@@ -96,6 +138,9 @@ class WheelRow:
     yanked: str | None
     removed_at: datetime | None
     repeated: bool | None
+    repeated_note: str
+    runtime_packages: list[str]
+    portability: list[VerdictRow]
 
     @classmethod
     def of(cls, row: Wheel) -> WheelRow:
@@ -106,141 +151,22 @@ class WheelRow:
             build=row.build_id,
             requires_python=row.requires_python and printable(row.requires_python),
             yanked=row.yanked and printable(row.yanked),
+            repeated_note=printable(row.repeated_note),
+            runtime_packages=texts(row.runtime_packages),
+            portability=[_verdict(item) for item in row.portability],
             **{name: getattr(row, name) for name in same},
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectRow:
-    """A project that somebody asked for. status: PEP 792's, or missing; wheels: those that are served."""
-
-    name: str
-    title: str
-    status: str
-    wheels: int
-    downloads: int
-
-    @classmethod
-    def of(cls, row: Project, wheels: int) -> ProjectRow:
-        """From the row."""
-        title = printable(row.title)
-        return cls(name=row.name, title=title, status=row.status, wheels=wheels, downloads=row.downloads)
+def texts(value: object) -> list[str]:
+    """A list of texts in a JSON column; nothing where it is none."""
+    return [printable(str(item)) for item in value] if isinstance(value, list) else []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRow:
-    """A machine that builds. silent: it was not heard for longer than a lease; unfit: why it gets no builds, or ""."""
-
-    name: str
-    state: str
-    state_reason: str
-    unfit: str
-    silent: bool
-    heard_at: datetime | None
-    version: str
-    slots: int
-    platforms: list[str]
-    emulated: list[str]
-    cores: int
-    memory_bytes: int
-    disk_free_bytes: int
-    temperature_c: float | None
-    load: float | None
-    builds: list[int]
-
-    @classmethod
-    def of(cls, crew: Crew) -> NodeRow:
-        """As the pages show it."""
-        node, vitals = crew.node, crew.health.vitals
-        same = ("name", "state", "heard_at", "slots", "cores", "memory_bytes", "disk_free_bytes")
-        return cls(
-            state_reason=printable(node.state_reason),
-            unfit=printable(node.unfit),
-            version=printable(node.version),
-            silent=crew.silent,
-            platforms=_texts(node.platforms),
-            emulated=_texts(node.emulated),
-            temperature_c=vitals.temperature_c,
-            load=vitals.load,
-            builds=[item.build.id for item in crew.builds],
-            **{name: getattr(node, name) for name in same},
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmRow:
-    """Something that a person should look at; ended_at: None while it is so."""
-
-    name: str
-    text: str
-    raised_at: datetime
-    ended_at: datetime | None
-
-    @classmethod
-    def of(cls, row: Alarm) -> AlarmRow:
-        """From the row."""
-        return cls(name=row.name, text=printable(row.text), raised_at=row.raised_at, ended_at=row.ended_at)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRow:
-    """What a person had the farm do. before, after: of what changed."""
-
-    id: int
-    at: datetime
-    who: str
-    action: str
-    subject: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-    reason: str
-
-    @classmethod
-    def of(cls, row: AuditEntry) -> AuditRow:
-        """From the row."""
-        return cls(
-            id=row.id,
-            at=row.at,
-            who=printable(row.who),
-            action=row.action,
-            subject=printable(row.subject),
-            before=_object(row.before),
-            after=_object(row.after),
-            reason=printable(row.reason),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRow:
-    """What somebody asked the farm to do. outcome: done, refused or failed; None: the master has not come to it."""
-
-    id: int
-    who: str
-    action: str
-    asked_at: datetime
-    done_at: datetime | None
-    outcome: str | None
-    told: str
-    result: dict[str, Any]
-
-    @classmethod
-    def of(cls, row: Order, *, whole: bool = True) -> OrderRow:
-        """From the row; not *whole*: without the result, which may be long."""
-        return cls(
-            id=row.id,
-            who=printable(row.who),
-            action=row.action,
-            asked_at=row.asked_at,
-            done_at=row.done_at,
-            outcome=row.outcome,
-            told=printable(row.told),
-            result=_object(row.result) if whole else {},
-        )
-
-
-def _texts(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def _object(value: object) -> dict[str, Any]:
+def an_object(value: object) -> dict[str, Any]:
+    """An object in a JSON column; empty where it is none."""
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def _verdict(kept: dict[str, Any]) -> VerdictRow:
+    return VerdictRow(**{name: printable(str(kept.get(name, ""))) for name in VerdictRow.__slots__})

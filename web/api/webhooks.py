@@ -33,6 +33,7 @@ class WebhookRow:
     trouble: str
     created_at: datetime
     failing_since: datetime | None
+    disabled_at: datetime | None
     succeeded_at: datetime | None
     waiting: int
     given_up: int
@@ -42,7 +43,7 @@ class WebhookRow:
     def of(cls, item: table.Standing) -> WebhookRow:
         """As the page of settings shows it."""
         row = item.webhook
-        same = ("name", "events", "created_at", "failing_since", "succeeded_at", "dropped")
+        same = ("name", "events", "created_at", "failing_since", "disabled_at", "succeeded_at", "dropped")
         return cls(
             where=shown(row.url),
             state=item.state,
@@ -116,9 +117,17 @@ def remove_webhook(name: Text) -> WebhookRow:
     """Tell it of nothing any more; the answer is how it was."""
     with database().writing() as session:
         found = _named(session, name)
-        [row] = [WebhookRow.of(item) for item in table.everyone(session) if item.webhook is found]
+        row = _row(session, found)
         table.remove(session, found, who=someone().who)
         return row
+
+
+def enable_webhook(name: Text) -> WebhookRow:
+    """Tell it of events again."""
+    with database().writing() as session:
+        found = _named(session, name)
+        table.enable(session, found, who=someone().who)
+        return _row(session, found)
 
 
 def test_webhook(name: Text) -> Ping:
@@ -139,6 +148,11 @@ def _named(session: Session, name: str) -> Webhook:
     return table.find(session, name, keep=True) or abort(HTTPStatus.NOT_FOUND)
 
 
+def _row(session: Session, webhook: Webhook) -> WebhookRow:
+    [row] = [WebhookRow.of(item) for item in table.everyone(session) if item.webhook is webhook]
+    return row
+
+
 def _declare(method: str, rule: str, view: View, status: HTTPStatus = HTTPStatus.OK) -> None:
     endpoint(method, rule, view, role=Role.ADMIN, scope=Scope.ADMIN, status=status)
 
@@ -146,5 +160,6 @@ def _declare(method: str, rule: str, view: View, status: HTTPStatus = HTTPStatus
 _declare("GET", "/webhooks", webhooks)
 _declare("POST", "/webhooks", add_webhook, HTTPStatus.CREATED)
 _declare("DELETE", "/webhooks/<name>", remove_webhook)
+_declare("POST", "/webhooks/<name>/enable", enable_webhook)
 _declare("POST", "/webhooks/<name>/test", test_webhook, HTTPStatus.ACCEPTED)
 _declare("GET", "/webhooks/<name>/deliveries", deliveries)

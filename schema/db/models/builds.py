@@ -24,6 +24,8 @@ class Build(Base):
     reason: one sentence that says why the build is in this state
     origin: the strongest of those who asked, as in ``Request``
     score: higher is built sooner (``schema.score``); boost: an operator's part of it
+    behind, native: what its score was last reckoned with: newer releases that are wanted on its platform, and whether
+        a wheel of the project is compiled (None where none is known)
     size: what it may take of a machine (``schema.sizes``); expected_s: how long it takes, None where nobody knows
     waits_for: the project whose wheel must be there before this can begin, or for want of which it failed
     needs: build requirements that the upstream has no wheel of, as its attempts found; the farm builds them first
@@ -63,6 +65,8 @@ class Build(Base):
     origin: Mapped[str] = mapped_column(String(16), default="scope", server_default="scope")
     score: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     boost: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    behind: Mapped[int] = mapped_column(default=0, server_default="0")
+    native: Mapped[bool | None]
     size: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
     expected_s: Mapped[float | None] = mapped_column(Double)
     waits_for: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))

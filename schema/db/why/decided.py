@@ -102,7 +102,9 @@ def meanwhile(build: Build, scene: Scene) -> str:
     own = _wheel(build, scene)
     if own is not None and own.removed_at is not None and own.removed_because.startswith(causes.DAMAGED):
         return f"Meanwhile {own.filename} is not served: it was found damaged on {moment(own.removed_at)}."
-    earlier = [wheel.filename for wheel in scene.wheels if build.build_number and _is_earlier(wheel, build)]
+    if not build.build_number:
+        return ""
+    earlier = [wheel.filename for wheel in scene.wheels if _is_earlier(wheel, build)]
     return f"Meanwhile {earlier[-1]} of an earlier build is served." if earlier else ""
 
 
@@ -116,7 +118,7 @@ def _is_earlier(wheel: Wheel, build: Build) -> bool:
 
 def _wheel(build: Build, scene: Scene) -> Wheel | None:
     """The build's own; of several the one that is still offered."""
-    own = [wheel for wheel in scene.wheels if wheel.build_id == build.id]
+    own = scene.made.get(build.id, ())
     return next((wheel for wheel in own if wheel.removed_at is None), next(iter(own), None))
 
 

@@ -49,7 +49,8 @@ class Scene:
 
     running: node → the sizes of the builds that it works on; queued: platform → builds in the queue
     ahead: build → those before it
-    attempts: build → its attempts, the last one last; wheels: of the builds, removed ones too
+    attempts: build → its attempts, the last one last
+    wheels: of the builds, removed ones too; made: the same, build → those that it made
     sdists: by id; links: build → what it waits for; people: subject → the last thing that a person did to it
     leader: None where no master ever led; marks: by name
     versions: what upstream lists of the project that was asked about, where a request for none of it must be told
@@ -63,6 +64,7 @@ class Scene:
     ahead: Mapping[int, int] = field(default_factory=dict)
     attempts: Mapping[int, Sequence[Attempt]] = field(default_factory=dict)
     wheels: Sequence[Wheel] = ()
+    made: Mapping[int, Sequence[Wheel]] = field(default_factory=dict)
     sdists: Mapping[int, UpstreamFile] = field(default_factory=dict)
     links: Mapping[int, Link] = field(default_factory=dict)
     people: Mapping[str, AuditEntry] = field(default_factory=dict)
@@ -98,6 +100,10 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
     every = list(
         {build.id: build for build in (*builds, *(link.build for link in links.values() if link.build))}.values()
     )
+    wheels = _wheels(session, builds, projects)
+    made: dict[int, list[Wheel]] = defaultdict(list)
+    for wheel in wheels:
+        made[wheel.build_id].append(wheel)
     return Scene(
         now=now(session),
         rules=rules,
@@ -106,7 +112,8 @@ def scene(session: Session, builds: Sequence[Build], *, projects: Sequence[int] 
         queued=counts.by_platform(session, BuildState.QUEUED),
         ahead=places.ahead(session, every),
         attempts=_attempts(session, every),
-        wheels=_wheels(session, builds, projects),
+        wheels=wheels,
+        made=made,
         sdists=_sdists(session, builds),
         links=links,
         people=_people(session, builds),

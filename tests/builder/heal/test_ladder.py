@@ -27,6 +27,10 @@ def broken(evidence: str, failure_class: FailureClass = FailureClass.BUILD) -> J
     return JobError(evidence, failure_class=failure_class, evidence=evidence)
 
 
+def unimportable(reason: str = "ImportError: demo.so: undefined symbol: gone") -> JobError:
+    return broken(reason, FailureClass.IMPORT)
+
+
 def package(name: str, rung: Rung = Rung.DEBIAN) -> Remedy:
     return Remedy(rung=rung, why=f"needs {name}", debian_packages=(name,))
 
@@ -93,6 +97,104 @@ def test_where_a_way_ends_the_other_remedies_of_the_earlier_failure_are_tried() 
     assert fails(found, lacks("a.h")) == ["a1-dev"]
     assert fails(found, broken("a dead end")) == ["a2-dev"]
     assert fails(found, broken("another dead end")) is None
+
+
+def test_once_a_whole_wheel_came_of_what_was_missing_nothing_else_is_tried_for_it() -> None:
+    others = [package("wolf-dev"), package("a-dev", Rung.BUILD_DEPENDS)]
+    found = ladder({"a.h": [package("a-dev"), *others], "b.h": [package("b-dev"), package("b2-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h")) == ["a-dev", "b-dev"]
+    assert fails(found, unimportable()) is None
+    assert found.verdict.failure_class is FailureClass.IMPORT
+
+
+def test_a_whole_wheel_that_fails_as_one_before_it_ends_what_is_left_to_try_too() -> None:
+    rules = [Remedy(rung=Rung.RULE, why="w", rule="demo/one", debian_packages=("r-dev",))]
+    found = ladder({"a.h": [*rules, package("a-dev"), package("wolf-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["r-dev"]
+    assert fails(found, unimportable()) == ["a-dev"]
+    assert fails(found, unimportable()) is None
+
+
+def test_what_heals_a_wheel_that_does_not_import_is_added_to_what_gave_the_wheel() -> None:
+    found = ladder({"a.h": [package("a-dev"), package("wolf-dev")], "no libz": [package("z-dev"), package("y-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, unimportable("no libz")) == ["a-dev", "z-dev"]
+    assert fails(found, unimportable("no libz")) == ["a-dev", "y-dev"]
+    found.built(seconds=1.0)
+    assert [item.helped for item in found.tries] == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        broken("undefined reference to a_new", FailureClass.SOURCE),
+        broken("A-13: reduced build: no file in it is compiled", FailureClass.WHEEL),
+        unimportable("ModuleNotFoundError: No module named 'demo._fast'"),
+    ],
+    ids=lambda error: error.failure_class,
+)
+def test_after_the_wrong_package_linking_fails_or_something_is_left_out_so_the_next_is_tried(failure: JobError) -> None:
+    found = ladder({"a.h": [package("wolf-dev"), package("a-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["wolf-dev"]
+    assert fails(found, failure) == ["a-dev"]
+
+
+def test_of_several_things_that_were_missing_one_may_still_be_although_there_is_a_wheel() -> None:
+    found = ladder({"a.h b.h": [package("a-dev"), package("b-dev")]})
+
+    assert fails(found, lacks("a.h", "b.h")) == ["a-dev"]
+    assert fails(found, unimportable()) == ["b-dev"]
+
+
+def test_a_wheel_of_older_build_requirements_does_not_prove_that_they_were_the_right_ones() -> None:
+    older, other = (
+        Remedy(rung=Rung.REQUIREMENTS, why="w", requirements_as_of_upload=True),
+        Remedy(rung=Rung.REQUIREMENTS, why="w", build_constraints=("cython<3",)),
+    )
+    found = ladder({"too new": [older, other], "a.h": [package("a-dev"), package("wolf-dev")]})
+
+    assert fails(found, broken("too new")) == []
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, unimportable()) == []
+    assert found.remedies == (other,)
+
+
+def test_a_requirement_that_was_forgotten_and_led_to_a_wheel_was_the_right_one() -> None:
+    numpy = Remedy(rung=Rung.REQUIREMENTS, why="w", build_requirements=("numpy",))
+    found = ladder({"numpy": [numpy, package("python3-numpy")]})
+
+    assert fails(found, lacks("numpy")) == []
+    assert fails(found, unimportable()) is None
+
+
+def test_what_adds_up_to_an_earlier_try_by_another_way_is_not_tried_again() -> None:
+    both = Remedy(rung=Rung.BUILD_DEPENDS, why="w", debian_packages=("b-dev", "a-dev"))
+    found = ladder({"a.h": [package("a-dev"), both, package("c-dev")], "b.h": [package("b-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h")) == ["a-dev", "b-dev"]
+    assert fails(found, broken("a dead end")) == ["c-dev"]
+
+
+def test_a_remedy_that_changes_nothing_of_the_build_that_failed_is_passed_over() -> None:
+    found = ladder({"a.h": [package("a-dev")], "b.h": [package("a-dev", Rung.BUILD_DEPENDS), package("b-dev")]})
+
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, lacks("b.h")) == ["a-dev", "b-dev"]
+
+
+def test_what_worked_before_and_failed_may_still_be_what_the_bare_build_is_led_to() -> None:
+    found = ladder({"a.h": [package("a-dev")]}, memory=[package("a-dev")])
+
+    assert fails(found, unimportable()) == []
+    assert fails(found, lacks("a.h")) == ["a-dev"]
+    assert fails(found, unimportable()) is None
+    assert found.verdict.failure_class is FailureClass.IMPORT
 
 
 def test_a_failure_that_comes_again_further_down_is_not_healed_twice() -> None:

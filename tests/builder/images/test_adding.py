@@ -20,7 +20,7 @@ from schema.names import Sha256, sha256_of
 from schema.platforms import Platform, this_machine
 from schema.states import Emulation
 from schema.wheels import machines
-from tests.builder.images.records import recorded
+from tests.builder.images.records import copied, recorded
 from tests.builder.images.tars import Item, file, link, tar
 from tests.schema.wheels.forge import versioned_object
 
@@ -272,8 +272,7 @@ def added(image: Image, other_python: tuple[Platform, Path]) -> Iterator[Added]:
     platform, archive = other_python
     folder, told = Path(tempfile.mkdtemp(prefix="wf-added-")), []
     folder.chmod(0o755)
-    process.run(["cp", "-al", "--", str(image.folder), str(folder)])
-    process.remove(folder / image.name / "derived")
+    copied(folder, image)
     made = images.add_python(folder, platform, archive, progress=lambda text, _: told.append(text))
     yield Added(image=made, base=images.find(folder, image.name), archive=archive, told=told)
     process.remove(folder)

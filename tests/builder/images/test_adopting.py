@@ -24,6 +24,7 @@ from schema.names import sha256_of
 from schema.platforms import Platform, this_machine
 from schema.states import Emulation
 from tests.builder.images.conftest import compiled
+from tests.builder.images.records import copied
 from tests.builder.images.tars import Item, file, folder, link, tar
 
 HERE = f"debian12-{this_machine()}"
@@ -185,9 +186,7 @@ def test_the_most_that_may_come_out_holds_for_an_import(reachable: Path) -> None
 def exported(image: Image, tmp_path_factory: pytest.TempPathFactory) -> tuple[Image, Path, Path]:
     """The shared image as a farm of this version makes it (no file with another user's rights), and its tarballs."""
     folder = tmp_path_factory.mktemp("exported")
-    copy = folder / image.name
-    process.run(["cp", "-a", str(image.folder), str(copy)])
-    process.remove(copy / "derived")
+    copy = copied(folder, image, sharing=False).folder
     for root in (copy / "root", copy / "bare" / "root"):
         tree.tame(root)
     bare = replace(images.bare(image), folder=copy / "bare", digest=images.tree_digest(copy / "bare" / "root"))

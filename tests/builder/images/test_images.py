@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from builder import images, process, toolbox
+from builder import images, toolbox
 from builder.images import Image
 from schema.errors import EmulationError, ImageError, UnknownPlatformError
 from schema.platforms import Platform, this_machine
+from tests.builder.images.records import copied
 from tests.builder.images.records import recorded as _record
 from tests.builder.sandbox.conftest import as_nobody
 
@@ -55,10 +56,10 @@ def test_an_image_of_a_farm_that_had_no_bare_roots_is_not_offered(tmp_path: Path
 
 @pytest.mark.slow
 def test_making_an_image_again_gives_it_the_bare_root_that_it_lacks(image: Image, reachable: Path) -> None:
-    process.run(["cp", "-al", str(image.folder), str(reachable)])
-    shutil.rmtree(reachable / image.name / "bare")
-    (reachable / image.name / "image.json").unlink()
-    images.write(replace(image, folder=reachable / image.name, libraries={}))
+    copy = copied(reachable, image)
+    shutil.rmtree(copy.folder / "bare")
+    (copy.folder / "image.json").unlink()
+    images.write(replace(copy, libraries={}))
 
     made = images.make(reachable, image.name, progress=_silent)
 
@@ -81,9 +82,8 @@ def test_an_image_whose_bare_root_cannot_be_made_is_not_there(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_making_an_image_again_gives_it_the_tools_of_this_version(image: Image, reachable: Path) -> None:
-    shutil.copytree(image.folder, reachable / image.name, symlinks=True)
-    before = sorted(path.name for path in image.tools.iterdir())
-    tools = reachable / image.name / "tools"
+    tools = copied(reachable, image).tools
+    before = sorted(path.name for path in tools.iterdir())
     shutil.rmtree(tools / "installer")
     (tools / toolbox.records(image.platform)[1]).rename(tools / "installer-0.1.dist-info")
 

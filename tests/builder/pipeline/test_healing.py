@@ -133,6 +133,20 @@ def test_a_log_that_names_two_missing_libraries_is_healed_by_the_packages_of_bot
 
 
 @pytest.mark.slow
+def test_a_header_is_looked_for_in_no_other_package_once_a_wheel_came_of_the_first(attempt: Attempts) -> None:
+    attempt.workshop = replace(attempt.workshop, heal=HealSection())
+    with pytest.raises(JobError, match="undefined symbol: FIPS_mode") as caught:
+        attempt("needs-openssl-1")
+
+    # libwolfssl-dev ships a header of that name, too.
+    assert [(item.failure_class, item.helped) for item in caught.value.tries] == [
+        (FailureClass.HEADER, False),
+        (FailureClass.IMPORT, True),
+    ]
+    assert caught.value.tries[1].added[0].debian_packages == ("libssl-dev",)
+
+
+@pytest.mark.slow
 def test_packages_that_are_too_large_are_not_downloaded_and_the_tries_tell(attempt: Attempts) -> None:
     attempt.workshop = replace(attempt.workshop, heal=HealSection(debian_bytes=1000))
     # Nothing else asks for an image with these two, so it must be made.

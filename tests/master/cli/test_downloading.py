@@ -82,6 +82,21 @@ def test_a_log_is_imported_once(wheelfarm: Call, farm: Engine, tmp_path: Path) -
     assert wheelfarm("downloads", "demo", "--json").json["clients"] == {"uv": 1}
 
 
+def test_the_log_that_was_rotated_last_is_read_first(wheelfarm: Call, farm: Engine, tmp_path: Path) -> None:
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    logs = [tmp_path / "access.log.1", tmp_path / "access.log"]
+    for log in logs:
+        at += timedelta(seconds=1)
+        log.write_text(f'- - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /files/{WHEEL} HTTP/1.1" 200 9 "-" "uv/0.13.8"\n')
+    del farm
+
+    counted = {str(log): {"lines": 1, "downloads": 1} for log in logs}
+    called = wheelfarm("import-downloads", logs[1], "--json")
+    assert list(called.json.items()) == list(counted.items())
+    assert set(wheelfarm("import-downloads", *logs, "--json").json) == set(counted)
+    assert wheelfarm("downloads", "demo", "--json").json["clients"] == {"uv": 2}
+
+
 @pytest.mark.usefixtures("settings")
 def test_a_log_that_is_not_there_is_wrong_usage(wheelfarm: Call, tmp_path: Path) -> None:
     called = wheelfarm("import-downloads", tmp_path / "nowhere.log")

@@ -35,9 +35,9 @@ Offices = Callable[..., Office]
 def office(database: Engine, snapshot: Engine) -> Iterator[Offices]:
     made: list[Office] = []
 
-    def open_one(*, private: bool = True, limit_s: float = 15.0) -> Office:
+    def open_one(*, private: bool = True, limit_s: float = 15.0, **bounds: int) -> Office:
         letterhead = Letterhead(farm="home", address="https://wheels.example", private=private, limit_s=limit_s)
-        made.append(Office(sender=Sender(database=database, snapshot=snapshot, letterhead=letterhead)))
+        made.append(Office(sender=Sender(database=database, snapshot=snapshot, letterhead=letterhead, **bounds)))
         return made[-1]
 
     yield open_one

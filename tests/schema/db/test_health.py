@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, insert, text
 from sqlalchemy.orm import Session
 
 from schema.db import health
-from schema.db.models import Leadership, Project
+from schema.db.models import Alarm, Leadership, Project
 from schema.db.session import transaction
 from tests import entries
 from tests.entries import ARM, HERE, ago, later
@@ -27,6 +27,27 @@ def test_a_new_farm_has_asked_nobody_and_has_no_leader(session: Session) -> None
     assert not health.open_alarms(session)
     assert not health.walks(session)
     assert health.by_platform(session) == {}
+
+
+def test_open_alarms_are_found_by_their_index_however_many_have_ended(database: Engine) -> None:
+    with transaction(database) as session:
+        ended = {"text": "x", "raised_at": ago(days=2), "ended_at": ago(days=1)}
+        session.execute(insert(Alarm), [{"name": f"alarm-{number}", **ended} for number in range(5000)])
+        for hours in (1, 3, 2):
+            entries.alarm(session, name=f"open-{hours}", raised_at=ago(hours=hours))
+        session.execute(text("ANALYZE"))
+    asked: list[tuple[str, object]] = []
+    event.listen(database, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
+
+    with transaction(database) as session:
+        found = [alarm.name for alarm in health.open_alarms(session)]
+
+    assert found == ["open-1", "open-2", "open-3"]
+    explain = "EXPLAIN QUERY PLAN" if database.dialect.name == "sqlite" else "EXPLAIN"
+    ((sql, values),) = [item for item in asked if "FROM alarms" in item[0]]
+    with database.connect() as connection:
+        plan = str(connection.exec_driver_sql(f"{explain} {sql}", values).all())  # type: ignore[arg-type]
+    assert "ix_alarms_open" in plan, plan
 
 
 def test_the_feed_tells_how_far_the_news_were_taken_and_how_many_pages_are_to_be_read(session: Session) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from packaging.requirements import Requirement
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from master import builds, requests, rescore
@@ -45,6 +45,7 @@ def test_an_older_release_counts_less_on_its_own_platform(database: Engine) -> N
         project = rows.project(session)
         found = [rows.build(session, project, version=version) for version in ("1.9", "1.10", "2.0")]
         elsewhere = rows.build(session, project, version="1.8", platform=OTHER)
+        scoring.rescore(session, [*found, elsewhere])
 
         assert [terms(session, build)["release"] for build in found] == [-40, -20, 0]
         assert terms(session, elsewhere)["release"] == 0
@@ -77,13 +78,34 @@ def test_what_is_waited_for_is_as_urgent_as_what_waits_and_says_so(database: Eng
 def test_compiled_wheels_upstream_make_a_project_native_and_pure_ones_do_not(database: Engine) -> None:
     with transaction(database) as session:
         build = rows.build(session)
-        assert terms(session, build)["native"] == 20
+
+        def native() -> float:
+            scoring.rescore(session, [build])
+            return terms(session, build)["native"]
+
+        assert native() == 20
 
         wheel_upstream(session, build.project, "demo-0.1-py3-none-any.whl")
-        assert terms(session, build)["native"] == 0
+        assert native() == 0
 
         wheel_upstream(session, build.project, "demo-0.1-cp311-cp311-manylinux_2_17_x86_64.whl")
-        assert terms(session, build)["native"] == 40
+        assert native() == 40
+
+
+def test_a_score_is_explained_without_a_look_at_the_other_releases_of_its_project(database: Engine) -> None:
+    asked: list[str] = []
+    event.listen(database, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    with transaction(database) as session:
+        project = rows.project(session)
+        found = [rows.build(session, project, version=f"1.{number}") for number in range(3)]
+        scoring.rescore(session, found)
+        asked.clear()
+
+        why = scoring.explain_all(session, found, now=now(session))
+
+    releases = [term.points for build in found for term in why[build.id] if term.name == "release"]
+    assert releases == [-40, -20, 0]
+    assert not any("upstream_files" in text or "FROM wheels" in text or "DISTINCT" in text for text in asked)
 
 
 def test_a_lost_attempt_counts_against_the_build_until_a_person_pardons_it(database: Engine) -> None:

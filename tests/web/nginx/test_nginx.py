@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 from sqlalchemy import Engine, select
 
 from master.download_log import take
 from schema.db.models import Download
 from schema.db.session import transaction
-from schema.errors import SettingsError
-from schema.settings import Settings, load
 from tests import rows, sample_site, zstd
 from tests.sample_site import HERE
-from tests.web.server import answers, command, free_port, started
-from web import nginx
+from tests.web.nginx.server import ask, serving
+from tests.web.server import command, free_port, started
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -32,17 +28,6 @@ PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 BIG = "/files/big-1.0-py3-none-any.whl"
 NATIVE = f"/{HERE.view}/simple/native/"
-
-_MAIN = """
-daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1; {user}
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
-    uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
-    include {folder}/site.conf;
-}}
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +43,6 @@ class Pair:
         return [ask(url + path, method=method, **headers) for url in (self.nginx, self.front)]
 
 
-def ask(url: str, *, method: str = "GET", **headers: str) -> Any:
-    """As it comes: nothing is followed or unpacked."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return urllib3.request(method, url, headers=named, redirect=False, retries=False, decode_content=False)
-
-
 def unpacked(response: Any) -> bytes:
     unpack: dict[str | None, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}
     return unpack[response.headers.get("Content-Encoding")](response.data)
@@ -77,24 +56,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     file.write_text(f'[farm]\nhome = "var"\nplatforms = ["{HERE}"]\n', encoding="utf-8")
     with started(file) as front:
         listen = f"127.0.0.1:{free_port()}"
-        options = [f"--listen={listen}", f"--log={folder}/downloads.log"]
+        options = [f"--listen={listen}", f"--log={folder}/downloads.log", f"--access-log={folder}/access.log"]
         shown = [*command(file), f"--port={front.url.rpartition(':')[2]}", "nginx-config", *options]
-        (folder / "site.conf").write_text(subprocess.run(shown, check=True, capture_output=True, text=True).stdout)
-        user = "user root;" if os.geteuid() == 0 else ""  # of the tests' folders, which others may not enter
-        (folder / "main.conf").write_text(_MAIN.format(folder=folder, user=user))
-        server = subprocess.Popen(
-            ["nginx", "-c", folder / "main.conf"], env={"PATH": f"{os.environ['PATH']}:/usr/sbin"}
-        )
-        try:
-            for _ in range(100):
-                if server.poll() is not None or answers(f"http://{listen}/simple/"):
-                    break
-                time.sleep(0.1)
-            assert server.poll() is None, (folder / "error.log").read_text()
+        site_conf = subprocess.run(shown, check=True, capture_output=True, text=True).stdout
+        with serving(folder, site_conf, url=f"http://{listen}/simple/"):
             yield Pair(nginx=f"http://{listen}", front=front.url, site=site, log=folder / "downloads.log")
-        finally:
-            server.terminate()
-            server.wait(20)
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip, deflate", "gzip, deflate, br, zstd", "zstd;q=0, gzip", "gzip;q=0"])
@@ -207,6 +173,20 @@ def test_its_log_of_downloads_is_one_that_the_farm_imports(pair: Pair, database:
     assert "127.0.0.1" not in pair.log.read_text()
 
 
+def test_its_other_log_has_all_else_and_no_address(pair: Pair) -> None:
+    log = pair.log.with_name("access.log")
+    ask(pair.nginx + BIG)
+    ask(f"{pair.nginx}/farm/?last")
+
+    until = time.monotonic() + 30
+    while '"GET /farm/?last HTTP/1.1" 200' not in (said := log.read_text()):  # written once a second
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+    assert f"{BIG} " not in said
+    assert "127.0.0.1" not in said
+
+
 def test_a_page_written_anew_is_seen_by_the_next_request(pair: Pair) -> None:
     page = pair.site / "simple/old/index.json"
     url = f"{pair.nginx}/simple/old/"
@@ -216,24 +196,3 @@ def test_a_page_written_anew_is_seen_by_the_next_request(pair: Pair) -> None:
     (page.parent / ".new").replace(page)
 
     assert b"unloved!" in ask(url, accept=JSON).data
-
-
-@pytest.mark.parametrize("listen", ["80; root /", "80 default", "", "80\n"])
-def test_what_means_something_to_nginx_is_refused(listen: str) -> None:
-    with pytest.raises(SettingsError, match="--listen"):
-        nginx.config(Settings(), listen=listen)
-
-
-def test_a_home_that_means_something_to_nginx_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "farm.toml"
-    file.write_text('[farm]\nhome = "/srv/$host"\n')
-
-    with pytest.raises(SettingsError, match="means something to nginx"):
-        nginx.config(load(file), listen="80")
-
-
-def test_tls_stands_in_it_where_a_certificate_is_given(tmp_path: Path) -> None:
-    text = nginx.config(Settings(), listen="443", certificate=tmp_path / "c.pem", key=tmp_path / "k.pem")
-
-    assert "listen 443 ssl;" in text
-    assert f'ssl_certificate_key "{tmp_path}/k.pem";' in text

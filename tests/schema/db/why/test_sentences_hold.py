@@ -114,6 +114,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     }
     entry = AuditEntry(at=NOW, who=draw(names), action=draw(st.sampled_from(["hold", "cancel"])), reason=draw(texts))
     mark = Mark(name="x", note=draw(texts), done=1, total=draw(st.integers(0, 2)))
+    published = draw(st.lists(wheels(), max_size=2))
     return Scene(
         now=NOW,
         nodes=draw(st.lists(nodes(), max_size=3)),
@@ -121,7 +122,8 @@ def scenes(draw: st.DrawFn) -> Scene:
         queued={HERE: draw(st.integers(0, 3))},
         ahead=draw(st.dictionaries(st.integers(1, 3), st.integers(0, 1001))),
         attempts={1: draw(st.lists(attempts(), max_size=3))},
-        wheels=draw(st.lists(wheels(), max_size=2)),
+        wheels=published,
+        made={1: published},
         sdists={1: UpstreamFile(id=1, filename=draw(texts), gone_at=draw(st.none() | moments))},
         links=links,
         people={"build 1": entry} if draw(st.booleans()) else {},

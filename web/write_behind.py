@@ -22,7 +22,7 @@ PAUSE_S = 10.0
 K = TypeVar("K")
 
 
-class Tally(Generic[K]):
+class WriteBehind(Generic[K]):
     """Counts of this process; the thread that writes them starts with the first.
 
     write: adds counts to the database; what: that is counted, for messages; most: so many keys are told apart
@@ -51,7 +51,7 @@ class Tally(Generic[K]):
                 return False
             self._counts[key] = (count or 0) + 1
             if self._thread is None:  # not before: whoever forks its workers would leave the thread behind
-                self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
                 self._thread.start()
         return True
 
