@@ -114,13 +114,17 @@ class Unit:
         return str(found[0])
 
     @property
+    def user(self) -> str:
+        return self.value("User") if "\nUser=" in self.file.read_text() else "root"
+
+    @property
     def file(self) -> Path:
         return self.host.root / f"etc/systemd/system/{self.name}.service"
 
     @property
     def command(self) -> str:
-        user = self.value("User")
-        become = f"setpriv --reuid={user} --regid={user} --init-groups --"
+        user = self.user
+        become = f"setpriv --reuid={user} --regid={user} --init-groups --" if user != "root" else ""
         return f"umask {self.value('UMask')}; cd /; exec {become} {self.value('ExecStart')}"
 
     def start(self) -> None:
