@@ -1,4 +1,4 @@
-"""How fast the index answers: ``make bench-index [FILES=20000] [ROUNDS=3] [SECONDS=2]``.
+"""How fast the index answers: ``make bench-index [FILES=20000] [ROUNDS_OF_ALL=3] [SECONDS_EACH=2]``.
 
 All servers run at once and are asked in turn, round after round: what the machine does beside it hurts each alike. The
 steadiest figure is the processor time of a request over that of nginx for the same, which ``cpu x`` is.
