@@ -29,7 +29,11 @@ class Store:
 
     def path(self, digest: Sha256) -> Path:
         """Where the file of that digest lies, or would lie."""
-        return self.folder / digest[:2] / digest
+        return Path(self.name(digest))
+
+    def name(self, digest: Sha256) -> str:
+        """The same as a text, for who asks for thousands."""
+        return f"{self.folder}/{digest[:2]}/{digest}"
 
     def __contains__(self, digest: Sha256) -> bool:
         return self.path(digest).is_file()

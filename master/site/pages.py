@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -20,45 +19,43 @@ from schema.simple.write import API_VERSION, PROVED
 EDITION = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a page is read from.
+def entries(wheels: Iterable[Wheel], repeated: Mapping[int, Repeated], *, provenance: str) -> dict[str, dict[str, Any]]:
+    """Filename → what each page says of that wheel; its ``url`` is not complete yet.
 
-    files: from the page to the folder of the files, such as ``../../files/``
+    repeated: build → what came of building it once more
     provenance: the absolute URL of the folder of the files (I-21)
     """
-
-    files: str
-    provenance: str
+    return {wheel.filename: _file(wheel, provenance, repeated) for wheel in wheels}
 
 
 def project_page(
-    project: Project, wheels: Sequence[Wheel], place: Place, repeated: Mapping[int, Repeated]
+    project: Project, wheels: Sequence[Wheel], said: Mapping[str, Mapping[str, Any]], *, files: str
 ) -> dict[str, Any]:
     """A project's page; never with ``dist-info-metadata``, which crashes pip 22.3 to 23.1 (I-16).
 
-    repeated: build → what came of building it once more
+    said: what ``entries`` gave; files: from the page to the folder of the files, such as ``../../files/``
     """
+    own = [said[wheel.filename] for wheel in wheels]
     return {
         "meta": {"api-version": API_VERSION},
         "name": project.name,
         "project-status": _status(project),
-        "versions": [str(version) for version in sorted({Version(wheel.version) for wheel in wheels})],
-        "files": [_file(wheel, place, repeated) for wheel in wheels],
+        "versions": [str(version) for version in sorted(dict.fromkeys(Version(wheel.version) for wheel in wheels))],
+        "files": [{**entry, "url": files + entry["url"]} for entry in own],
     }
 
 
-def _file(wheel: Wheel, place: Place, repeated: Mapping[int, Repeated]) -> dict[str, Any]:
+def _file(wheel: Wheel, provenance: str, repeated: Mapping[int, Repeated]) -> dict[str, Any]:
     quoted = quote(wheel.filename, safe="")  # ``+`` of a local version and ``!`` of an epoch as %2B and %21 (trap 10)
     entry: dict[str, Any] = {
         "filename": wheel.filename,
-        "url": place.files + quoted,
+        "url": quoted,
         "hashes": {"sha256": wheel.sha256},
         "size": wheel.size_bytes,
         "upload-time": _instant(wheel.published_at),
         "core-metadata": {"sha256": wheel.metadata_sha256},
         "yanked": False if wheel.yanked is None else wheel.yanked or True,
-        "provenance": f"{place.provenance}{quoted}.provenance",
+        "provenance": f"{provenance}{quoted}.provenance",
     }
     if wheel.requires_python is not None:
         entry["requires-python"] = wheel.requires_python

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,13 +14,11 @@ from sqlalchemy.orm import Session
 from master import crash
 from master.site import constraints, pages, tree
 from master.site.lists import Lists
-from master.site.pages import Place
 from master.site.shown import View, names_by_view, offered, verdicts, views
 from master.store import Store
 from schema.db.models import Project, Wheel
 from schema.names import Sha256
 from schema.platforms import Platform
-from schema.repeats import Repeated
 from schema.simple import write
 
 log = logging.getLogger(__name__)
@@ -65,9 +64,10 @@ class Site:
         repeated = verdicts(session, project)
         tree.sync(self._files)
         crash.point("files-linked")
+        said = pages.entries(wheels, repeated, provenance=self._files_url)
         for view in self.views:
             shown = [wheel for wheel in wheels if view.shows(wheel.tags, wheel.view)]
-            self._render_page(project, shown, view, repeated)
+            self._render_page(project, shown, view, said)
         keep = {wheel.filename for wheel in wheels}
         for filename in session.scalars(select(Wheel.filename).where(Wheel.project_id == project_id)):
             if filename not in keep:
@@ -118,16 +118,16 @@ class Site:
             tree.keep_only(self.folder, {view.name or "simple" for view in self.views} | _BESIDE_VIEWS)
 
     def _render_page(
-        self, project: Project, wheels: Sequence[Wheel], view: View, repeated: Mapping[int, Repeated]
+        self, project: Project, wheels: Sequence[Wheel], view: View, said: Mapping[str, Mapping[str, Any]]
     ) -> None:
         folder = self.folder / view.path / project.name
         if not wheels:
             tree.remove_folder(folder)
             return
-        place = Place(files="../" * (view.path.count("/") + 2) + "files/", provenance=self._files_url)
+        files = "../" * (view.path.count("/") + 2) + "files/"
         tree.folder(folder)
         tree.keep_only(folder, _PAGES)  # nothing else but what a killed process left
-        page = pages.project_page(project, wheels, place, repeated)
+        page = pages.project_page(project, wheels, said, files=files)
         changed = tree.write_compressed(folder / "index.json", write.project_json(page))
         crash.point("half-a-page-written")
         changed |= tree.write_compressed(folder / "index.html", write.project_html(page))
@@ -137,15 +137,19 @@ class Site:
 
     def _place(self, wheel: Wheel) -> bool:
         """Link the wheel and what belongs to it; return whether it can be offered: a dead link stops pip (I-15)."""
-        digests = [Sha256(digest) for digest in (wheel.sha256, wheel.metadata_sha256, wheel.provenance_sha256)]
-        if missing := [digest for digest in digests if digest not in self._store]:
-            log.error("%s is left out of the index: the store has lost %s", wheel.filename, ", ".join(missing))
-            return False
         if len(wheel.filename) > _LONGEST_FILENAME:
             log.error("%s is left out of the index: its name is too long for a file system", wheel.filename)
             return False
-        for suffix, digest in zip(_SIDECARS, digests, strict=True):
-            tree.link(self._store.path(digest), self._files / f"{wheel.filename}{suffix}")
+        digests = [Sha256(digest) for digest in (wheel.sha256, wheel.metadata_sha256, wheel.provenance_sha256)]
+        target = f"{self._files}/{wheel.filename}"
+        wanted = [(digest, target + suffix) for digest, suffix in zip(digests, _SIDECARS, strict=True)]
+        if all(tree.same(self._store.name(digest), place) for digest, place in wanted):
+            return True
+        if missing := [digest for digest in digests if digest not in self._store]:
+            log.error("%s is left out of the index: the store has lost %s", wheel.filename, ", ".join(missing))
+            return False
+        for digest, place in wanted:
+            tree.link(self._store.path(digest), Path(place))
         return True
 
     def _take_down(self, filename: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from packaging.utils import BuildTag, parse_wheel_filename
+from packaging.utils import BuildTag
 from packaging.version import Version
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session, contains_eager, defer
 
 from schema.db.models import Build, Project, Repeat, UpstreamFile, Wheel
 from schema.platforms import Platform
@@ -16,6 +17,9 @@ from schema.repeats import Repeated
 
 # A project that the upstream hides or no longer has offers nothing here either (I-19, S-10).
 _HIDDEN_STATUSES = ("quarantined", "missing")
+
+# The name was taken apart when the wheel was published; to do it again takes ten times as long.
+_BUILD_TAG = re.compile(r"(?:[^-]+-){2}(\d+)([^-]*)-[^-]+-[^-]+-[^-]+\.whl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ def offered(session: Session, project: Project) -> list[Wheel]:
         .join(Wheel.build)
         .outerjoin(Build.sdist)
         .where(Wheel.project_id == project.id, is_offered())
-        .options(contains_eager(Wheel.build))
+        .options(contains_eager(Wheel.build).load_only(Build.platform), defer(Wheel.runtime_packages))
     )
     return sorted(wheels, key=_order)
 
@@ -98,5 +102,5 @@ def is_offered() -> ColumnElement[bool]:
 
 
 def _order(wheel: Wheel) -> tuple[Version, BuildTag, str]:
-    _, version, build, _ = parse_wheel_filename(wheel.filename)
-    return version, build, wheel.filename
+    found = _BUILD_TAG.fullmatch(wheel.filename)
+    return Version(wheel.version), (int(found[1]), found[2]) if found else (), wheel.filename

@@ -61,10 +61,10 @@ def write_compressed(path: Path, data: bytes) -> bool:
 def link(source: Path, target: Path) -> None:
     """Make *target* the same file as *source*, or a copy of it where that is another file system.
 
-    Raise StoreError if that cannot be done.
+    Raise StoreError if that cannot be done, also where there is no *source*.
     """
     with _naming(target):
-        if _same(source, target):
+        if same(str(source), str(target)):
             return
         temporary = target.parent / f"{_HIDDEN}new-{source.name}-{os.getpid()}"
         try:
@@ -72,6 +72,24 @@ def link(source: Path, target: Path) -> None:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def same(source: str, target: str) -> bool:
+    """Whether both are one file, or *target* a finished copy: its name and the source's digest never change.
+
+    False where either is not there; raise StoreError if the disk does not tell. Texts, since a page of thousands of
+    files asks for each, and a Path costs more than the asking.
+    """
+    try:
+        wanted, found = os.stat(source), os.stat(target)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        with _naming(Path(target)):
+            raise
+    if os.path.samestat(wanted, found):
+        return True
+    return wanted.st_dev != found.st_dev and (wanted.st_size, wanted.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
 
 
 def remove_folder(path: Path) -> None:
@@ -106,18 +124,6 @@ def _is(path: Path, data: bytes) -> bool:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except FileNotFoundError:
         return False
-
-
-def _same(source: Path, target: Path) -> bool:
-    """Whether both are one file, or the target a finished copy: its name and the source's digest never change."""
-    wanted = source.stat()
-    try:
-        found = target.stat()
-    except FileNotFoundError:
-        return False
-    if os.path.samestat(wanted, found):
-        return True
-    return wanted.st_dev != found.st_dev and (wanted.st_size, wanted.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
