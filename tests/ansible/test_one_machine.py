@@ -106,7 +106,7 @@ def test_an_upgrade_loses_no_build_and_the_node_goes_on_after_it(whole: Whole, t
     whole.stop()
     whole.start()
 
-    assert len(whole.host.ssh("ls /var/backups/wheelfarm").stdout.split()) == 1
+    assert len(whole.host.ssh("ls -d /var/backups/wheelfarm/2*Z").stdout.split()) == 1
     assert _NEWER in whole.call("--version")
     for project in ("click", "idna", "toolz"):
         _wait_until_built(whole, project)
