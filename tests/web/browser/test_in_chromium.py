@@ -248,10 +248,8 @@ def test_the_page_of_a_running_build_follows_it_to_its_end(look: Callable[..., w
         file.write_text(seed.LOG + "repairing the wheel\n", encoding="utf-8")
     WebDriverWait(browser, 10).until(lambda page: "repairing the wheel" in page.find_element(By.ID, "log").text)
     # The log and the rest of the page come apart.
-    for place, text in (("steps", "repair"), ("sentence", "now at step “repair”")):
-        WebDriverWait(browser, 10, ignored_exceptions=[Exception]).until(
-            lambda page, place=place, text=text: text in page.find_element(By.ID, place).text, f"{place}: {text}"
-        )
+    _wait_for_text(browser, "steps", "repair")
+    _wait_for_text(browser, "sentence", "now at step “repair”")
     asked = browser.execute_script(_ASKED)
 
     with transaction(farm.database) as session:
@@ -261,13 +259,18 @@ def test_the_page_of_a_running_build_follows_it_to_its_end(look: Callable[..., w
         attempt = session.scalars(select(Attempt).where(Attempt.build_id == number)).one()
         attempt.outcome, attempt.failure_class, attempt.message = "failed", "timeout", "three hours are over"
         attempt.finished_at = datetime.now(UTC)
-    WebDriverWait(browser, 10, ignored_exceptions=[Exception]).until(
-        lambda page: "three hours are over" in page.find_element(By.ID, "sentence").text
-    )
+    _wait_for_text(browser, "sentence", "three hours are over")
 
     assert asked == []
     assert browser.find_elements(By.CSS_SELECTOR, "[data-progress]") == []
     assert _reports(browser) == []
+
+
+def _wait_for_text(browser: webdriver.Chrome, place: str, text: str) -> None:
+    """Until the element of that id shows *text*; it may be replaced while it is looked at."""
+    WebDriverWait(browser, 10, ignored_exceptions=[Exception]).until(
+        lambda page: text in page.find_element(By.ID, place).text, f"no {text!r} in {place}"
+    )
 
 
 def test_the_page_of_a_running_build_asks_for_itself_while_nothing_is_sent(
