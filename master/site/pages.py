@@ -19,7 +19,9 @@ from schema.simple.write import API_VERSION, PROVED
 EDITION = 2
 
 
-def entries(wheels: Iterable[Wheel], repeated: Mapping[int, Repeated], *, provenance: str) -> dict[str, dict[str, Any]]:
+def entries_of(
+    wheels: Iterable[Wheel], repeated: Mapping[int, Repeated], *, provenance: str
+) -> dict[str, dict[str, Any]]:
     """Filename → what each page says of that wheel; its ``url`` is not complete yet.
 
     repeated: build → what came of building it once more
@@ -33,15 +35,15 @@ def project_page(
 ) -> dict[str, Any]:
     """A project's page; never with ``dist-info-metadata``, which crashes pip 22.3 to 23.1 (I-16).
 
-    said: what ``entries`` gave; files: from the page to the folder of the files, such as ``../../files/``
+    said: what ``entries_of`` gave; files: from the page to the folder of the files, such as ``../../files/``
     """
-    own = [said[wheel.filename] for wheel in wheels]
+    entries = (said[wheel.filename] for wheel in wheels)
     return {
         "meta": {"api-version": API_VERSION},
         "name": project.name,
         "project-status": _status(project),
         "versions": [str(version) for version in sorted(dict.fromkeys(Version(wheel.version) for wheel in wheels))],
-        "files": [{**entry, "url": files + entry["url"]} for entry in own],
+        "files": [{**entry, "url": files + entry["url"]} for entry in entries],
     }
 
 

@@ -64,7 +64,7 @@ class Site:
         repeated = verdicts(session, project)
         tree.sync(self._files)
         crash.point("files-linked")
-        said = pages.entries(wheels, repeated, provenance=self._files_url)
+        said = pages.entries_of(wheels, repeated, provenance=self._files_url)
         for view in self.views:
             shown = [wheel for wheel in wheels if view.shows(wheel.tags, wheel.view)]
             self._render_page(project, shown, view, said)

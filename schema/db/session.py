@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,8 @@ def _make_private(file: Path) -> None:
     """SQLite would let everybody read a file that it makes; it takes an empty one for a database without tables."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
-        file.touch(mode=0o640)
+        with suppress(OSError):  # of a disk that takes none, or a folder of others, SQLite tells itself
+            file.touch(mode=0o640)
 
 
 def _first_line(err: DBAPIError) -> str:

@@ -18,6 +18,8 @@ from tests.hosts import Host
 
 NAME = "wheels.test"
 TREE = Path(__file__).parents[2] / "ansible"
+# A command of the farm, as its user, on a host that was set up
+WHEELFARM = "runuser -u wheelfarm -- /opt/wheelfarm/venv/bin/wheelfarm --settings /etc/wheelfarm/farm.toml"
 _RECAP = re.compile(r"^\S+ +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
 
 
@@ -101,6 +103,13 @@ def get(host: Host, path: str, *, authority: Path, scheme: str = "https", **head
         return pool.request("GET", url, headers=asked, redirect=False, retries=False, decode_content=False)
 
 
+def wheelfarm(host: Host, command: str) -> str:
+    """What a command of the farm says there."""
+    done = host.ssh(f"cd /; {WHEELFARM} {command}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unit:
     """What a unit's file says, as systemd would do it, without what only systemd can do."""
@@ -114,18 +123,20 @@ class Unit:
         return str(found[0])
 
     @property
-    def user(self) -> str:
-        return self.value("User") if "\nUser=" in self.file.read_text() else "root"
-
-    @property
     def file(self) -> Path:
         return self.host.root / f"etc/systemd/system/{self.name}.service"
 
     @property
+    def become(self) -> str:
+        """What runs a command as its user; "" for root."""
+        if "\nUser=" not in self.file.read_text():
+            return ""
+        user = self.value("User")
+        return f"setpriv --reuid={user} --regid={user} --init-groups --"
+
+    @property
     def command(self) -> str:
-        user = self.user
-        become = f"setpriv --reuid={user} --regid={user} --init-groups --" if user != "root" else ""
-        return f"umask {self.value('UMask')}; cd /; exec {become} {self.value('ExecStart')}"
+        return f"umask {self.value('UMask')}; cd /; exec {self.become} {self.value('ExecStart')}"
 
     def start(self) -> None:
         """Its process is known by ``/run/NAME.pid`` there, and what it says by ``/run/NAME.log``."""

@@ -25,7 +25,6 @@ from tests.hosts import Host
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root makes machines")]
 
 _VIEW = f"debian12-{this_machine()}"
-_WHEELFARM = "runuser -u wheelfarm -- /opt/wheelfarm/venv/bin/wheelfarm --settings /etc/wheelfarm/farm.toml"
 _UNITS = ("wheelfarm-master", "wheelfarm-web", "wheelfarm-node")
 _NODE = "farm"  # as the inventory calls the machine
 _NEWER = "0.1.1"
@@ -42,10 +41,7 @@ class Whole:
     second: Played
 
     def call(self, command: str) -> str:
-        """What a command of the farm says there."""
-        done = self.host.ssh(f"cd /; {_WHEELFARM} {command}")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return playing.wheelfarm(self.host, command)
 
     def json(self, command: str) -> Any:
         return json.loads(self.call(f"{command} --json"))

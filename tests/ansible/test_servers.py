@@ -33,7 +33,6 @@ pytestmark = [
 ]
 
 _GROUPS = ("redis", "postgres", "master", "web", "monitoring")
-_WHEELFARM = "runuser -u wheelfarm -- /opt/wheelfarm/venv/bin/wheelfarm --settings /etc/wheelfarm/farm.toml"
 _PATIENCE_S = 120.0
 
 T = TypeVar("T")
@@ -159,7 +158,7 @@ def test_the_front_end_answers_through_nginx(deployed: Servers) -> None:
 
 def test_the_master_leads_with_its_own_user_of_redis(deployed: Servers) -> None:
     def leads() -> bool:
-        said = deployed.host.ssh(f"{_WHEELFARM} status --json").stdout
+        said = deployed.host.ssh(f"{playing.WHEELFARM} status --json").stdout
         return bool(said and (json.loads(said)["leader"] or {}).get("leads"))
 
     _wait_for(leads)

@@ -27,7 +27,6 @@ from tests.hosts import Host
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root makes machines")]
 
 _PLATFORM = f"debian12-{this_machine()}-cp311"
-_WHEELFARM = "runuser -u wheelfarm -- /opt/wheelfarm/venv/bin/wheelfarm --settings /etc/wheelfarm/farm.toml"
 _PORT = 22022
 _PATIENCE_S = 300.0
 
@@ -42,9 +41,7 @@ class Pair:
     played: Played
 
     def wheelfarm(self, command: str) -> str:
-        done = self.master.ssh(f"cd /; {_WHEELFARM} {command}")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return playing.wheelfarm(self.master, command)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +91,7 @@ def _tunnel(node: Host) -> Iterator[None]:
         while not unit.file.exists():
             if over.wait(0.2):
                 return
-        inner = f"while :; do {_become(unit)}; sleep 1; done"
+        inner = f"while :; do {unit.become} {unit.value('ExecStart')}; sleep 1; done"
         node.ssh(f"setsid -f sh -c {shlex.quote(inner)} > /run/tunnel.log 2>&1 < /dev/null")
 
     keeper = threading.Thread(target=keep)
@@ -104,11 +101,6 @@ def _tunnel(node: Host) -> Iterator[None]:
     finally:
         over.set()
         keeper.join()
-
-
-def _become(unit: Unit) -> str:
-    user = unit.value("User")
-    return f"setpriv --reuid={user} --regid={user} --init-groups -- {unit.value('ExecStart')}"
 
 
 def test_the_node_builds_through_the_tunnel(pair: Pair) -> None:
